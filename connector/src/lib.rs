@@ -1,1 +1,10 @@
-//! (being written)
+//! Tidegate moves Kafka records into a warehouse one way, and the warehouse changes only at a checkpoint.
+//!
+//! ```text
+//! Kafka --> source --Event--> run --> decode --RecordBatch--> stage --StagedFile--> checkpoint --Commit--> sink
+//! ```
+//!
+//! Only `run` knows all the stages; stages never import one another; they share the plain structs on the arrows.
+
+pub mod config;
+pub mod event;

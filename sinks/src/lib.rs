@@ -1,1 +1,18 @@
-//! (being written)
+//! What a sink is: the place where staged files wait, the chain of checkpoints that says which offset is next, and
+//! the one atomic step that moves both.
+//!
+//! The guarantee, which every sink keeps and `conformance` checks: a reader sees only committed files, each record
+//! at most once; the positions of a [`Checkpoint`] and the files it commits change together or not at all; and a
+//! writer whose positions have been passed by somebody else changes nothing, however late it wakes.
+
+pub mod checkpoint;
+pub mod commit;
+pub mod error;
+pub mod position;
+pub mod sink;
+
+pub use checkpoint::{Checkpoint, Gap, PartitionState, Retracted};
+pub use commit::{Begin, Commit, CommitId, FileKind, StagedFile};
+pub use error::{Error, Kind};
+pub use position::{Delta, Position, Span, TopicPartition};
+pub use sink::{Collected, Genesis, Outcome, Sink, Upload, Uploaded};

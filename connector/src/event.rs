@@ -1,0 +1,155 @@
+//! What travels between the stages: plain structs, no behaviour that could fail.
+
+use std::ops::Range;
+
+use tidegate_sinks::{Gap, TopicPartition};
+
+/// Consecutive records of one partition, copied out of the client in one piece.
+#[derive(Debug)]
+pub struct Fetch {
+    pub partition: TopicPartition,
+    /// Which assignment of the partition these were fetched under. Any other than the current one is dropped.
+    pub generation: u64,
+    /// The offset after the last record, raised over whatever the client reported as passed (an end of the
+    /// partition, a loss). A fetch may have no record and still move this.
+    pub next: i64,
+    /// Offsets lost before they were read, when the job accepts that.
+    pub gap: Option<Gap>,
+    records: Vec<RecordParts>,
+    /// Keys, payloads and headers of the records, one after the other.
+    buffer: Vec<u8>,
+}
+
+/// A record's place in its fetch's buffer.
+#[derive(Clone, Debug)]
+struct RecordParts {
+    offset: i64,
+    timestamp: Option<i64>,
+    key: Option<Range<u32>>,
+    payload: Option<Range<u32>>,
+    /// Headers as `name length, name, value length + 1 (0: null), value`, lengths as little-endian u32.
+    headers: Range<u32>,
+}
+
+/// One record, borrowed from its fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    pub partition: &'a TopicPartition,
+    pub offset: i64,
+    /// Milliseconds since 1970, by the producer's clock or the broker's.
+    pub timestamp: Option<i64>,
+    pub key: Option<&'a [u8]>,
+    /// `None` for a tombstone.
+    pub payload: Option<&'a [u8]>,
+    headers: &'a [u8],
+}
+
+impl Fetch {
+    pub fn new(partition: TopicPartition, generation: u64, next: i64) -> Self {
+        Self { partition, generation, next, gap: None, records: Vec::new(), buffer: Vec::new() }
+    }
+
+    /// Appends a record and raises `next` past it.
+    pub fn push<'h>(
+        &mut self,
+        offset: i64,
+        timestamp: Option<i64>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: impl IntoIterator<Item = (&'h str, Option<&'h [u8]>)>,
+    ) {
+        let key = key.map(|key| self.keep(key));
+        let payload = payload.map(|payload| self.keep(payload));
+        let start = self.buffer.len() as u32;
+        for (name, value) in headers {
+            self.buffer.extend_from_slice(&(name.len() as u32).to_le_bytes());
+            self.buffer.extend_from_slice(name.as_bytes());
+            self.buffer.extend_from_slice(&value.map_or(0, |value| value.len() as u32 + 1).to_le_bytes());
+            self.buffer.extend_from_slice(value.unwrap_or_default());
+        }
+        let headers = start..self.buffer.len() as u32;
+        self.records.push(RecordParts { offset, timestamp, key, payload, headers });
+        self.next = self.next.max(offset + 1);
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Range<u32> {
+        let start = self.buffer.len() as u32;
+        self.buffer.extend_from_slice(bytes);
+        start..self.buffer.len() as u32
+    }
+
+    /// How many records.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Bytes of keys, payloads and headers.
+    pub fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Offset of the first record.
+    pub fn first(&self) -> Option<i64> {
+        self.records.first().map(|record| record.offset)
+    }
+
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        let slice = |range: &Range<u32>| &self.buffer[range.start as usize..range.end as usize];
+        self.records.iter().map(move |parts| Record {
+            partition: &self.partition,
+            offset: parts.offset,
+            timestamp: parts.timestamp,
+            key: parts.key.as_ref().map(slice),
+            payload: parts.payload.as_ref().map(slice),
+            headers: slice(&parts.headers),
+        })
+    }
+}
+
+impl<'a> Record<'a> {
+    /// A record of its own, as tests make it.
+    pub fn of(partition: &'a TopicPartition, offset: i64, payload: Option<&'a [u8]>) -> Self {
+        Self { partition, offset, timestamp: None, key: None, payload, headers: &[] }
+    }
+
+    /// Headers in their order; the same name may come more than once.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> {
+        let mut rest = self.headers;
+        let mut take = move |count: usize| {
+            let (head, tail) = rest.split_at_checked(count)?;
+            rest = tail;
+            Some(head)
+        };
+        std::iter::from_fn(move || {
+            let length = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap_or_default()) as usize;
+            let name = length(take(4)?);
+            let name = std::str::from_utf8(take(name)?).ok()?;
+            let value = length(take(4)?);
+            let value = if value == 0 { None } else { Some(take(value - 1)?) };
+            Some((name, value))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fetch_gives_back_what_was_pushed() {
+        let mut fetch = Fetch::new(TopicPartition::new("t", 3), 7, 5);
+        fetch.push(9, Some(1), Some(b"k"), None, [("h", Some(&b"v"[..])), ("n", None), ("e", Some(b""))]);
+        fetch.push(11, None, None, Some(b"payload"), []);
+        assert_eq!((fetch.len(), fetch.next, fetch.first()), (2, 12, Some(9)));
+        let records: Vec<_> = fetch.records().collect();
+        assert_eq!((records[0].key, records[0].payload), (Some(&b"k"[..]), None));
+        let headers: Vec<_> = records[0].headers().collect();
+        assert_eq!(headers, [("h", Some(&b"v"[..])), ("n", None), ("e", Some(&b""[..]))]);
+        assert_eq!((records[1].offset, records[1].payload), (11, Some(&b"payload"[..])));
+        assert_eq!(records[1].headers().count(), 0);
+    }
+}

@@ -1,0 +1,95 @@
+//! A commit: what one attempt staged, the offsets it covers, and the names of its files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Gap;
+use crate::position::{Delta, TopicPartition};
+
+/// The unique name of one attempt to commit, never reused; ordered by time of creation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommitId(pub Arc<str>);
+
+impl CommitId {
+    /// 32 hexadecimal digits: the creation time in milliseconds, then random bits.
+    #[expect(
+        clippy::new_without_default,
+        reason = "each call makes another id, which Default does not suggest"
+    )]
+    pub fn new() -> Self {
+        Self(uuid::Uuid::now_v7().simple().to_string().into())
+    }
+}
+
+impl fmt::Display for CommitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a staged file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    /// Rows of a table.
+    Data,
+    /// Records that did not decode.
+    Rejects,
+}
+
+/// A finished Parquet file that waits under its temporary name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedFile {
+    pub kind: FileKind,
+    /// Name in the commit's staging folder.
+    pub staged: String,
+    /// Path once visible, relative to the sink's URL: `table/day=2026-01-31/name.parquet`. For rejects: the file
+    /// name alone, in the job's rejects folder.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    pub rows: u64,
+    /// SHA-256 of the bytes, hexadecimal.
+    pub sha256: String,
+    /// Rows of each partition.
+    pub partitions: BTreeMap<TopicPartition, u64>,
+}
+
+/// Everything about one commit, immutable, durable before the checkpoint that commits it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    pub format: u32,
+    pub id: CommitId,
+    pub job: String,
+    pub incarnation: u32,
+    pub created: Timestamp,
+    /// The offsets covered; may name partitions without any rows.
+    pub delta: Delta,
+    /// Partitions that no checkpoint knew when the attempt began.
+    pub new_partitions: BTreeSet<TopicPartition>,
+    /// Rows of each partition in the files of kind [`FileKind::Data`].
+    pub rows: BTreeMap<TopicPartition, u64>,
+    /// Records that did not decode; each is a row of a file of kind [`FileKind::Rejects`].
+    pub rejects: u64,
+    /// Offsets that the log lost before they were read; inside `delta`.
+    pub gaps: Vec<Gap>,
+    pub files: Vec<StagedFile>,
+}
+
+/// Written before the first file of a commit. Leftovers are judged by it: an attempt whose start has been passed can
+/// never commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    pub format: u32,
+    pub id: CommitId,
+    pub incarnation: u32,
+    /// Where each partition of the attempt stands when it begins.
+    pub from: BTreeMap<TopicPartition, i64>,
+    /// Those of `from` that no checkpoint knew.
+    pub new_partitions: BTreeSet<TopicPartition>,
+}

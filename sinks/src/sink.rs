@@ -1,0 +1,114 @@
+//! The trait that every sink implements. The connector knows nothing else of a sink.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::checkpoint::{Checkpoint, PartitionState};
+use crate::commit::{Begin, Commit, CommitId};
+use crate::error::Error;
+use crate::position::TopicPartition;
+
+/// How many checkpoints back a commit's own outcome can still be told. It only makes [`Outcome::Unknown`] rarer.
+pub const HISTORY: usize = 64;
+
+/// The first checkpoint of a chain.
+#[derive(Clone, Debug)]
+pub struct Genesis {
+    pub cluster_id: Option<String>,
+    /// Every known partition with its resolved start (`start == next`, no rows).
+    pub partitions: std::collections::BTreeMap<TopicPartition, PartitionState>,
+    pub pinned: Value,
+    /// `mode: overwrite`: the tables' existing files are retracted. Folder names relative to the sink's URL.
+    pub overwrite_tables: Vec<String>,
+}
+
+/// What became of a commit. Each carries the newest state, from which the caller goes on.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// In force.
+    Committed(Arc<Checkpoint>),
+    /// Not in force, and never will be: somebody else has moved one of its partitions.
+    Fenced(Arc<Checkpoint>),
+    /// Overtaken, and too late to tell by whom: go on as after a restart.
+    Unknown(Arc<Checkpoint>),
+    /// Not sent: with its rejects the job would be past its error limit. The total it would have reached.
+    TooManyRejects { total: u64, newest: Arc<Checkpoint> },
+}
+
+/// A finished upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uploaded {
+    pub bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// A staged file that is being written. Dropping it leaves nothing that anybody could mistake for a finished file.
+#[async_trait]
+pub trait Upload: fmt::Debug + Send {
+    /// Takes the next bytes; may wait until earlier ones are on their way.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
+    /// Durable when it returns.
+    async fn finish(self: Box<Self>) -> Result<Uploaded, Error>;
+}
+
+/// What a collection removed (or, on a dry run, would remove).
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Collected {
+    /// Attempts whose staged leftovers went.
+    pub attempts: Vec<CommitId>,
+    /// Checkpoints past retention.
+    pub checkpoints: Vec<u64>,
+    /// Staged folders without `begin.json`: reported, never removed.
+    pub unjudged: Vec<String>,
+}
+
+#[async_trait]
+pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
+    /// The newest checkpoint, or none where no chain has begun.
+    ///
+    /// Errors: `Refused` when there is no chain but files of this job; `Corrupt` when a checkpoint does not read;
+    /// `Config` when it has a newer format.
+    async fn load(&self) -> Result<Option<Arc<Checkpoint>>, Error>;
+
+    /// Begins the chain, or loads it where somebody else was first.
+    async fn begin_chain(&self, genesis: Genesis) -> Result<Arc<Checkpoint>, Error>;
+
+    /// Announces an attempt. Must have returned before the attempt's first file is staged.
+    async fn begin(&self, begin: &Begin) -> Result<(), Error>;
+
+    /// Opens a staged file of an attempt.
+    async fn stage(&self, id: &CommitId, name: &str) -> Result<Box<dyn Upload>, Error>;
+
+    /// The atomic step. `base` is any state accepted before; `max_rejects` the job's error limit, judged on the state
+    /// that the commit lands on. Repeats itself until the outcome is known, or an error stops it; after an error the
+    /// outcome is unknown, and the caller goes on from [`Sink::load`].
+    async fn commit(
+        &self,
+        base: Arc<Checkpoint>,
+        commit: Arc<Commit>,
+        max_rejects: Option<u64>,
+    ) -> Result<Outcome, Error>;
+
+    /// Makes the files of `ids`, which `state` lists as unpublished, visible. If `state` has anything retracted, that
+    /// is erased instead, and nothing is published. What is done is dropped from the chain by the next commit or
+    /// [`Sink::settle`].
+    async fn publish(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<(), Error>;
+
+    /// Stores a checkpoint that only drops what [`Sink::publish`] has finished. Returns the newest state; when it was
+    /// overtaken, what is finished stays remembered for the next time.
+    async fn settle(&self, base: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, Error>;
+
+    /// Whether something is finished that no checkpoint has dropped yet.
+    fn has_finished(&self) -> bool;
+
+    /// Removes the staged files of an attempt that was never sent to [`Sink::commit`], or was fenced.
+    async fn discard(&self, id: &CommitId) -> Result<(), Error>;
+
+    /// Removes leftovers that can never commit, and checkpoints past retention.
+    async fn collect(&self, state: &Checkpoint, dry_run: bool) -> Result<Collected, Error>;
+}
