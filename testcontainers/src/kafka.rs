@@ -1,0 +1,254 @@
+//! Apache Kafka: one broker, or three.
+//!
+//! A broker keeps its address through [`Kafka::restart`], as a real one does: its port is chosen here, not by Docker.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+};
+use testcontainers::{
+    ContainerAsync, GenericImage, ImageExt,
+    core::{IntoContainerPort, WaitFor},
+    runners::AsyncRunner,
+};
+use tokio::{sync::OnceCell, task};
+
+use crate::{ports::free_port, reaper};
+
+const IMAGE: &str = "apache/kafka";
+const TAG: &str = "4.2.0";
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A Kafka cluster whose controllers and brokers are the same processes (KRaft).
+#[derive(Debug)]
+pub struct Kafka {
+    brokers: Vec<ContainerAsync<GenericImage>>,
+    bootstrap_servers: String,
+}
+
+impl Kafka {
+    /// One broker, for tests that disturb it. Others use [`Kafka::shared`].
+    pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// One broker with further settings as the image takes them: `("KAFKA_LOG_RETENTION_MS", "1000")`.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Result<Self> {
+        let port = free_port();
+        let broker = broker(&["localhost".to_owned()], 1, port, None, settings).await?;
+        Self::of(vec![broker], &[port]).await
+    }
+
+    /// Three brokers on a network of their own. A topic has three replicas and stays writable with one broker down.
+    pub async fn start_three() -> Result<Self> {
+        static CLUSTERS: AtomicU32 = AtomicU32::new(0);
+        let network = format!("{}-{}", reaper::owner(), CLUSTERS.fetch_add(1, Ordering::Relaxed));
+        let hosts: Vec<String> = (1..=3).map(|id| format!("{network}-kafka-{id}")).collect();
+        let ports = [free_port(), free_port(), free_port()];
+        let start = |id: usize| broker(&hosts, id, ports[id - 1], Some(&network), &[]);
+        // None is ready before two are there to elect a controller.
+        let (first, second, third) = tokio::try_join!(start(1), start(2), start(3))?;
+        Self::of(vec![first, second, third], &ports).await
+    }
+
+    /// The one broker that all tests of this process use who only add topics of their own. It ends with the process.
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<Kafka> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::start).await
+    }
+
+    async fn of(brokers: Vec<ContainerAsync<GenericImage>>, ports: &[u16]) -> Result<Self> {
+        let addresses: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let kafka = Self { brokers, bootstrap_servers: addresses.join(",") };
+        kafka.wait_ready().await?;
+        Ok(kafka)
+    }
+
+    /// `host:port`, several separated by commas, as clients' `bootstrap.servers` takes it.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
+
+    /// Creates a topic, replicated to every broker. An error when it exists.
+    pub async fn create_topic(&self, name: &str, partitions: i32) -> Result<()> {
+        self.create_topic_with(name, partitions, &[]).await
+    }
+
+    /// The same with topic settings: `("retention.ms", "1000")`.
+    pub async fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
+        let replicas = i32::try_from(self.brokers.len()).expect("at most three brokers");
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let results = self.admin()?.create_topics([&topic], &admin_options()).await?;
+        for result in results {
+            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} not created: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Grows a topic to `partitions` in all.
+    pub async fn add_partitions(&self, topic: &str, partitions: usize) -> Result<()> {
+        let grown = NewPartitions::new(topic, partitions);
+        for result in self.admin()?.create_partitions([&grown], &admin_options()).await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} not grown: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a topic and all its records.
+    pub async fn delete_topic(&self, topic: &str) -> Result<()> {
+        for result in self.admin()?.delete_topics(&[topic], &admin_options()).await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} not deleted: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Kills every broker at once and starts it again with the data it had; returns when it answers.
+    pub async fn restart(&self) -> Result<()> {
+        for broker in 0..self.brokers.len() {
+            self.kill(broker).await?;
+        }
+        for broker in 0..self.brokers.len() {
+            self.start_again(broker).await?;
+        }
+        self.wait_ready().await
+    }
+
+    /// Kills a broker (0 is the first) without a chance to say goodbye.
+    pub async fn kill(&self, broker: usize) -> Result<()> {
+        Ok(self.brokers[broker].stop_with_timeout(Some(0)).await?)
+    }
+
+    /// Starts a killed broker; returns at once, see [`Kafka::wait_ready`].
+    pub async fn start_again(&self, broker: usize) -> Result<()> {
+        Ok(self.brokers[broker].start().await?)
+    }
+
+    /// Freezes every broker: connections stay open, nobody answers.
+    pub async fn pause(&self) -> Result<()> {
+        for broker in &self.brokers {
+            broker.pause().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends [`Kafka::pause`].
+    pub async fn unpause(&self) -> Result<()> {
+        for broker in &self.brokers {
+            broker.unpause().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every broker is part of the cluster and every partition has a leader.
+    pub async fn wait_ready(&self) -> Result<()> {
+        let (servers, brokers) = (self.bootstrap_servers.clone(), self.brokers.len());
+        task::spawn_blocking(move || {
+            let client: BaseConsumer = config(&servers).create()?;
+            let give_up = Instant::now() + START_TIMEOUT;
+            while Instant::now() < give_up {
+                if let Ok(metadata) = client.fetch_metadata(None, Duration::from_secs(1)) {
+                    let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+                    if metadata.brokers().len() == brokers
+                        && partitions.all(|partition| partition.leader() >= 0)
+                    {
+                        return Ok(());
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            bail!("{brokers} brokers at {servers} not ready after {START_TIMEOUT:?}")
+        })
+        .await?
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        Ok(config(&self.bootstrap_servers).create()?)
+    }
+}
+
+fn config(servers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    // A broker that restarts is looked for again soon, not after the client's usual ten seconds.
+    config.set("bootstrap.servers", servers).set("reconnect.backoff.max.ms", "500").set("log_level", "3");
+    config
+}
+
+fn admin_options() -> AdminOptions {
+    // A topic can be used as soon as its creation returns.
+    AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT)).request_timeout(Some(ADMIN_TIMEOUT))
+}
+
+/// Broker `id` of those that run on `hosts` (the first has id 1), reachable from this machine at `port`.
+async fn broker(
+    hosts: &[String],
+    id: usize,
+    port: u16,
+    network: Option<&str>,
+    settings: &[(&str, &str)],
+) -> Result<ContainerAsync<GenericImage>> {
+    let host = &hosts[id - 1];
+    let voters: Vec<String> =
+        hosts.iter().enumerate().map(|(n, host)| format!("{}@{host}:9094", n + 1)).collect();
+    let replicas = hosts.len().to_string();
+    let in_sync = hosts.len().div_ceil(2).to_string();
+    let image =
+        GenericImage::new(IMAGE, TAG).with_wait_for(WaitFor::message_on_stdout("Kafka Server started"));
+    let mut request = reaper::owned(image)
+        .with_startup_timeout(START_TIMEOUT)
+        .with_mapped_port(port, port.tcp())
+        .with_env_var("CLUSTER_ID", "5L6g3nShT-eMCtK--X86sw")
+        .with_env_var("KAFKA_NODE_ID", id.to_string())
+        .with_env_var("KAFKA_PROCESS_ROLES", "broker,controller")
+        .with_env_var("KAFKA_CONTROLLER_QUORUM_VOTERS", voters.join(","))
+        .with_env_var("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
+        .with_env_var("KAFKA_INTER_BROKER_LISTENER_NAME", "BROKER")
+        .with_env_var(
+            "KAFKA_LISTENERS",
+            format!("PLAINTEXT://0.0.0.0:{port},BROKER://0.0.0.0:9093,CONTROLLER://0.0.0.0:9094"),
+        )
+        .with_env_var(
+            "KAFKA_ADVERTISED_LISTENERS",
+            format!("PLAINTEXT://127.0.0.1:{port},BROKER://{host}:9093"),
+        )
+        .with_env_var(
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+            "BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        )
+        .with_env_var("KAFKA_DEFAULT_REPLICATION_FACTOR", &replicas)
+        .with_env_var("KAFKA_MIN_INSYNC_REPLICAS", &in_sync)
+        .with_env_var("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", &replicas)
+        .with_env_var("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", &replicas)
+        .with_env_var("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", &in_sync)
+        // The defaults of 50 partitions each only cost start-up time.
+        .with_env_var("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "3")
+        .with_env_var("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "3")
+        .with_env_var("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
+        .with_env_var("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
+        // A killed broker is noticed within tests' patience, and a restarted one need not outwait its own old session.
+        .with_env_var("KAFKA_BROKER_SESSION_TIMEOUT_MS", "3000")
+        .with_env_var("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "500");
+    if let Some(network) = network {
+        request = request.with_network(network).with_container_name(host);
+    }
+    for (key, value) in settings {
+        request = request.with_env_var(*key, *value);
+    }
+    request.start().await.with_context(|| format!("{IMAGE}:{TAG} did not start (is it there? ./x images)"))
+}

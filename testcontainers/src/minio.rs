@@ -1,0 +1,69 @@
+//! MinIO: an S3 that honours conditional puts.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use object_store::{aws::AmazonS3Builder, path::Path, signer::Signer};
+use reqwest::Method;
+use testcontainers::{ContainerAsync, runners::AsyncRunner};
+use testcontainers_modules::minio::MinIO as Image;
+
+use crate::reaper;
+
+/// A MinIO server without buckets.
+#[derive(Debug)]
+pub struct MinIO {
+    container: ContainerAsync<Image>,
+    endpoint: String,
+}
+
+impl MinIO {
+    pub const ACCESS_KEY: &str = "minioadmin";
+    pub const SECRET_KEY: &str = "minioadmin";
+    pub const REGION: &str = "us-east-1";
+
+    pub async fn start() -> Result<Self> {
+        let container = reaper::owned(Image::default())
+            .start()
+            .await
+            .context("MinIO did not start (is its image there? ./x images)")?;
+        let port = container.get_host_port_ipv4(9000).await?;
+        Ok(Self { container, endpoint: format!("http://127.0.0.1:{port}") })
+    }
+
+    /// `http://host:port`, for path-style requests.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// `host:port`, to put a proxy in front.
+    pub fn address(&self) -> &str {
+        self.endpoint.trim_start_matches("http://")
+    }
+
+    /// Creates a bucket. An error when it exists.
+    pub async fn create_bucket(&self, name: &str) -> Result<()> {
+        let bucket = AmazonS3Builder::new()
+            .with_endpoint(&self.endpoint)
+            .with_allow_http(true)
+            .with_region(Self::REGION)
+            .with_bucket_name(name)
+            .with_access_key_id(Self::ACCESS_KEY)
+            .with_secret_access_key(Self::SECRET_KEY)
+            .build()?;
+        // The empty path is the bucket itself.
+        let url = bucket.signed_url(Method::PUT, &Path::default(), Duration::from_secs(60)).await?;
+        reqwest::Client::new().put(url).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// Freezes the server: connections stay open, nobody answers.
+    pub async fn pause(&self) -> Result<()> {
+        Ok(self.container.pause().await?)
+    }
+
+    /// Ends [`MinIO::pause`].
+    pub async fn unpause(&self) -> Result<()> {
+        Ok(self.container.unpause().await?)
+    }
+}
