@@ -1,8 +1,85 @@
 //! What travels between the stages: plain structs, no behaviour that could fail.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidegate_sinks::{Gap, TopicPartition};
+use tidegate_sinks::{Gap, Position, TopicPartition};
+use tokio::sync::oneshot;
+
+/// What the source tells.
+#[derive(Debug)]
+pub enum Event {
+    Fetched(Fetch, Permit),
+    /// The group gave these partitions to this replica. Reading begins when the answer says where.
+    Assigned {
+        partitions: Vec<TopicPartition>,
+        start_at: oneshot::Sender<Vec<Assignment>>,
+    },
+    /// The group takes these partitions away, and waits for the answer.
+    Revoked {
+        partitions: Vec<TopicPartition>,
+        released: oneshot::Sender<()>,
+    },
+    /// The offset asked for is not in the log.
+    OutsideLog {
+        partition: TopicPartition,
+        generation: u64,
+    },
+    /// The source cannot go on.
+    Failed(SourceError),
+}
+
+/// What the source is asked.
+#[derive(Debug)]
+pub enum Command {
+    /// Read held partitions from elsewhere, under new generations.
+    Rewind(Vec<Assignment>),
+    /// Tell the group, for lag tools only.
+    CommitOffsets(Position),
+    Close,
+}
+
+/// Where to read a partition from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    pub partition: TopicPartition,
+    pub offset: i64,
+    pub generation: u64,
+}
+
+/// Why the source cannot go on; names the remedy, never holds a record's content.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceError(pub String);
+
+/// Bytes that have left the client and are not decoded yet. The source reads no further while they are too many.
+#[derive(Clone, Debug, Default)]
+pub struct Budget(Arc<AtomicUsize>);
+
+impl Budget {
+    pub fn used_bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub fn take(&self, bytes: usize) -> Permit {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        Permit { budget: self.clone(), bytes }
+    }
+}
+
+/// A fetch's share of the [`Budget`], given back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.budget.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 /// Consecutive records of one partition, copied out of the client in one piece.
 #[derive(Debug)]

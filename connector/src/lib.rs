@@ -6,5 +6,7 @@
 //!
 //! Only `run` knows all the stages; stages never import one another; they share the plain structs on the arrows.
 
+pub mod checkpoint;
 pub mod config;
 pub mod event;
+pub mod source;

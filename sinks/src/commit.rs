@@ -68,6 +68,9 @@ pub struct Commit {
     pub job: String,
     pub incarnation: u32,
     pub created: Timestamp,
+    /// Where every partition of the attempt stood when it began: the `from` of its [`Begin`]. The commit depends on
+    /// all of them, also on those that `delta` does not move, because leftovers are judged by them.
+    pub from: BTreeMap<TopicPartition, i64>,
     /// The offsets covered; may name partitions without any rows.
     pub delta: Delta,
     /// Partitions that no checkpoint knew when the attempt began.

@@ -1,0 +1,408 @@
+//! The consumer thread: records from Kafka into a channel, each under the generation of its assignment.
+//!
+//! The guarantee: a partition is read from where `run` says and from nowhere else; after a rewind no fetch of before
+//! carries the new generation; the thread never waits for the sink, so the group sees it alive while uploads are slow.
+
+mod group;
+mod queue;
+mod throttle;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+use tidegate_sinks::{Position, TopicPartition};
+use tokio::sync::{mpsc, oneshot};
+
+pub use group::{Ends, SharedEnds};
+
+use crate::config::Topics;
+use crate::event::{Assignment, Budget, Command, Event, Fetch, SourceError};
+use group::{Group, GroupConsumer, Rebalance};
+use queue::{Message, Queue};
+use throttle::Throttle;
+
+/// Records taken from the client at once. Larger batches cost no less and hold more memory.
+const BATCH_RECORDS: usize = 4_096;
+/// How long a quiet client is waited for; also the longest a command waits.
+const QUIET: Duration = Duration::from_millis(20);
+/// Between looks while decoding is behind or the rate limit holds.
+const BACK_PRESSURE: Duration = Duration::from_millis(5);
+
+/// How the source is set up.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    /// The client's properties, complete.
+    pub properties: BTreeMap<String, String>,
+    pub topics: Topics,
+    /// 0: no limit.
+    pub bytes_per_second: u64,
+    /// Most bytes that may have left the client without being decoded.
+    pub budget_bytes: usize,
+}
+
+/// The two ends of a running source.
+#[derive(Debug)]
+pub struct Source {
+    pub events: mpsc::UnboundedReceiver<Event>,
+    pub commands: Sender<Command>,
+    pub ends: SharedEnds,
+    /// What has been handed out and not yet decoded.
+    pub budget: Budget,
+}
+
+impl Source {
+    /// Joins the group and starts the thread. It ends after [`Command::Close`], or when nobody listens.
+    pub fn start(settings: SourceSettings) -> Result<Self, SourceError> {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let (sender, commands) = channel();
+        let (ends, budget) = (SharedEnds::default(), Budget::default());
+        let consumer = Group::join(&settings.properties, ends.clone())
+            .map_err(|error| SourceError(format!("the Kafka client refused its settings: {error}")))?;
+        let names: Vec<String> = match &settings.topics {
+            Topics::List(topics) => topics.clone(),
+            Topics::Regex(pattern) => vec![format!("^({pattern})$")],
+        };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        consumer
+            .subscribe(&names)
+            .map_err(|error| SourceError(format!("subscribing to {}: {error}", names.join(", "))))?;
+        let reader = Reader {
+            queue: Queue::new(consumer.client().native_ptr()),
+            consumer,
+            throttle: Throttle::new(settings.bytes_per_second),
+            record_bytes: 256,
+            budget: budget.clone(),
+            budget_bytes: settings.budget_bytes,
+            events,
+            commands,
+            held: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            owed: 0,
+            answer: None,
+        };
+        thread::Builder::new()
+            .name("source".into())
+            .spawn(move || reader.run())
+            .map_err(|error| SourceError(format!("starting the consumer thread: {error}")))?;
+        Ok(Self { events: receiver, commands: sender, ends, budget })
+    }
+}
+
+/// An answer of `run`'s that a rebalance waits for.
+enum Answer {
+    StartAt(oneshot::Receiver<Vec<Assignment>>),
+    Released(oneshot::Receiver<()>, Vec<TopicPartition>),
+}
+
+/// A partition being read.
+struct Held {
+    generation: u64,
+    start: i64,
+    /// Nothing has come yet, so its route to the queue may have been taken away by the start of the fetch.
+    silent: bool,
+}
+
+struct Reader {
+    // Before the consumer, so that it is dropped first.
+    queue: Queue,
+    consumer: GroupConsumer,
+    throttle: Throttle,
+    /// Average size of a record, to size batches under a rate limit.
+    record_bytes: usize,
+    budget: Budget,
+    budget_bytes: usize,
+    events: mpsc::UnboundedSender<Event>,
+    commands: Receiver<Command>,
+    held: BTreeMap<TopicPartition, Held>,
+    /// Read, but held back by the rate limit.
+    waiting: VecDeque<Fetch>,
+    /// Bytes that the first of `waiting` still has to pay.
+    owed: usize,
+    answer: Option<Answer>,
+}
+
+/// Why the thread ends.
+enum End {
+    Closed,
+    Failed(SourceError),
+}
+
+impl Reader {
+    fn run(mut self) {
+        let end = loop {
+            if let Err(end) = self.step() {
+                break end;
+            }
+        };
+        if let End::Failed(error) = end {
+            // Nobody to tell: then `run` has ended, and said why.
+            let _ = self.events.send(Event::Failed(error));
+        }
+        self.consumer.context().close();
+        let Self { queue, consumer, .. } = self;
+        drop(queue);
+        // Leaves the group, so that others take over at once.
+        drop(consumer);
+    }
+
+    fn step(&mut self) -> Result<(), End> {
+        self.obey()?;
+        self.serve_group(Duration::ZERO)?;
+        if !self.waiting.is_empty() {
+            if let Some(wait) = self.hand_out()? {
+                self.serve_group(wait.min(BACK_PRESSURE))?;
+            }
+            return Ok(());
+        }
+        if self.budget.used_bytes() > self.budget_bytes {
+            return self.serve_group(BACK_PRESSURE);
+        }
+        if self.held.is_empty() {
+            return self.serve_group(QUIET);
+        }
+        for (partition, _) in self.held.iter().filter(|(_, held)| held.silent) {
+            self.queue.route(&partition.topic, partition.partition);
+        }
+        self.read()
+    }
+
+    /// Carries out what `run` has asked for.
+    fn obey(&mut self) -> Result<(), End> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Rewind(assignments)) => {
+                    let partitions: Vec<_> = assignments.iter().map(|a| a.partition.clone()).collect();
+                    self.unassign(&partitions)?;
+                    self.assign(assignments)?;
+                }
+                Ok(Command::CommitOffsets(position)) => self.commit(&position),
+                Ok(Command::Close) | Err(TryRecvError::Disconnected) => return Err(End::Closed),
+                Err(TryRecvError::Empty) => return Ok(()),
+            }
+        }
+    }
+
+    /// Lets the client report, and passes rebalances on, one at a time.
+    fn serve_group(&mut self, wait: Duration) -> Result<(), End> {
+        match self.consumer.poll(wait) {
+            None => {}
+            // Fetched before its partition was routed to the queue; its route is set before it is assigned.
+            Some(Ok(message)) => {
+                let error = format!("{}: a record came past its queue", rdkafka::Message::topic(&message));
+                return Err(End::Failed(SourceError(error)));
+            }
+            Some(Err(error)) => judge(&error)?,
+        }
+        match self.answer.take() {
+            None => {}
+            Some(Answer::StartAt(mut answer)) => match answer.try_recv() {
+                Ok(assignments) => self.assign(assignments)?,
+                Err(oneshot::error::TryRecvError::Empty) => self.answer = Some(Answer::StartAt(answer)),
+                Err(oneshot::error::TryRecvError::Closed) => return Err(End::Closed),
+            },
+            Some(Answer::Released(mut answer, partitions)) => match answer.try_recv() {
+                Ok(()) => self.unassign(&partitions)?,
+                Err(oneshot::error::TryRecvError::Empty) => {
+                    self.answer = Some(Answer::Released(answer, partitions))
+                }
+                Err(oneshot::error::TryRecvError::Closed) => return Err(End::Closed),
+            },
+        }
+        if self.answer.is_none() {
+            match self.consumer.context().next_rebalance() {
+                None => {}
+                Some(Rebalance::Assign(partitions)) => {
+                    let (start_at, answer) = oneshot::channel();
+                    self.answer = Some(Answer::StartAt(answer));
+                    self.tell(Event::Assigned { partitions, start_at })?;
+                }
+                Some(Rebalance::Revoke(partitions)) => {
+                    let (released, answer) = oneshot::channel();
+                    self.answer = Some(Answer::Released(answer, partitions.clone()));
+                    self.tell(Event::Revoked { partitions, released })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, assignments: Vec<Assignment>) -> Result<(), End> {
+        let mut list = TopicPartitionList::new();
+        for Assignment { partition, offset, generation } in assignments {
+            self.queue.route(&partition.topic, partition.partition);
+            add(&mut list, &partition, offset);
+            self.held.insert(partition, Held { generation, start: offset, silent: true });
+        }
+        self.consumer.incremental_assign(&list).map_err(|error| failed("taking partitions over", &error))
+    }
+
+    fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), End> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            self.held.remove(partition);
+            list.add_partition(&partition.topic, partition.partition);
+        }
+        if self.waiting.iter().any(|fetch| partitions.contains(&fetch.partition)) {
+            self.waiting.retain(|fetch| !partitions.contains(&fetch.partition));
+            self.owed = self.waiting.front().map_or(0, Fetch::bytes);
+        }
+        self.consumer.incremental_unassign(&list).map_err(|error| failed("giving partitions up", &error))
+    }
+
+    /// Tells the group how far the sink is. It decides nothing, so a failure is not one of the job.
+    fn commit(&self, position: &Position) {
+        let mut list = TopicPartitionList::new();
+        for (partition, &next) in position.0.iter().filter(|(partition, _)| self.held.contains_key(partition))
+        {
+            add(&mut list, partition, next);
+        }
+        if list.count() > 0
+            && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
+        {
+            tracing::debug!(%error, "telling the group its offsets, for lag tools");
+        }
+    }
+
+    fn read(&mut self) -> Result<(), End> {
+        let most = self.throttle.batch(self.record_bytes, BATCH_RECORDS);
+        let mut batch =
+            Batch { fetches: Vec::new(), places: HashMap::new(), outside: Vec::new(), failure: None };
+        let held = &mut self.held;
+        self.queue.read(most, QUIET, |message| batch.take(&message, held));
+        let (bytes, records) = batch.fetches.iter().fold((0, 0), |(b, r), f| (b + f.bytes(), r + f.len()));
+        if let Some(size) = bytes.checked_div(records) {
+            self.record_bytes = (self.record_bytes * 7 + size) / 8;
+        }
+        self.waiting.extend(batch.fetches);
+        self.owed = self.waiting.front().map_or(0, Fetch::bytes);
+        for (partition, generation) in batch.outside {
+            self.tell(Event::OutsideLog { partition, generation })?;
+        }
+        if let Some(failure) = batch.failure {
+            return Err(End::Failed(failure));
+        }
+        self.hand_out().map(|_| ())
+    }
+
+    /// Passes on what the rate limit lets through. Returns how long the next has to wait.
+    fn hand_out(&mut self) -> Result<Option<Duration>, End> {
+        while !self.waiting.is_empty() {
+            if let Some(wait) = self.throttle.pay(&mut self.owed) {
+                metrics::counter!("tidegate_throttled_milliseconds")
+                    .increment(wait.min(BACK_PRESSURE).as_millis() as u64);
+                return Ok(Some(wait));
+            }
+            if let Some(fetch) = self.waiting.pop_front() {
+                let permit = self.budget.take(fetch.bytes());
+                self.tell(Event::Fetched(fetch, permit))?;
+            }
+            self.owed = self.waiting.front().map_or(0, Fetch::bytes);
+        }
+        Ok(None)
+    }
+
+    fn tell(&self, event: Event) -> Result<(), End> {
+        self.events.send(event).map_err(|_| End::Closed)
+    }
+}
+
+/// Messages of one read, grouped by partition.
+struct Batch {
+    fetches: Vec<Fetch>,
+    /// Where a partition's fetch stands, by topic handle and partition; `None`: not held.
+    places: HashMap<(usize, i32), Option<usize>>,
+    outside: Vec<(TopicPartition, u64)>,
+    failure: Option<SourceError>,
+}
+
+impl Batch {
+    fn take(&mut self, message: &Message<'_>, held: &mut BTreeMap<TopicPartition, Held>) {
+        let place = self.places.entry((message.topic_handle(), message.partition())).or_insert_with(|| {
+            let partition = TopicPartition::new(message.topic()?, message.partition());
+            let (partition, held) = held.get_key_value(&partition)?;
+            self.fetches.push(Fetch::new(partition.clone(), held.generation, held.start));
+            Some(self.fetches.len() - 1)
+        });
+        let Some(place) = *place else { return };
+        let fetch = &mut self.fetches[place];
+        let Some(held) = held.get_mut(&fetch.partition) else { return };
+        held.silent = false;
+        match message.error() {
+            None if message.offset() >= held.start => {
+                let (key, payload) = (message.key(), message.payload());
+                fetch.push(message.offset(), message.timestamp(), key, payload, message.headers());
+                held.start = fetch.next;
+            }
+            // Below where reading starts: left over from before.
+            None => {}
+            Some(RDKafkaErrorCode::PartitionEOF) => {
+                held.start = held.start.max(message.offset());
+                fetch.next = held.start;
+            }
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                self.outside.push((fetch.partition.clone(), held.generation));
+            }
+            Some(code) => {
+                let error = KafkaError::MessageConsumption(code);
+                if let Err(End::Failed(SourceError(reason))) = judge(&error) {
+                    self.failure = Some(SourceError(format!("{}: {reason}", fetch.partition)));
+                }
+            }
+        }
+    }
+}
+
+fn add(list: &mut TopicPartitionList, partition: &TopicPartition, offset: i64) {
+    list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(offset))
+        .expect("an offset of the sink's is never negative");
+}
+
+fn failed(doing: &str, error: &KafkaError) -> End {
+    End::Failed(SourceError(format!("{doing}: {error}")))
+}
+
+/// Errors that the client mends by itself are logged. Any other could mean a record skipped, so it ends the source.
+fn judge(error: &KafkaError) -> Result<(), End> {
+    use RDKafkaErrorCode as Code;
+    let passing = matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::Resolve
+                | Code::OperationTimedOut
+                | Code::RequestTimedOut
+                | Code::TimedOutQueue
+                | Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::CoordinatorLoadInProgress
+                | Code::CoordinatorNotAvailable
+                | Code::NotCoordinator
+                | Code::NetworkException
+                | Code::ReplicaNotAvailable
+                | Code::BrokerNotAvailable
+                | Code::KafkaStorageError
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::OffsetNotAvailable
+                | Code::PollExceeded
+                | Code::RebalanceInProgress
+                | Code::IllegalGeneration
+                | Code::UnknownMemberId
+        )
+    );
+    if passing && !matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+        tracing::warn!(%error, "Kafka");
+        Ok(())
+    } else {
+        Err(failed("reading from Kafka", error))
+    }
+}
