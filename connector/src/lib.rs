@@ -7,6 +7,8 @@
 //! Only `run` knows all the stages; stages never import one another; they share the plain structs on the arrows.
 
 pub mod checkpoint;
+pub mod columns;
 pub mod config;
+pub mod decode;
 pub mod event;
 pub mod source;

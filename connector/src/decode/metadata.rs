@@ -1,0 +1,79 @@
+//! Kafka's own columns of a row: where the record came from.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder,
+};
+
+use crate::config::Metadata;
+use crate::event::Record;
+
+/// Builders of the metadata columns, in the job's order.
+#[derive(Debug)]
+pub(super) struct MetadataColumns(Vec<Builder>);
+
+#[derive(Debug)]
+enum Builder {
+    Topic(StringBuilder),
+    Partition(Int32Builder),
+    Offset(Int64Builder),
+    Timestamp(TimestampMillisecondBuilder),
+    Key(BinaryBuilder),
+}
+
+impl MetadataColumns {
+    pub(super) fn new(metadata: &[Metadata]) -> Self {
+        Self(metadata.iter().map(|&kind| Builder::new(kind)).collect())
+    }
+
+    pub(super) fn append(&mut self, record: &Record<'_>) {
+        for builder in &mut self.0 {
+            match builder {
+                Builder::Topic(topics) => topics.append_value(&record.partition.topic),
+                Builder::Partition(partitions) => partitions.append_value(record.partition.partition),
+                Builder::Offset(offsets) => offsets.append_value(record.offset),
+                Builder::Timestamp(timestamps) => timestamps.append_option(record.timestamp),
+                Builder::Key(keys) => keys.append_option(record.key),
+            }
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(Builder::bytes).sum()
+    }
+
+    pub(super) fn finish(&mut self) -> impl Iterator<Item = ArrayRef> {
+        self.0.iter_mut().map(|builder| -> ArrayRef {
+            match builder {
+                Builder::Topic(topics) => Arc::new(topics.finish()),
+                Builder::Partition(partitions) => Arc::new(partitions.finish()),
+                Builder::Offset(offsets) => Arc::new(offsets.finish()),
+                Builder::Timestamp(timestamps) => Arc::new(timestamps.finish()),
+                Builder::Key(keys) => Arc::new(keys.finish()),
+            }
+        })
+    }
+}
+
+impl Builder {
+    fn new(kind: Metadata) -> Self {
+        match kind {
+            Metadata::Topic => Self::Topic(StringBuilder::new()),
+            Metadata::Partition => Self::Partition(Int32Builder::new()),
+            Metadata::Offset => Self::Offset(Int64Builder::new()),
+            Metadata::Timestamp => Self::Timestamp(TimestampMillisecondBuilder::new().with_timezone("UTC")),
+            Metadata::Key => Self::Key(BinaryBuilder::new()),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Topic(topics) => topics.values_slice().len() + size_of_val(topics.offsets_slice()),
+            Self::Partition(partitions) => size_of_val(partitions.values_slice()),
+            Self::Offset(offsets) => size_of_val(offsets.values_slice()),
+            Self::Timestamp(timestamps) => size_of_val(timestamps.values_slice()),
+            Self::Key(keys) => keys.values_slice().len() + size_of_val(keys.offsets_slice()),
+        }
+    }
+}
