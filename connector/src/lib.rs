@@ -11,4 +11,6 @@ pub mod columns;
 pub mod config;
 pub mod decode;
 pub mod event;
+pub mod kafka;
 pub mod source;
+pub mod status;

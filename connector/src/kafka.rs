@@ -1,0 +1,339 @@
+//! Questions to Kafka: what there is to read, from where to where, and what the broker allows.
+//!
+//! Nothing here takes part in reading records or makes anything on the cluster: no topic, no group. Every call
+//! blocks, at most for [`TIMEOUT`] and a second, so async code calls it through `spawn_blocking`.
+
+mod native;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+use regex::Regex;
+use tidegate_sinks::TopicPartition;
+
+use crate::config::Topics;
+use native::Failure;
+
+/// How long an answer may take.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait before asking again about a partition that is between leaders.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What kind of failure a [`QueryError`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QueryErrorKind {
+    /// No broker answered in time, or a partition has no leader.
+    Unreachable,
+    /// The broker refused the credentials, or the user lacks a right.
+    Unauthorized,
+    /// A topic or partition that was named does not exist, or may not be seen.
+    Missing,
+    /// The client's properties do not fit one another.
+    Config,
+    /// The broker does not know the request.
+    Unsupported,
+    Other,
+}
+
+/// Why a question has no answer.
+#[derive(Debug)]
+pub struct QueryError {
+    pub kind: QueryErrorKind,
+    context: String,
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)
+    }
+}
+
+impl std::error::Error for QueryError {}
+
+/// An offset for each partition that was asked about.
+pub type Offsets = BTreeMap<TopicPartition, i64>;
+
+/// A connection for questions.
+pub struct Queries {
+    admin: AdminClient<DefaultClientContext>,
+    servers: String,
+}
+
+impl fmt::Debug for Queries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queries").field("servers", &self.servers).finish_non_exhaustive()
+    }
+}
+
+impl Queries {
+    /// Makes a client of librdkafka `properties` and waits until a broker answers.
+    pub fn connect(properties: &BTreeMap<String, String>) -> Result<Self, QueryError> {
+        let mut config = ClientConfig::new();
+        for (key, value) in properties {
+            config.set(key, value);
+        }
+        // An admin client counts as a producer, whose questions would create a topic that is missing.
+        config.set("allow.auto.create.topics", "false");
+        let servers = properties.get("bootstrap.servers").cloned().unwrap_or_default();
+        let admin = config.create().map_err(|error| client_refused(&error))?;
+        let queries = Self { admin, servers };
+        queries.check_reachable()?;
+        Ok(queries)
+    }
+
+    fn check_reachable(&self) -> Result<(), QueryError> {
+        // One topic is the smallest question; whether it exists does not matter, and asking does not make it.
+        match self.admin.inner().fetch_metadata(Some("_"), TIMEOUT) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.failed("reaching a broker", code_of(&error), "")),
+        }
+    }
+
+    /// The id that the cluster gave itself; `None` on a broker that has none.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.admin.inner().fetch_cluster_id(TIMEOUT)
+    }
+
+    /// Every partition of the topics, in order. A topic of a list that does not exist is an error; a pattern may
+    /// match nothing yet.
+    pub fn partitions(&self, topics: &Topics) -> Result<Vec<TopicPartition>, QueryError> {
+        let mut found = match topics {
+            Topics::List(names) => {
+                let lists = names.iter().map(|name| self.partitions_of(name));
+                lists.collect::<Result<Vec<_>, _>>()?.concat()
+            }
+            Topics::Regex(pattern) => self.partitions_matching(pattern)?,
+        };
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    fn partitions_of(&self, name: &str) -> Result<Vec<TopicPartition>, QueryError> {
+        let asking = format!("asking for the partitions of topic {name:?}");
+        self.patiently(|| {
+            let metadata = self.metadata(Some(name))?;
+            let topic = metadata.topics().first();
+            let code = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
+            match (topic, code) {
+                (Some(topic), None) if !topic.partitions().is_empty() => Ok(topic
+                    .partitions()
+                    .iter()
+                    .map(|partition| TopicPartition::new(name, partition.id()))
+                    .collect()),
+                (_, code) => {
+                    Err(self.failed(&asking, code.unwrap_or(RDKafkaErrorCode::UnknownTopicOrPartition), ""))
+                }
+            }
+        })
+    }
+
+    fn partitions_matching(&self, pattern: &str) -> Result<Vec<TopicPartition>, QueryError> {
+        let pattern = Regex::new(&format!("^(?:{pattern})$"))
+            .map_err(|error| QueryError { kind: QueryErrorKind::Config, context: error.to_string() })?;
+        let metadata = self.metadata(None)?;
+        let matching = metadata
+            .topics()
+            .iter()
+            .filter(|topic| topic.error().is_none())
+            .filter(|topic| !is_internal(topic.name()) && pattern.is_match(topic.name()));
+        Ok(matching
+            .flat_map(|topic| {
+                topic.partitions().iter().map(|partition| TopicPartition::new(topic.name(), partition.id()))
+            })
+            .collect())
+    }
+
+    fn metadata(&self, topic: Option<&str>) -> Result<Metadata, QueryError> {
+        let metadata = self.admin.inner().fetch_metadata(topic, TIMEOUT);
+        metadata.map_err(|error| self.failed("asking for the topics", code_of(&error), ""))
+    }
+
+    /// The first offset that each log still has.
+    pub fn log_start(&self, partitions: &[TopicPartition]) -> Result<Offsets, QueryError> {
+        self.offsets("asking where the log starts", partitions, native::EARLIEST, false)
+    }
+
+    /// The end of each log, records of open transactions included.
+    pub fn high_watermarks(&self, partitions: &[TopicPartition]) -> Result<Offsets, QueryError> {
+        self.offsets("asking for the high watermark", partitions, native::LATEST, false)
+    }
+
+    /// How far each log may be read under read_committed: no transaction below is open.
+    pub fn last_stable_offsets(&self, partitions: &[TopicPartition]) -> Result<Offsets, QueryError> {
+        self.offsets("asking for the last stable offset", partitions, native::LATEST, true)
+    }
+
+    /// The first offset at or after a time (milliseconds since 1970), or the log's end where there is none yet.
+    pub fn offsets_for_timestamp(
+        &self,
+        partitions: &[TopicPartition],
+        timestamp: i64,
+    ) -> Result<Offsets, QueryError> {
+        let mut offsets = self.offsets("asking for a time's offset", partitions, timestamp.max(0), false)?;
+        if offsets.values().any(|offset| *offset < 0) {
+            let ends = self.high_watermarks(partitions)?;
+            for (partition, offset) in &mut offsets {
+                if *offset < 0 {
+                    *offset = ends.get(partition).copied().unwrap_or_default();
+                }
+            }
+        }
+        Ok(offsets)
+    }
+
+    fn offsets(
+        &self,
+        asking: &str,
+        partitions: &[TopicPartition],
+        spec: i64,
+        read_committed: bool,
+    ) -> Result<Offsets, QueryError> {
+        if partitions.is_empty() {
+            return Ok(Offsets::new());
+        }
+        self.patiently(|| {
+            let answers = native::list_offsets(&self.admin, partitions, spec, read_committed, TIMEOUT)
+                .map_err(|Failure { code, reason }| self.failed(asking, code, &reason))?;
+            self.each(asking, answers)
+        })
+    }
+
+    /// The offsets that a group has committed; partitions without one are left out. Joins nothing.
+    pub fn committed_group_offsets(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Offsets, QueryError> {
+        if partitions.is_empty() {
+            return Ok(Offsets::new());
+        }
+        let asking = format!("asking for the offsets of group {group:?}");
+        let answers = self.patiently(|| {
+            native::group_offsets(&self.admin, group, partitions, TIMEOUT)
+                .map_err(|Failure { code, reason }| self.failed(&asking, code, &reason))
+        })?;
+        let mut offsets = self.each(&asking, answers)?;
+        offsets.retain(|_, offset| *offset >= 0);
+        Ok(offsets)
+    }
+
+    fn each(&self, asking: &str, answers: native::Answers) -> Result<Offsets, QueryError> {
+        answers
+            .into_iter()
+            .map(|(partition, answer)| match answer {
+                Ok(offset) => Ok((partition, offset)),
+                Err(code) => Err(self.failed(&format!("{asking} of {partition}"), code, "")),
+            })
+            .collect()
+    }
+
+    /// The longest transaction that the brokers allow (`transaction.max.timeout.ms`).
+    pub fn broker_transaction_max_timeout(&self) -> Result<Duration, QueryError> {
+        const NAME: &str = "transaction.max.timeout.ms";
+        let asking = format!("asking a broker for {NAME}");
+        let metadata = self.metadata(Some("_"))?;
+        let broker = metadata
+            .brokers()
+            .first()
+            .ok_or_else(|| self.failed(&asking, RDKafkaErrorCode::BrokerNotAvailable, ""))?;
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|error| self.failed(&asking, RDKafkaErrorCode::Fail, &error.to_string()))?;
+        let resource = ResourceSpecifier::Broker(broker.id());
+        let described = runtime
+            .block_on(self.admin.describe_configs([&resource], &options))
+            .map_err(|error| self.failed(&asking, code_of(&error), ""))?;
+        let resource = described.into_iter().next().transpose();
+        let resource = resource.map_err(|code| self.failed(&asking, code, ""))?;
+        resource
+            .as_ref()
+            .and_then(|resource| resource.get(NAME)?.value.as_deref()?.parse().ok())
+            .map(Duration::from_millis)
+            .ok_or_else(|| self.failed(&asking, RDKafkaErrorCode::UnsupportedFeature, ""))
+    }
+
+    /// Asks again, within [`TIMEOUT`], while a partition is between leaders or a coordinator is being chosen.
+    fn patiently<T>(&self, ask: impl Fn() -> Result<T, QueryError>) -> Result<T, QueryError> {
+        let start = Instant::now();
+        loop {
+            match ask() {
+                Err(error)
+                    if error.kind == QueryErrorKind::Unreachable && start.elapsed() + PAUSE < TIMEOUT =>
+                {
+                    std::thread::sleep(PAUSE);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn failed(&self, asking: &str, code: RDKafkaErrorCode, reason: &str) -> QueryError {
+        let kind = kind_of(code);
+        let mut context = format!("{asking} at {} failed: {code}", self.servers);
+        // What the client logged names the address and the cause; the code alone is often only "timed out".
+        let complaint = native::complaints(&self.admin).pop().unwrap_or_else(|| reason.to_owned());
+        if !complaint.is_empty() {
+            context = format!("{context} ({complaint})");
+        }
+        QueryError { kind, context }
+    }
+}
+
+/// Whether a topic is Kafka's own or a tool's, by the convention of two underscores. A pattern never matches those.
+pub fn is_internal(topic: &str) -> bool {
+    topic.starts_with("__")
+}
+
+fn client_refused(error: &KafkaError) -> QueryError {
+    // The value stays out: it may be a secret.
+    let context = match error {
+        KafkaError::ClientConfig(_, reason, key, _) => format!("Kafka property {key:?} is refused: {reason}"),
+        error => format!("the Kafka client is refused: {error}"),
+    };
+    QueryError { kind: QueryErrorKind::Config, context }
+}
+
+fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
+    error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
+}
+
+fn kind_of(code: RDKafkaErrorCode) -> QueryErrorKind {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::BrokerTransportFailure
+        | Code::AllBrokersDown
+        | Code::Resolve
+        | Code::OperationTimedOut
+        | Code::RequestTimedOut
+        | Code::TimedOutQueue
+        | Code::BrokerNotAvailable
+        | Code::LeaderNotAvailable
+        | Code::NotLeaderForPartition
+        | Code::CoordinatorLoadInProgress
+        | Code::CoordinatorNotAvailable
+        | Code::NotCoordinator
+        | Code::NetworkException => QueryErrorKind::Unreachable,
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed => QueryErrorKind::Unauthorized,
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+            QueryErrorKind::Missing
+        }
+        Code::UnsupportedFeature | Code::UnsupportedVersion => QueryErrorKind::Unsupported,
+        Code::InvalidArgument | Code::InvalidTopic | Code::SSL => QueryErrorKind::Config,
+        _ => QueryErrorKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! The calls into librdkafka that rdkafka does not wrap, and the only unsafe code of the connector: offsets by
+//! isolation level, a group's offsets without joining it, and the log lines that say why a broker is not reached.
+//!
+//! Every pointer made here is owned by a guard that frees it; what comes back is plain data.
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use rdkafka::admin::AdminClient;
+use rdkafka::bindings as rd;
+use rdkafka::client::ClientContext;
+use rdkafka::error::RDKafkaErrorCode;
+use tidegate_sinks::TopicPartition;
+
+/// The offset spec that asks for the first offset of the log.
+pub(super) const EARLIEST: i64 = rd::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST as i64;
+/// The offset spec that asks for the end: last stable offset or high watermark, by isolation level.
+pub(super) const LATEST: i64 = rd::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64;
+
+/// One answer a partition: an offset (negative: none), or why there is none.
+pub(super) type Answers = Vec<(TopicPartition, Result<i64, RDKafkaErrorCode>)>;
+
+/// A request as a whole failed.
+pub(super) struct Failure {
+    pub(super) code: RDKafkaErrorCode,
+    /// librdkafka's own words.
+    pub(super) reason: String,
+}
+
+/// Offsets for a spec: [`EARLIEST`], [`LATEST`], or a timestamp in milliseconds (the first record at or after it).
+pub(super) fn list_offsets<C: ClientContext>(
+    admin: &AdminClient<C>,
+    partitions: &[TopicPartition],
+    spec: i64,
+    read_committed: bool,
+    timeout: Duration,
+) -> Result<Answers, Failure> {
+    let client = admin.inner().native_ptr();
+    let list = List::new(partitions.iter().map(|partition| (partition, spec)))?;
+    let options = Options::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout);
+    if read_committed {
+        let level = rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED;
+        // SAFETY: `options` is live. The returned error is null, as the operation takes this option.
+        let error = unsafe { rd::rd_kafka_AdminOptions_set_isolation_level(options.0.as_ptr(), level) };
+        debug_assert!(error.is_null(), "ListOffsets takes an isolation level");
+    }
+    let queue = Queue::new(client);
+    // SAFETY: all pointers are live; the call copies `list` and `options`, and answers on `queue`.
+    unsafe {
+        rd::rd_kafka_ListOffsets(client, list.0.as_ptr(), options.0.as_ptr(), queue.0.as_ptr());
+    }
+    let answer = queue.answer(timeout)?;
+    let mut count = 0;
+    // SAFETY: the answer is to ListOffsets (the only request on this queue) and lives to the end of the function;
+    // the array has `count` elements, each with a topic partition that lives as long as the answer.
+    unsafe {
+        let result = rd::rd_kafka_event_ListOffsets_result(answer.0.as_ptr());
+        let infos = rd::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
+        Ok((0..count)
+            .map(|index| answer_of(rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index))))
+            .collect())
+    }
+}
+
+/// The offsets that a group has committed; asks the coordinator and joins nothing.
+pub(super) fn group_offsets<C: ClientContext>(
+    admin: &AdminClient<C>,
+    group: &str,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) -> Result<Answers, Failure> {
+    let client = admin.inner().native_ptr();
+    let list = List::new(partitions.iter().map(|partition| (partition, 0)))?;
+    let name = c_string(group)?;
+    let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
+    let options = Options::new(client, operation, timeout);
+    let queue = Queue::new(client);
+    // SAFETY: all pointers are live; the call copies the request, which is freed here once, and answers on `queue`.
+    unsafe {
+        let mut request = rd::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), list.0.as_ptr());
+        rd::rd_kafka_ListConsumerGroupOffsets(
+            client,
+            &raw mut request,
+            1,
+            options.0.as_ptr(),
+            queue.0.as_ptr(),
+        );
+        rd::rd_kafka_ListConsumerGroupOffsets_destroy(request);
+    }
+    let answer = queue.answer(timeout)?;
+    let mut count = 0;
+    // SAFETY: the answer is to ListConsumerGroupOffsets and lives to the end of the function; one group was asked
+    // for; a group's partitions are a list of `cnt` elements or null, and live as long as the answer.
+    unsafe {
+        let result = rd::rd_kafka_event_ListConsumerGroupOffsets_result(answer.0.as_ptr());
+        let groups = rd::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
+        let mut answers = Vec::new();
+        for index in 0..count {
+            let group = *groups.add(index);
+            let error = rd::rd_kafka_group_result_error(group);
+            if !error.is_null() {
+                let code = rd::rd_kafka_error_code(error).into();
+                return Err(Failure { code, reason: text(rd::rd_kafka_error_string(error)) });
+            }
+            if let Some(list) = rd::rd_kafka_group_result_partitions(group).as_ref() {
+                answers.extend((0..list.cnt as usize).map(|index| answer_of(list.elems.add(index))));
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// The warnings and errors that the client has logged since the last call, such as a refused connection.
+pub(super) fn complaints<C: ClientContext>(admin: &AdminClient<C>) -> Vec<String> {
+    const WARNING: c_int = 4;
+    let mut complaints = Vec::new();
+    // SAFETY: the client is live; the guard gives back the reference to its main queue.
+    let queue = unsafe { rd::rd_kafka_queue_get_main(admin.inner().native_ptr()) };
+    let Some(queue) = NonNull::new(queue).map(Queue) else { return complaints };
+    // SAFETY: the queue is live; the guard frees each event; the strings live as long as their event.
+    while let Some(event) = NonNull::new(unsafe { rd::rd_kafka_queue_poll(queue.0.as_ptr(), 0) }).map(Event) {
+        let (mut facility, mut line, mut level) = (std::ptr::null(), std::ptr::null(), 0);
+        // SAFETY: as above; a result other than 0 says that the event is no log line, and nothing was written.
+        unsafe {
+            let log =
+                rd::rd_kafka_event_log(event.0.as_ptr(), &raw mut facility, &raw mut line, &raw mut level);
+            if log == 0 && level <= WARNING && text(facility) != "CONFWARN" {
+                complaints.push(text(line));
+            }
+        }
+    }
+    complaints
+}
+
+/// # Safety
+/// `partition` points to a topic partition of librdkafka's.
+unsafe fn answer_of(
+    partition: *const rd::rd_kafka_topic_partition_t,
+) -> (TopicPartition, Result<i64, RDKafkaErrorCode>) {
+    // SAFETY: by the contract of this function; a topic's name is never null.
+    let (topic, partition) = unsafe { (text((*partition).topic), &*partition) };
+    let code = RDKafkaErrorCode::from(partition.err);
+    let answer = if code == RDKafkaErrorCode::NoError { Ok(partition.offset) } else { Err(code) };
+    (TopicPartition::new(topic, partition.partition), answer)
+}
+
+/// # Safety
+/// `pointer` is null or a string that ends with a zero byte.
+unsafe fn text(pointer: *const c_char) -> String {
+    if pointer.is_null() {
+        return String::new();
+    }
+    // SAFETY: by the contract of this function.
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}
+
+fn c_string(text: &str) -> Result<CString, Failure> {
+    CString::new(text).map_err(|_| Failure {
+        code: RDKafkaErrorCode::InvalidArgument,
+        reason: "a name holds a zero byte".into(),
+    })
+}
+
+/// A list of partitions with an offset each.
+struct List(NonNull<rd::rd_kafka_topic_partition_list_t>);
+
+impl List {
+    fn new<'a>(entries: impl ExactSizeIterator<Item = (&'a TopicPartition, i64)>) -> Result<Self, Failure> {
+        // SAFETY: the call has no precondition; it aborts rather than return null.
+        let list = unsafe { rd::rd_kafka_topic_partition_list_new(entries.len() as c_int) };
+        let list = Self(NonNull::new(list).expect("librdkafka aborts when memory is out"));
+        for (partition, offset) in entries {
+            let topic = c_string(&partition.topic)?;
+            // SAFETY: list and name are live; the name is copied; the new element is never null.
+            unsafe {
+                let added = rd::rd_kafka_topic_partition_list_add(
+                    list.0.as_ptr(),
+                    topic.as_ptr(),
+                    partition.partition,
+                );
+                (*added).offset = offset;
+            }
+        }
+        Ok(list)
+    }
+}
+
+impl Drop for List {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, freed once.
+        unsafe { rd::rd_kafka_topic_partition_list_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// Options of an admin request.
+struct Options(NonNull<rd::rd_kafka_AdminOptions_t>);
+
+impl Options {
+    fn new(client: *mut rd::rd_kafka_t, operation: rd::rd_kafka_admin_op_t, timeout: Duration) -> Self {
+        // SAFETY: the client is live; null comes back only for an unknown operation.
+        let options = unsafe { rd::rd_kafka_AdminOptions_new(client, operation) };
+        let options = Self(NonNull::new(options).expect("this librdkafka knows the operation"));
+        let mut reason = [0; 256];
+        // SAFETY: options and buffer are live, and the length is the buffer's.
+        unsafe {
+            rd::rd_kafka_AdminOptions_set_request_timeout(
+                options.0.as_ptr(),
+                milliseconds(timeout),
+                reason.as_mut_ptr(),
+                reason.len(),
+            );
+        }
+        options
+    }
+}
+
+impl Drop for Options {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, freed once.
+        unsafe { rd::rd_kafka_AdminOptions_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// A queue for the answer to one request, or a reference to the client's main queue.
+struct Queue(NonNull<rd::rd_kafka_queue_t>);
+
+impl Queue {
+    fn new(client: *mut rd::rd_kafka_t) -> Self {
+        // SAFETY: the client is live.
+        let queue = unsafe { rd::rd_kafka_queue_new(client) };
+        Self(NonNull::new(queue).expect("librdkafka aborts when memory is out"))
+    }
+
+    fn answer(&self, timeout: Duration) -> Result<Event, Failure> {
+        // Beyond the request's own timeout, so that its reason is the one reported.
+        let timeout = milliseconds(timeout).saturating_add(1_000);
+        // SAFETY: the queue is live.
+        let event = unsafe { rd::rd_kafka_queue_poll(self.0.as_ptr(), timeout) };
+        let event = NonNull::new(event).map(Event).ok_or_else(|| Failure {
+            code: RDKafkaErrorCode::OperationTimedOut,
+            reason: "no answer in time".into(),
+        })?;
+        // SAFETY: the event is live, and its error string lives as long.
+        unsafe {
+            match RDKafkaErrorCode::from(rd::rd_kafka_event_error(event.0.as_ptr())) {
+                RDKafkaErrorCode::NoError => Ok(event),
+                code => {
+                    Err(Failure { code, reason: text(rd::rd_kafka_event_error_string(event.0.as_ptr())) })
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: one reference was taken, and one is given back.
+        unsafe { rd::rd_kafka_queue_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// An event that was taken off a queue.
+struct Event(NonNull<rd::rd_kafka_event_t>);
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: taken off a queue, freed once.
+        unsafe { rd::rd_kafka_event_destroy(self.0.as_ptr()) }
+    }
+}
+
+fn milliseconds(timeout: Duration) -> c_int {
+    c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
+}

@@ -1,0 +1,87 @@
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use super::*;
+
+fn properties(servers: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("bootstrap.servers".into(), servers.into())])
+}
+
+fn list(names: &[&str]) -> Topics {
+    Topics::List(names.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn answers_of_a_cluster() {
+    let cluster = MockCluster::new(3).unwrap();
+    for (topic, partitions) in [("orders", 3), ("orders.eu", 1), ("__orders", 1)] {
+        cluster.create_topic(topic, partitions, 1).unwrap();
+    }
+    let servers = cluster.bootstrap_servers();
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &servers).create().unwrap();
+    for partition in [0, 0, 0, 1] {
+        let record = BaseRecord::<(), _>::to("orders").partition(partition).payload("x");
+        producer.send(record).unwrap();
+    }
+    producer.flush(TIMEOUT).unwrap();
+
+    let queries = Queries::connect(&properties(&servers)).unwrap();
+    assert!(queries.cluster_id().is_some());
+    let orders: Vec<_> = (0..3).map(|partition| TopicPartition::new("orders", partition)).collect();
+    assert_eq!(queries.partitions(&list(&["orders", "orders"])).unwrap(), orders);
+    let matching = queries.partitions(&Topics::Regex("ord|.*orders".into())).unwrap();
+    assert_eq!(matching, orders, "anchored at both ends, and Kafka's own topics left out");
+    assert_eq!(queries.partitions(&Topics::Regex("nothing".into())).unwrap(), []);
+
+    let ends: Vec<_> = queries.high_watermarks(&orders).unwrap().into_values().collect();
+    assert_eq!(ends, [3, 1, 0]);
+    let stable: Vec<_> = queries.last_stable_offsets(&orders).unwrap().into_values().collect();
+    assert_eq!(stable, [3, 1, 0]);
+    let starts: Vec<_> = queries.log_start(&orders).unwrap().into_values().collect();
+    assert_eq!(starts, [0, 0, 0]);
+    assert_eq!(queries.committed_group_offsets("nobody", &orders).unwrap(), Offsets::new());
+}
+
+#[test]
+fn a_missing_topic_is_named_and_not_made() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("there", 1, 1).unwrap();
+    let queries = Queries::connect(&properties(&cluster.bootstrap_servers())).unwrap();
+    cluster
+        .topic_error("absent", rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        .unwrap();
+    let error = queries.partitions(&list(&["there", "absent"])).unwrap_err();
+    assert_eq!(error.kind, QueryErrorKind::Missing);
+    assert!(error.to_string().contains("\"absent\""), "{error}");
+}
+
+#[test]
+fn a_lacking_right_is_told_from_a_missing_topic() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("secret", 1, 1).unwrap();
+    let code = rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    cluster.topic_error("secret", code).unwrap();
+    let queries = Queries::connect(&properties(&cluster.bootstrap_servers())).unwrap();
+    let error = queries.partitions(&list(&["secret"])).unwrap_err();
+    assert_eq!(error.kind, QueryErrorKind::Unauthorized, "{error}");
+}
+
+#[test]
+fn an_unreachable_broker_is_named() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = Queries::connect(&properties(&format!("127.0.0.1:{port}"))).unwrap_err();
+    assert_eq!(error.kind, QueryErrorKind::Unreachable);
+    assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+    assert!(error.to_string().contains("refused"), "the cause, not only a timeout: {error}");
+}
+
+#[test]
+fn a_bad_property_is_named_without_its_value() {
+    let mut properties = properties("127.0.0.1:1");
+    properties.insert("socket.timeoutms".into(), "hunter2".into());
+    let error = Queries::connect(&properties).unwrap_err();
+    assert_eq!(error.kind, QueryErrorKind::Config);
+    assert!(error.to_string().contains("socket.timeoutms"), "{error}");
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+}
