@@ -11,6 +11,8 @@ pub mod columns;
 pub mod config;
 pub mod decode;
 pub mod event;
+pub mod http;
 pub mod kafka;
 pub mod source;
 pub mod status;
+pub mod telemetry;

@@ -1,4 +1,4 @@
-//! The calls into librdkafka that rdkafka does not wrap, and the only unsafe code of the connector: offsets by
+//! The calls into librdkafka that rdkafka does not wrap, and the only unsafe code here: offsets by
 //! isolation level, a group's offsets without joining it, and the log lines that say why a broker is not reached.
 //!
 //! Every pointer made here is owned by a guard that frees it; what comes back is plain data.
