@@ -6,6 +6,7 @@
 //!
 //! Only `run` knows all the stages; stages never import one another; they share the plain structs on the arrows.
 
+pub mod audit;
 pub mod checkpoint;
 pub mod columns;
 pub mod config;

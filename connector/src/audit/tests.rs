@@ -1,0 +1,247 @@
+use proptest::prelude::*;
+use proptest::sample::Index;
+use tidegate_sinks::{Delta, PartitionState, checkpoint};
+
+use super::*;
+
+/// Lengths of the spans of each partition in each commit, and how many offsets of each are holes.
+type Shape = Vec<Vec<(i64, i64)>>;
+
+fn shape() -> impl Strategy<Value = Shape> {
+    // Each commit moves three partitions by 1 to 50 offsets, of which none are holes or up to all.
+    let span = (1_i64..50).prop_flat_map(|length| (Just(length), 0..=length));
+    prop::collection::vec(prop::collection::vec(span, 3), 1..6)
+}
+
+fn good(shape: &Shape, unpublished: usize) -> Found {
+    let mut partitions: BTreeMap<_, _> = (0..3)
+        .map(|partition| {
+            let start = i64::from(partition) * 100;
+            (TopicPartition::new("t", partition), PartitionState { start, next: start, rows: 0 })
+        })
+        .collect();
+    let mut found = Found {
+        checkpoint: empty_checkpoint(),
+        commits: Vec::new(),
+        visible: BTreeMap::new(),
+        rejects: BTreeMap::new(),
+        staged: BTreeMap::new(),
+    };
+    for (index, spans) in shape.iter().enumerate() {
+        let id = CommitId(format!("{index:032x}").into());
+        let mut delta = Delta::default();
+        let mut rows = BTreeMap::new();
+        for ((partition, state), (length, holes)) in partitions.iter_mut().zip(spans) {
+            delta.0.insert(partition.clone(), Span::new(state.next, state.next + length).unwrap());
+            let count = (length - holes) as u64;
+            rows.insert(partition.clone(), count);
+            state.next += length;
+            state.rows += count;
+        }
+        let file = file(index, &rows);
+        let published = index + unpublished < shape.len();
+        if published {
+            found.visible.insert(file.path.clone(), seen(&file, &id));
+        } else {
+            found.staged.insert((id.clone(), file.staged.clone()), file.bytes);
+            found.checkpoint.unpublished.push(id.clone());
+        }
+        found.commits.push(commit(id, delta, rows, file));
+    }
+    found.checkpoint.partitions = partitions;
+    found
+}
+
+fn empty_checkpoint() -> Checkpoint {
+    Checkpoint {
+        format: checkpoint::FORMAT,
+        n: 7,
+        job: "j".into(),
+        incarnation: 1,
+        created: jiff::Timestamp::UNIX_EPOCH,
+        cluster_id: None,
+        partitions: BTreeMap::new(),
+        commit: None,
+        history: Vec::new(),
+        unpublished: Vec::new(),
+        retracted: Vec::new(),
+        cuts: Vec::new(),
+        rejects: 0,
+        gaps: Vec::new(),
+        pinned: serde_json::Value::Null,
+        other: BTreeMap::new(),
+    }
+}
+
+fn file(index: usize, rows: &BTreeMap<TopicPartition, u64>) -> StagedFile {
+    StagedFile {
+        kind: FileKind::Data,
+        staged: "000.staged".into(),
+        path: format!("t/1-{index:032x}-000.parquet"),
+        bytes: 1_000 + index as u64,
+        rows: rows.values().sum(),
+        sha256: String::new(),
+        partitions: rows.clone(),
+    }
+}
+
+fn commit(id: CommitId, delta: Delta, rows: BTreeMap<TopicPartition, u64>, file: StagedFile) -> Commit {
+    Commit {
+        format: checkpoint::FORMAT,
+        id,
+        job: "j".into(),
+        incarnation: 1,
+        created: jiff::Timestamp::UNIX_EPOCH,
+        from: delta.0.iter().map(|(partition, span)| (partition.clone(), span.from)).collect(),
+        delta,
+        new_partitions: BTreeSet::new(),
+        rows,
+        rejects: 0,
+        gaps: Vec::new(),
+        files: vec![file],
+    }
+}
+
+fn seen(file: &StagedFile, id: &CommitId) -> Seen {
+    let footer = Footer { rows: file.rows, job: Some("j".into()), commit: Some(id.0.to_string()) };
+    Seen { bytes: file.bytes, footer: Some(Ok(footer)) }
+}
+
+/// A way to spoil a good state, and what the audit must call it.
+#[derive(Clone, Copy, Debug)]
+enum Harm {
+    DropFile,
+    DropCommit,
+    RepeatCommit,
+    ShiftSpan,
+    StretchSpan,
+    ForgetPartition,
+    RaisePosition,
+    LowerPosition,
+    ChangeSize,
+    ChangeFooterRows,
+    ChangeFooterCommit,
+    BreakFooter,
+    ChangeCommitRows,
+    ChangeCheckpointRows,
+    ShowUncommitted,
+    LoseStaged,
+    ChangeRejects,
+}
+
+const HARMS: [(Harm, ProblemKind); 17] = [
+    (Harm::DropFile, ProblemKind::Missing),
+    (Harm::DropCommit, ProblemKind::Gap),
+    (Harm::RepeatCommit, ProblemKind::Overlap),
+    (Harm::ShiftSpan, ProblemKind::Gap),
+    (Harm::StretchSpan, ProblemKind::Overlap),
+    (Harm::ForgetPartition, ProblemKind::Beyond),
+    (Harm::RaisePosition, ProblemKind::Gap),
+    (Harm::LowerPosition, ProblemKind::Beyond),
+    (Harm::ChangeSize, ProblemKind::Size),
+    (Harm::ChangeFooterRows, ProblemKind::Content),
+    (Harm::ChangeFooterCommit, ProblemKind::Content),
+    (Harm::BreakFooter, ProblemKind::Content),
+    (Harm::ChangeCommitRows, ProblemKind::Rows),
+    (Harm::ChangeCheckpointRows, ProblemKind::Rows),
+    (Harm::ShowUncommitted, ProblemKind::Uncommitted),
+    (Harm::LoseStaged, ProblemKind::Missing),
+    (Harm::ChangeRejects, ProblemKind::Rows),
+];
+
+fn spoil(found: &mut Found, harm: Harm, at: Index) {
+    let partition = TopicPartition::new("t", at.index(3) as i32);
+    let which = at.index(found.commits.len());
+    let path = found.commits[which].files[0].path.clone();
+    let state = found.checkpoint.partitions.get_mut(&partition).unwrap();
+    let span = found.commits[which].delta.0.get_mut(&partition).unwrap();
+    let footer = |found: &mut Found, change: fn(&mut Footer)| {
+        let seen = found.visible.get_mut(&path).unwrap();
+        change(seen.footer.as_mut().unwrap().as_mut().unwrap());
+    };
+    match harm {
+        Harm::DropFile => drop(found.visible.remove(&path).unwrap()),
+        Harm::DropCommit => drop(found.commits.remove(which)),
+        Harm::RepeatCommit => {
+            let commit = found.commits[which].clone();
+            found.commits.push(commit);
+        }
+        Harm::ShiftSpan => *span = Span { from: span.from + 1, to: span.to + 1 },
+        Harm::StretchSpan => *span = Span { from: span.from - 1, to: span.to },
+        Harm::ForgetPartition => drop(found.checkpoint.partitions.remove(&partition).unwrap()),
+        Harm::RaisePosition => state.next += 1,
+        Harm::LowerPosition => state.next -= 1,
+        Harm::ChangeSize => found.visible.get_mut(&path).unwrap().bytes += 1,
+        Harm::ChangeFooterRows => footer(found, |footer| footer.rows += 1),
+        Harm::ChangeFooterCommit => footer(found, |footer| footer.commit = Some("other".into())),
+        Harm::BreakFooter => found.visible.get_mut(&path).unwrap().footer = Some(Err("torn".into())),
+        Harm::ChangeCommitRows => *found.commits[which].rows.get_mut(&partition).unwrap() += 1,
+        Harm::ChangeCheckpointRows => state.rows += 1,
+        Harm::ShowUncommitted => {
+            let seen = found.visible[&path].clone();
+            found.visible.insert("t/1-other-000.parquet".into(), seen);
+        }
+        Harm::LoseStaged => {
+            // As if it had been swept between the commit and its publication.
+            found.visible.remove(&path).unwrap();
+            found.checkpoint.unpublished.push(found.commits[which].id.clone());
+        }
+        Harm::ChangeRejects => found.checkpoint.rejects += 1,
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_good_state_is_exact(shape in shape(), unpublished in 0_usize..3) {
+        let report = judge(&good(&shape, unpublished));
+        prop_assert!(report.exact, "{:?}", report.problems);
+        prop_assert_eq!(report.pending.len(), unpublished.min(shape.len()));
+        prop_assert_eq!(report.files + report.pending.len(), shape.len());
+    }
+
+    #[test]
+    fn each_harm_is_found_and_named(shape in shape(), harm in 0..HARMS.len(), at: Index) {
+        let (harm, kind) = HARMS[harm];
+        let mut found = good(&shape, 0);
+        spoil(&mut found, harm, at);
+        let report = judge(&found);
+        prop_assert!(!report.exact);
+        let kinds: Vec<_> = report.problems.iter().map(|problem| problem.kind).collect();
+        prop_assert!(kinds.contains(&kind), "{:?}: {:?}", harm, report.problems);
+    }
+}
+
+#[test]
+fn files_of_others_are_listed_and_do_no_harm() {
+    let mut found = good(&vec![vec![(5, 0); 3]], 0);
+    let foreign = Footer { rows: 3, job: Some("another".into()), commit: None };
+    found.visible.insert("t/a.parquet".into(), Seen { bytes: 9, footer: None });
+    found.visible.insert("t/b.parquet".into(), Seen { bytes: 9, footer: Some(Ok(foreign)) });
+    found.visible.insert("t/old.parquet".into(), Seen { bytes: 9, footer: None });
+    found.checkpoint.retracted.push(Retracted::File("t/old.parquet".into()));
+    let report = judge(&found);
+    assert!(report.exact, "{:?}", report.problems);
+    assert_eq!(report.foreign, ["t/a.parquet", "t/b.parquet"]);
+    assert_eq!(report.retracted, ["t/old.parquet"]);
+}
+
+#[test]
+fn a_staged_file_counts_only_while_its_commit_is_unpublished() {
+    let mut found = good(&vec![vec![(5, 0); 3]], 1);
+    assert!(judge(&found).exact);
+    found.checkpoint.unpublished.clear();
+    let report = judge(&found);
+    assert_eq!(report.problems[0].kind, ProblemKind::Missing);
+}
+
+#[test]
+fn a_position_above_the_log_is_named() {
+    let mut report = judge(&good(&vec![vec![(5, 0); 3]], 0));
+    let ends = |end| BTreeMap::from([(TopicPartition::new("t", 0), end)]);
+    report.judge_ends(&ends(7));
+    assert!(report.exact);
+    assert_eq!((report.partitions[0].lag, report.partitions[1].lag), (Some(2), None));
+    report.judge_ends(&ends(4));
+    assert_eq!(report.problems[0].kind, ProblemKind::AheadOfLog);
+    assert!(!report.exact);
+}
