@@ -1,11 +1,34 @@
-//! The job, checked: what the rest of the program reads. [`raw`] is the file as written.
+//! The job, checked: what the rest of the program reads. A [`Config`] that exists is whole and consistent: every
+//! key was known, every value fits its bounds and the others, and nothing that was asked for is silently left out.
+//! `raw` is the file as written, `check` makes the one into the other.
+
+mod check;
+mod error;
+mod properties;
+mod raw;
+mod redact;
+mod section;
+mod substitute;
+#[cfg(test)]
+mod tests;
+pub mod timeouts;
+mod values;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A checked job.
-#[derive(Clone, Debug)]
+pub use error::{ConfigError, ConfigErrors};
+pub use properties::client_properties;
+
+use crate::limits::JOB_FILE_MAX_BYTES;
+use error::{Report, Wrong};
+use substitute::Environment;
+
+/// A checked job. It is shown without its secrets.
+#[derive(Clone)]
 pub struct Config {
     pub job: String,
     pub kafka: Kafka,
@@ -20,9 +43,12 @@ pub struct Config {
     pub timeouts: Timeouts,
     pub http: Http,
     pub log: Log,
+    /// What came by substitution: JSON pointer, and what the file has there. Shown in place of the value.
+    as_written: Vec<(String, String)>,
 }
 
-#[derive(Clone, Debug)]
+/// Shown without its properties' values.
+#[derive(Clone)]
 pub struct Kafka {
     pub bootstrap_servers: String,
     pub topics: Topics,
@@ -37,7 +63,7 @@ pub struct Kafka {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Topics {
     List(Vec<String>),
-    /// Anchored at both ends.
+    /// Anchored at both ends, as librdkafka takes it.
     Regex(String),
 }
 
@@ -56,6 +82,30 @@ pub enum Start {
 pub enum OnDataLoss {
     Fail,
     Record,
+}
+
+impl Metadata {
+    /// Name of its column.
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::Topic => "_topic",
+            Self::Partition => "_partition",
+            Self::Offset => "_offset",
+            Self::Timestamp => "_timestamp",
+            Self::Key => "_key",
+        }
+    }
+
+    /// Type of its column, in the job file's grammar.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Topic => "string",
+            Self::Partition => "int32",
+            Self::Offset => "int64",
+            Self::Timestamp => "timestamp(ms, UTC)",
+            Self::Key => "binary",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -102,7 +152,8 @@ pub enum Metadata {
     Key,
 }
 
-#[derive(Clone, Debug)]
+/// Shown without its store's options.
+#[derive(Clone)]
 pub struct Sink {
     /// Root of the tables, without a trailing slash.
     pub url: String,
@@ -124,6 +175,16 @@ pub enum Table {
     },
 }
 
+impl Table {
+    /// The table of a topic's records, or what is wrong with its name.
+    pub fn name(&self, topic: &str) -> Result<String, String> {
+        match self {
+            Self::Named(name) => Ok(name.clone()),
+            Self::ByTopic { prefix, suffix } => values::table_name(&format!("{prefix}{topic}{suffix}")),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Append,
@@ -135,6 +196,20 @@ pub enum Mode {
 pub struct PartitionField {
     pub transform: Transform,
     pub column: String,
+}
+
+impl PartitionField {
+    /// What stands before the `=` of its folder: `day`, `bucket`, `country`.
+    pub fn folder(&self) -> &str {
+        match self.transform {
+            Transform::Identity => &self.column,
+            Transform::Year => "year",
+            Transform::Month => "month",
+            Transform::Day => "day",
+            Transform::Hour => "hour",
+            Transform::Bucket(_) => "bucket",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +250,7 @@ pub struct Checkpoint {
     pub retained: u64,
     pub retained_for: Duration,
     pub copy_grace: Duration,
-    /// URL of the job's state.
+    /// URL of the job's state, without a trailing slash; in the same store as the sink.
     pub state: String,
 }
 
@@ -224,3 +299,54 @@ pub enum LogFormat {
 /// Where the job file came from, for messages.
 #[derive(Clone, Debug)]
 pub struct Origin(pub PathBuf);
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.display())
+    }
+}
+
+impl Config {
+    /// Reads and checks a job file. Fails with everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let origin = Origin(path.to_owned());
+        let mut text = String::new();
+        let read = std::fs::File::open(path)
+            .and_then(|file| file.take(JOB_FILE_MAX_BYTES + 1).read_to_string(&mut text));
+        match read {
+            Err(error) => {
+                let problem = format!("cannot read the job file: {error}");
+                Err(ConfigErrors::whole(&origin, None, problem, "name a job file that this process may read"))
+            }
+            Ok(_) => Self::parse(&text, &origin),
+        }
+    }
+
+    /// Checks the text of a job file; `${VAR}` is looked up in this process' environment.
+    pub fn parse(text: &str, origin: &Origin) -> Result<Self, ConfigErrors> {
+        Self::parse_with(text, origin, &|name| std::env::var(name).ok())
+    }
+
+    fn parse_with(text: &str, origin: &Origin, environment: Environment<'_>) -> Result<Self, ConfigErrors> {
+        if text.len() as u64 > JOB_FILE_MAX_BYTES {
+            let problem = format!("the job file is larger than {JOB_FILE_MAX_BYTES} bytes");
+            return Err(ConfigErrors::whole(origin, None, problem, "name the right file"));
+        }
+        let mut root = raw::parse(text, origin)?;
+        let report = Report::default();
+        substitute::substitute(&mut root, "", environment, &report);
+        let config = section::Section::root(&root, &report, |section| check::check(section, &report));
+        if let Some(config) = &config {
+            let findings = timeouts::check(config, &client_properties(config), None, timeouts::kill_delay());
+            for finding in findings.into_iter().filter(|f| f.severity == timeouts::Severity::Error) {
+                report.wrong(&finding.key, None, Wrong::new(finding.problem, finding.remedy));
+            }
+        }
+        match config {
+            Some(config) if report.is_empty() => {
+                Ok(Self { as_written: substitute::substituted(&root), ..config })
+            }
+            _ => Err(ConfigErrors { origin: origin.to_string(), errors: report.into_errors() }),
+        }
+    }
+}

@@ -14,6 +14,7 @@ pub mod decode;
 pub mod event;
 pub mod http;
 pub mod kafka;
+pub mod limits;
 pub mod source;
 pub mod status;
 pub mod telemetry;

@@ -1,0 +1,84 @@
+//! `format`: what a record's bytes are, and which columns they become.
+
+use std::collections::BTreeSet;
+
+use crate::config::error::Wrong;
+use crate::config::section::{Parsed, Section, Value};
+use crate::config::{Column, Format, FormatKind, Metadata, Tombstones, values};
+use crate::limits::COLUMNS_MAX_COUNT;
+
+const METADATA: [(&str, Metadata); 5] = [
+    ("topic", Metadata::Topic),
+    ("partition", Metadata::Partition),
+    ("offset", Metadata::Offset),
+    ("timestamp", Metadata::Timestamp),
+    ("key", Metadata::Key),
+];
+
+pub(super) fn check(format: &mut Section<'_>) -> Format {
+    let kind = format.get("type", kind, FormatKind::Json);
+    let tombstones = [("skip", Tombstones::Skip), ("nulls", Tombstones::Nulls)];
+    let tombstones = format.get("tombstones", values::word(&tombstones), Tombstones::Skip);
+    let metadata = format.value("metadata").map(|value| metadata(&value)).unwrap_or_default();
+    let columns = format.value("columns").map(|value| columns(&value, &metadata));
+    if kind == FormatKind::Raw && columns.is_some() {
+        let problem = "format raw has columns of its own";
+        format.wrong("columns", Wrong::new(problem, "remove format.columns, or use format.type: json"));
+    }
+    Format { kind, tombstones, columns, metadata }
+}
+
+fn kind(value: &str) -> Parsed<FormatKind> {
+    if matches!(value, "avro" | "protobuf" | "debezium-json" | "canal-json") {
+        return Err(Wrong::not_built("as a format", "use json or raw"));
+    }
+    values::word(&[("json", FormatKind::Json), ("raw", FormatKind::Raw)])(value)
+}
+
+fn metadata(value: &Value<'_>) -> Vec<Metadata> {
+    let mut metadata = Vec::new();
+    for item in value.items("a list such as [topic, partition, offset]").unwrap_or_default() {
+        match item.parse(values::word(&METADATA)) {
+            Some(column) if metadata.contains(&column) => {
+                item.wrong(Wrong::new("stands there a second time", "name each column once"));
+            }
+            Some(column) => metadata.push(column),
+            None => {}
+        }
+    }
+    metadata
+}
+
+fn columns(value: &Value<'_>, metadata: &[Metadata]) -> Vec<Column> {
+    let Some(items) = value.items("a list of {name: …, type: …}") else { return Vec::new() };
+    if items.is_empty() {
+        value.wrong(Wrong::new("names no column", "name at least one, or leave columns out to infer them"));
+    }
+    if items.len() > COLUMNS_MAX_COUNT {
+        let problem = format!("{} columns are too many", items.len());
+        value.wrong(Wrong::new(problem, format!("name at most {COLUMNS_MAX_COUNT}")));
+        return Vec::new();
+    }
+    let mut names: BTreeSet<String> = metadata.iter().map(|column| column.column().to_owned()).collect();
+    let mut columns = Vec::new();
+    for item in items {
+        let Some(column) = item.section(|section| column(section, &mut names)) else { continue };
+        columns.push(column);
+    }
+    columns
+}
+
+fn column(section: &mut Section<'_>, names: &mut BTreeSet<String>) -> Option<Column> {
+    let name = section.need("name", values::text, "name the column");
+    let type_name = section.need("type", values::text, "write its type, such as string or int64");
+    let path = section.value("path").and_then(|path| path.parse(values::text));
+    let name = name?;
+    if !names.insert(name.clone()) {
+        let problem = "another column has this name";
+        section.wrong(
+            "name",
+            Wrong::new(problem, "give each column a name of its own, with path: for its place"),
+        );
+    }
+    Some(Column { name, type_name: type_name?, path })
+}

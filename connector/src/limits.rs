@@ -1,0 +1,58 @@
+//! Every bound of the program, in one place: a limit on everything, each with its unit last in the name and its
+//! reason. A bound that a user may move is a key of the job file; these are the ends of what may be asked for.
+
+use std::time::Duration;
+
+/// A job file is written by hand; one that is larger is a mistake.
+pub const JOB_FILE_MAX_BYTES: u64 = 1 << 20;
+/// A secret's file, as Kubernetes mounts it; its own limit is 1 MiB for all secrets of a pod.
+pub const SECRET_FILE_MAX_BYTES: u64 = 64 << 10;
+/// Levels of a YAML document; the job file needs 5, and readers of it recurse.
+pub const JOB_FILE_MAX_DEPTH: usize = 32;
+/// The job's name becomes a folder, a group id and a metric label; file systems end at 255.
+pub const JOB_NAME_MAX_CHARS: usize = 128;
+/// Kafka's own limit of a topic name.
+pub const TOPIC_NAME_MAX_CHARS: usize = 249;
+/// A table's name becomes a folder; file systems end at 255.
+pub const TABLE_NAME_MAX_CHARS: usize = 250;
+/// A pattern is matched against each topic of the cluster at every metadata refresh.
+pub const TOPIC_PATTERN_MAX_CHARS: usize = 1_000;
+
+/// Each column costs a builder in decoding and a page buffer in every open writer.
+pub const COLUMNS_MAX_COUNT: usize = 10_000;
+/// Structs in lists in maps: decoding and schemas recurse.
+pub const NESTING_MAX_DEPTH: usize = 128;
+/// Folder levels; each multiplies the number of small files.
+pub const PARTITION_FIELDS_MAX_COUNT: usize = 8;
+/// More buckets than this would be more files than any commit should write.
+pub const BUCKETS_MAX_COUNT: u32 = 65_536;
+
+/// Records of one fetch: large enough to pay for a batch, small enough to react to a revoke at once.
+pub const FETCH_MAX_RECORDS: usize = 8_192;
+/// Key, value and headers of one record; librdkafka's response limit of 100 MB ends it anyway.
+pub const PAYLOAD_MAX_BYTES: usize = 64 << 20;
+/// Fetches that wait between the consumer thread and the loop.
+pub const FETCH_QUEUE_MAX_COUNT: usize = 64;
+
+/// Open Parquet writers at one time, whatever the memory limit: each also is an upload.
+pub const OPEN_WRITERS_MAX_COUNT: usize = 1_024;
+/// One S3 copy call takes 5 GB.
+pub const FILE_MAX_BYTES: u64 = 4 << 30;
+/// Below this a file is mostly footer.
+pub const FILE_MIN_BYTES: u64 = 4 << 10;
+/// A row group is held in memory until it is written.
+pub const ROW_GROUP_MAX_ROWS: u64 = 1 << 27;
+
+/// An open writer takes 30 MiB, and librdkafka's queue and a batch stand beside it.
+pub const MEMORY_MIN_BYTES: u64 = 64 << 20;
+/// 1 TiB: more is a unit mistyped.
+pub const MEMORY_MAX_BYTES: u64 = 1 << 40;
+/// Threads that decode and encode.
+pub const CHANNELS_MAX_COUNT: u64 = 1_024;
+
+/// Kept checkpoints must fit one LIST page of 1,000 beside those that wait to be removed.
+pub const CHECKPOINTS_RETAINED_MAX_COUNT: u64 = 900;
+/// A checkpoint costs several store requests; closer together they would never end.
+pub const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// What one duration of the job file may be at most: 1,000 days.
+pub const DURATION_MAX: Duration = Duration::from_secs(1_000 * 24 * 3_600);
