@@ -8,8 +8,11 @@
 pub mod checkpoint;
 pub mod commit;
 pub mod error;
+pub mod failpoints;
+pub mod files;
 pub mod position;
 pub mod sink;
+pub mod store;
 
 pub use checkpoint::{Checkpoint, Gap, PartitionState, Retracted};
 pub use commit::{Begin, Commit, CommitId, FileKind, StagedFile};

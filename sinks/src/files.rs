@@ -1,0 +1,200 @@
+//! Plain Parquet tables in folders, with the chain of checkpoints beside them.
+//!
+//! The guarantee of every sink, from two promises of the store alone: an object is created at most once, and appears
+//! whole. A commit takes five steps, each durable before the next: `begin.json`, the staged files, the staged
+//! manifest, the checkpoint that makes it a commit, and the moves that make its files visible; then
+//! `commits/<id>.json`, which therefore names only what is in force and visible. Each step can be repeated by
+//! anybody, so whoever finds a job interrupted finishes it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::checkpoint::Checkpoint;
+use crate::commit::{Begin, Commit, CommitId};
+use crate::error::{Error, Kind};
+use crate::sink::{Collected, Genesis, Outcome, Sink, Upload};
+use crate::store::{self, Store};
+
+mod checkpoint;
+mod collect;
+mod finished;
+mod genesis;
+mod paths;
+mod publish;
+mod rules;
+mod settings;
+
+pub use paths::{FinalName, RESERVED};
+pub use settings::{Clock, FilesSettings, MAX_RETAINED, Tables};
+
+use finished::Finished;
+use paths::Paths;
+
+/// See the module.
+pub struct FilesSink {
+    settings: FilesSettings,
+    /// Tables and staged files.
+    data: Arc<dyn Store>,
+    /// Checkpoints and commits.
+    state: Arc<dyn Store>,
+    paths: Paths,
+    /// Attempts of this process that have been announced.
+    begun: Mutex<BTreeMap<CommitId, Begin>>,
+    finished: Mutex<Finished>,
+    /// The highest checkpoint ever accepted by this process.
+    seen: AtomicU64,
+    rng: Mutex<StdRng>,
+}
+
+impl FilesSink {
+    /// Opens the stores. Asks them nothing, and creates nothing.
+    ///
+    /// Errors: `Config`.
+    pub fn open(settings: FilesSettings) -> Result<Self, Error> {
+        let url = settings.url.trim_end_matches('/');
+        let data = store::open(url, &settings.options, settings.retries)?;
+        let beside = || format!("{url}/{RESERVED}/{}", settings.job);
+        let state = settings.state_url.clone().unwrap_or_else(beside);
+        let state = store::open(&state, &settings.options, settings.retries)?;
+        Self::with_stores(settings, data, state)
+    }
+
+    /// With stores that are open already: tables and staged files in one, checkpoints and commits in the other.
+    ///
+    /// Errors: `Config`.
+    pub fn with_stores(
+        settings: FilesSettings,
+        data: Arc<dyn Store>,
+        state: Arc<dyn Store>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            paths: Paths::new(&settings.job)?,
+            rng: Mutex::new(StdRng::seed_from_u64(settings.seed)),
+            settings,
+            data,
+            state,
+            begun: Mutex::default(),
+            finished: Mutex::default(),
+            seen: AtomicU64::new(0),
+        })
+    }
+
+    /// Waits a random time, longer with each failure, so that writers who lost to each other do not meet again.
+    async fn pause(&self, failures: u32) {
+        let longest = self.settings.backoff;
+        let limit = (longest / 100).saturating_mul(1 << failures.min(16)).min(longest);
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = lock(&self.rng).random_range(0..=limit);
+        tokio::time::sleep(Duration::from_nanos(nanos)).await;
+    }
+}
+
+/// Nothing is left half-done while one of the sink's locks is held, so a panic elsewhere does not matter.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Bytes, Error> {
+    let json = serde_json::to_vec_pretty(value);
+    let failed = |source| Error::new(Kind::Corrupt, "a value does not go into JSON").with_source(source);
+    json.map(Bytes::from).map_err(failed)
+}
+
+/// Reads a stored object, its format first.
+///
+/// Errors: `Config` for a newer format; `Corrupt` when it does not read.
+fn from_json<T: DeserializeOwned>(store: &dyn Store, path: &str, bytes: &[u8]) -> Result<T, Error> {
+    let corrupt = |source: serde_json::Error| {
+        Error::new(Kind::Corrupt, format!("{store}/{path} does not read")).with_source(source)
+    };
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        format: u32,
+    }
+    let Versioned { format } = serde_json::from_slice(bytes).map_err(corrupt)?;
+    if format > crate::checkpoint::FORMAT {
+        let known = crate::checkpoint::FORMAT;
+        let context = format!("{store}/{path} has format {format}, this version knows {known}: upgrade it");
+        return Err(Error::new(Kind::Config, context));
+    }
+    serde_json::from_slice(bytes).map_err(corrupt)
+}
+
+impl fmt::Debug for FilesSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilesSink").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for FilesSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.data.fmt(f)
+    }
+}
+
+#[async_trait]
+impl Sink for FilesSink {
+    async fn load(&self) -> Result<Option<Arc<Checkpoint>>, Error> {
+        match self.newest().await? {
+            Some(newest) => Ok(Some(newest)),
+            None => self.refuse_lost_chain().await.map(|()| None),
+        }
+    }
+
+    async fn begin_chain(&self, genesis: Genesis) -> Result<Arc<Checkpoint>, Error> {
+        self.in_time("begin the chain", self.begin_or_load(genesis)).await
+    }
+
+    async fn begin(&self, begin: &Begin) -> Result<(), Error> {
+        self.data.put(&self.paths.begin(&begin.id), to_json(begin)?).await?;
+        lock(&self.begun).insert(begin.id.clone(), begin.clone());
+        Ok(())
+    }
+
+    async fn stage(&self, id: &CommitId, name: &str) -> Result<Box<dyn Upload>, Error> {
+        self.data.upload(&self.paths.staged(id, name)?).await
+    }
+
+    async fn commit(
+        &self,
+        base: Arc<Checkpoint>,
+        commit: Arc<Commit>,
+        max_rejects: Option<u64>,
+    ) -> Result<Outcome, Error> {
+        let what = format!("commit {}", commit.id);
+        let outcome = self.in_time(&what, self.send(base, &commit, max_rejects)).await?;
+        lock(&self.begun).remove(&commit.id);
+        Ok(outcome)
+    }
+
+    async fn publish(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<(), Error> {
+        self.publish_or_erase(state, ids).await
+    }
+
+    async fn settle(&self, base: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, Error> {
+        self.drop_finished(base).await
+    }
+
+    fn has_finished(&self) -> bool {
+        !lock(&self.finished).is_empty()
+    }
+
+    async fn discard(&self, id: &CommitId) -> Result<(), Error> {
+        lock(&self.begun).remove(id);
+        self.remove_attempt(id).await
+    }
+
+    async fn collect(&self, state: &Checkpoint, dry_run: bool) -> Result<Collected, Error> {
+        self.collect_leftovers(state, dry_run).await
+    }
+}

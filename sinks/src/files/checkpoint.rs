@@ -1,0 +1,249 @@
+//! The chain: accepting its newest state, and putting the next one on top.
+//!
+//! The guarantee: only a state that was the newest at some moment during the call is ever accepted, and an answer of
+//! the store is never believed: not a success, since the slot may have been filled before, collected, and filled
+//! again by the late request; and not a refusal, since the object there may be one's own.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::rules::{self, Verdict};
+use super::{FilesSink, from_json, lock, paths, to_json};
+use crate::checkpoint::Checkpoint;
+use crate::commit::{Begin, Commit};
+use crate::error::{Error, Kind};
+use crate::sink::Outcome;
+use crate::store::Created;
+
+/// How often a load starts over before it gives up: each time but the first says that somebody has committed.
+const LOADS: u32 = 100;
+
+impl FilesSink {
+    /// The newest state, if there is any: LIST, GET the highest, LIST again, and accept only if it still is.
+    pub(super) async fn newest(&self) -> Result<Option<Arc<Checkpoint>>, Error> {
+        let mut tries = 0;
+        loop {
+            let highest = self.highest().await?;
+            let bytes = match highest {
+                Some(n) => self.state.get(&paths::checkpoint(n)).await?,
+                None => None,
+            };
+            let still = self.highest().await?;
+            if let (Some(n), Some(bytes)) = (highest, bytes.as_ref())
+                && still == highest
+            {
+                let state = self.parse(n, bytes)?;
+                if self.accept(&state) {
+                    return Ok(Some(Arc::new(state)));
+                }
+            } else if highest.is_none() && still.is_none() && self.seen.load(Ordering::Relaxed) == 0 {
+                return Ok(None);
+            }
+            tries += 1;
+            if tries >= LOADS {
+                return Err(self.went_back(still));
+            }
+            self.pause(tries.min(6)).await;
+        }
+    }
+
+    /// A chain never gets shorter; a listing that says so is torn, or somebody has restored a backup.
+    fn went_back(&self, highest: Option<u64>) -> Error {
+        let seen = self.seen.load(Ordering::Relaxed);
+        let (kind, now) = match highest {
+            Some(n) if n >= seen => (Kind::Retry, n),
+            other => (Kind::Corrupt, other.unwrap_or(0)),
+        };
+        let context = format!("{}/{}: highest is {now}, seen was {seen}", self.state, paths::CHECKPOINTS);
+        Error::new(kind, context)
+    }
+
+    async fn highest(&self) -> Result<Option<u64>, Error> {
+        Ok(self.checkpoint_numbers().await?.into_iter().max())
+    }
+
+    /// The numbers of the stored checkpoints, ascending.
+    pub(super) async fn checkpoint_numbers(&self) -> Result<Vec<u64>, Error> {
+        let entries = self.state.list(paths::CHECKPOINTS).await?;
+        Ok(entries.iter().filter_map(|entry| paths::checkpoint_number(&entry.path)).collect())
+    }
+
+    pub(super) fn parse(&self, n: u64, bytes: &Bytes) -> Result<Checkpoint, Error> {
+        let path = paths::checkpoint(n);
+        let state: Checkpoint = from_json(&*self.state, &path, bytes)?;
+        if state.job != self.settings.job {
+            let context = format!(
+                "{}/{path} belongs to job {:?}, not to {:?}: give this job a state of its own",
+                self.state, state.job, self.settings.job
+            );
+            return Err(Error::new(Kind::Refused, context));
+        }
+        if state.n != n {
+            return Err(Error::new(Kind::Corrupt, format!("{}/{path} calls itself {}", self.state, state.n)));
+        }
+        rules::check_state(&state)?;
+        Ok(state)
+    }
+
+    /// Whether the state is as new as any seen before; if so, what it has dropped is forgotten.
+    fn accept(&self, state: &Checkpoint) -> bool {
+        let before = self.seen.fetch_max(state.n, Ordering::Relaxed);
+        lock(&self.finished).forget_dropped(state);
+        before <= state.n
+    }
+
+    /// Puts a body on the chain and looks, whatever the answer, what the newest state is now.
+    pub(super) async fn store_next(&self, body: &Arc<Checkpoint>) -> Result<Option<Arc<Checkpoint>>, Error> {
+        let created = self.state.create(&paths::checkpoint(body.n), to_json(&**body)?).await;
+        match created {
+            Ok(Created::Created) => {
+                if self.highest().await? == Some(body.n) && self.accept(body) {
+                    return Ok(Some(Arc::clone(body)));
+                }
+            }
+            Err(error) if error.kind != Kind::Retry => return Err(error),
+            Ok(Created::Exists) | Err(_) => {}
+        }
+        self.newest().await
+    }
+
+    fn vanished(&self) -> Error {
+        let context = format!("{}/{} has become empty", self.state, paths::CHECKPOINTS);
+        Error::new(Kind::Corrupt, context)
+    }
+
+    /// The manifest, then the checkpoint, until the outcome is known.
+    pub(super) async fn send(
+        &self,
+        base: Arc<Checkpoint>,
+        commit: &Commit,
+        max_rejects: Option<u64>,
+    ) -> Result<Outcome, Error> {
+        let begin = self.begun(&base, commit).await?;
+        rules::check_commit(commit, &begin)?;
+        for file in &commit.files {
+            self.paths.final_path(file)?;
+            self.paths.staged(&commit.id, &file.staged)?;
+        }
+        let mut failures = 0;
+        let mut newest = base;
+        let mut has_manifest = false;
+        let mut sent: Option<Arc<Checkpoint>> = None;
+        if rules::resolve(&newest, &begin, None) != Verdict::Retry {
+            // The caller's state may be older than the attempt, and would then say too much.
+            newest = self.newest().await?.ok_or_else(|| self.vanished())?;
+        }
+        loop {
+            match rules::resolve(&newest, &begin, sent.as_ref().map(|body| body.n)) {
+                Verdict::Committed => return Ok(Outcome::Committed(newest)),
+                Verdict::Fenced => return Ok(Outcome::Fenced(newest)),
+                Verdict::Unknown => return Ok(Outcome::Unknown(newest)),
+                Verdict::Retry => {}
+            }
+            let total = newest.rejects.saturating_add(commit.rejects);
+            if max_rejects.is_some_and(|limit| total > limit) {
+                return Ok(Outcome::TooManyRejects { total, newest });
+            }
+            if failures > 0 {
+                tracing::debug!(commit = %commit.id, failures, writer = self.settings.writer, "commit again");
+                self.pause(failures - 1).await;
+            }
+            if !has_manifest {
+                has_manifest = self.stage_manifest(commit).await?;
+            }
+            if has_manifest {
+                let body = self.next_body(&newest, commit, sent.take())?;
+                sent = Some(Arc::clone(&body));
+                newest = self.look_after(&body, newest).await?;
+            }
+            failures += 1;
+        }
+    }
+
+    /// Stores the body and returns the state to judge by: the one before, where it could not be looked at.
+    async fn look_after(
+        &self,
+        body: &Arc<Checkpoint>,
+        before: Arc<Checkpoint>,
+    ) -> Result<Arc<Checkpoint>, Error> {
+        match self.store_next(body).await {
+            Ok(newest) => newest.ok_or_else(|| self.vanished()),
+            Err(error) if error.kind == Kind::Retry => {
+                tracing::warn!(%error, source = error.source.as_deref().map(tracing::field::display), "commit");
+                Ok(before)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the manifest is stored; an error that may pass is none.
+    async fn stage_manifest(&self, commit: &Commit) -> Result<bool, Error> {
+        match self.data.put(&self.paths.manifest(&commit.id), to_json(commit)?).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind == Kind::Retry => {
+                tracing::warn!(%error, "manifest");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The body for the slot after `newest`; the same as before while it is the same slot.
+    fn next_body(
+        &self,
+        newest: &Checkpoint,
+        commit: &Commit,
+        sent: Option<Arc<Checkpoint>>,
+    ) -> Result<Arc<Checkpoint>, Error> {
+        if let Some(sent) = sent.filter(|body| body.n == newest.n + 1) {
+            return Ok(sent);
+        }
+        let (published, erased) = lock(&self.finished).lists();
+        let body = rules::commit_on(newest, &published, &erased, commit, self.settings.clock.now());
+        rules::check_step(newest, &body)?;
+        Ok(Arc::new(body))
+    }
+
+    /// The announcement of a commit, from memory or, for another process's attempt, from the store.
+    async fn begun(&self, base: &Checkpoint, commit: &Commit) -> Result<Begin, Error> {
+        if let Some(begin) = lock(&self.begun).get(&commit.id) {
+            return Ok(begin.clone());
+        }
+        let path = self.paths.begin(&commit.id);
+        if let Some(bytes) = self.data.get(&path).await? {
+            return from_json(&*self.data, &path, &bytes);
+        }
+        let context = format!(
+            "commit {} on checkpoint {} was never announced, or has been collected since",
+            commit.id, base.n
+        );
+        Err(Error::new(Kind::Refused, context))
+    }
+
+    /// A checkpoint that only drops what is finished.
+    pub(super) async fn drop_finished(&self, base: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, Error> {
+        let (published, erased) = lock(&self.finished).lists();
+        let body = rules::housekeeping_on(&base, &published, &erased, self.settings.clock.now());
+        let newest = if body.unpublished == base.unpublished && body.retracted == base.retracted {
+            self.newest().await?
+        } else {
+            rules::check_step(&base, &body)?;
+            self.store_next(&Arc::new(body)).await?
+        };
+        newest.ok_or_else(|| self.vanished())
+    }
+
+    /// Bounds a call that repeats itself.
+    pub(super) async fn in_time<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let limit = self.settings.checkpoint_timeout;
+        tokio::time::timeout(limit, call)
+            .await
+            .unwrap_or_else(|_| Err(Error::new(Kind::Retry, format!("could not {what} within {limit:?}"))))
+    }
+}

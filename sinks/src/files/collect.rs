@@ -1,0 +1,110 @@
+//! Removing what nobody needs: attempts that can never commit, and checkpoints past retention.
+//!
+//! The guarantee: whatever is removed was decided by an accepted state alone, never by an age: a writer that has
+//! slept for a week finds its attempt, or finds that it cannot commit.
+
+use super::rules;
+use super::settings::MAX_RETAINED;
+use super::{FilesSink, from_json, paths};
+use crate::checkpoint::{Checkpoint, FORMAT};
+use crate::commit::{Begin, Commit, CommitId};
+use crate::error::Error;
+use crate::sink::Collected;
+
+/// What is to be done with an attempt's folder.
+enum Judged {
+    Stays,
+    Goes,
+    /// Nothing in it says when it began.
+    Unjudged,
+}
+
+impl FilesSink {
+    pub(super) async fn collect_leftovers(
+        &self,
+        state: &Checkpoint,
+        dry_run: bool,
+    ) -> Result<Collected, Error> {
+        let mut collected =
+            Collected { checkpoints: self.old_checkpoints(state, dry_run).await?, ..Collected::default() };
+        for name in self.data.list_folders(&self.paths.attempts()).await? {
+            let id = CommitId(name.as_str().into());
+            match self.judge(state, &id).await? {
+                Judged::Stays => {}
+                Judged::Unjudged => collected.unjudged.push(self.paths.attempt(&id)),
+                Judged::Goes => {
+                    if !dry_run {
+                        self.remove_attempt(&id).await?;
+                    }
+                    collected.attempts.push(id);
+                }
+            }
+        }
+        Ok(collected)
+    }
+
+    /// By `begin.json`; where a crash has left only the manifest, by that, which says the same of what it covers;
+    /// and a stored commit has no use for staged files at all.
+    async fn judge(&self, state: &Checkpoint, id: &CommitId) -> Result<Judged, Error> {
+        let by = |begin: &Begin| {
+            if rules::may_collect_staged(state, begin) { Judged::Goes } else { Judged::Stays }
+        };
+        let path = self.paths.begin(id);
+        if let Some(bytes) = self.data.get(&path).await? {
+            return Ok(by(&from_json(&*self.data, &path, &bytes)?));
+        }
+        let path = self.paths.manifest(id);
+        if let Some(bytes) = self.data.get(&path).await? {
+            return Ok(by(&begin_of(from_json(&*self.data, &path, &bytes)?)));
+        }
+        if self.data.list(&self.paths.attempt(id)).await?.is_empty() {
+            // A crash before the first object; should it be about to be written, its writer makes the folder again.
+            self.data.remove_folder(&self.paths.attempt(id)).await;
+            return Ok(Judged::Stays);
+        }
+        match self.state.head(&paths::commit(id)).await? {
+            Some(_) if !state.unpublished.contains(id) => Ok(Judged::Goes),
+            _ => Ok(Judged::Unjudged),
+        }
+    }
+
+    /// Removes checkpoints from the lowest upwards. `state` is at most the newest, so what is counted from it is
+    /// kept at least.
+    async fn old_checkpoints(&self, state: &Checkpoint, dry_run: bool) -> Result<Vec<u64>, Error> {
+        let retained = self.settings.retained.clamp(1, MAX_RETAINED);
+        let oldest_kept = state.n.saturating_sub(retained) + 1;
+        let too_many = state.n.saturating_sub(MAX_RETAINED);
+        let mut removed = Vec::new();
+        for n in self.checkpoint_numbers().await?.into_iter().take_while(|n| *n < oldest_kept) {
+            // Numbers rise with time, so the first that is young enough ends the search.
+            if n > too_many && self.is_young(n).await? {
+                break;
+            }
+            if !dry_run {
+                self.state.delete(&paths::checkpoint(n)).await?;
+            }
+            removed.push(n);
+        }
+        Ok(removed)
+    }
+
+    async fn is_young(&self, n: u64) -> Result<bool, Error> {
+        if self.settings.retained_for.is_zero() {
+            return Ok(false);
+        }
+        let Some(bytes) = self.state.get(&paths::checkpoint(n)).await? else { return Ok(false) };
+        let age = self.settings.clock.now().duration_since(self.parse(n, &bytes)?.created);
+        Ok(age
+            < jiff::SignedDuration::try_from(self.settings.retained_for).unwrap_or(jiff::SignedDuration::MAX))
+    }
+}
+
+fn begin_of(commit: Commit) -> Begin {
+    Begin {
+        format: FORMAT,
+        from: commit.delta.0.iter().map(|(partition, span)| (partition.clone(), span.from)).collect(),
+        new_partitions: commit.new_partitions,
+        incarnation: commit.incarnation,
+        id: commit.id,
+    }
+}

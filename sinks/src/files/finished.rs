@@ -1,0 +1,55 @@
+//! What this process has made visible or erased and no checkpoint has dropped yet. It stays in force after a lost
+//! slot; lost with the process, it is found out again by whoever publishes next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::Instant;
+
+use crate::checkpoint::{Checkpoint, Retracted};
+use crate::commit::CommitId;
+
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    /// With the number of the checkpoint that listed it.
+    published: BTreeMap<CommitId, u64>,
+    erased: BTreeMap<Retracted, u64>,
+    /// When the last staged file of a retracted commit was found gone: no copy has begun since.
+    unstaged: BTreeMap<CommitId, Instant>,
+}
+
+impl Finished {
+    pub(super) fn is_empty(&self) -> bool {
+        self.published.is_empty() && self.erased.is_empty()
+    }
+
+    pub(super) fn has_published(&self, id: &CommitId) -> bool {
+        self.published.contains_key(id)
+    }
+
+    pub(super) fn published(&mut self, id: CommitId, listed_by: u64) {
+        self.published.insert(id, listed_by);
+    }
+
+    pub(super) fn erased(&mut self, item: Retracted, listed_by: u64) {
+        self.erased.insert(item, listed_by);
+    }
+
+    /// Remembers when a commit's staged files were gone for the first time.
+    pub(super) fn unstaged(&mut self, id: &CommitId) -> Instant {
+        *self.unstaged.entry(id.clone()).or_insert_with(Instant::now)
+    }
+
+    /// Copies, for the body of a checkpoint.
+    pub(super) fn lists(&self) -> (BTreeSet<CommitId>, BTreeSet<Retracted>) {
+        (self.published.keys().cloned().collect(), self.erased.keys().cloned().collect())
+    }
+
+    /// Forgets what an accepted state lists no more. A state older than the one that listed it says nothing.
+    pub(super) fn forget_dropped(&mut self, state: &Checkpoint) {
+        self.published.retain(|id, listed_by| *listed_by > state.n || state.unpublished.contains(id));
+        self.erased.retain(|item, listed_by| *listed_by > state.n || state.retracted.contains(item));
+        if state.retracted.is_empty() {
+            self.unstaged.clear();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The first checkpoint, and the refusal to begin where a chain has been lost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::paths::FinalName;
+use super::{FilesSink, paths};
+use crate::checkpoint::{Checkpoint, FORMAT, Retracted};
+use crate::error::{Error, Kind};
+use crate::position::Position;
+use crate::sink::Genesis;
+
+impl FilesSink {
+    /// Refuses to go on without a chain where files of this job are visible: to begin anew would double them.
+    ///
+    /// Errors: `Refused`.
+    pub(super) async fn refuse_lost_chain(&self) -> Result<(), Error> {
+        if self.settings.accept_existing_files {
+            return Ok(());
+        }
+        let found = match self.state.list(paths::COMMITS).await?.into_iter().next() {
+            Some(entry) => Some(format!("{}/{}", self.state, entry.path)),
+            None => self.first_final().await?.map(|path| format!("{}/{path}", self.data)),
+        };
+        let Some(found) = found else { return Ok(()) };
+        let context = format!(
+            "job {:?} has no checkpoint in {}, but {found} exists: its checkpoints were lost, or the job was renamed. \
+             Beginning anew would double its records. Bring the checkpoints back, or start once with \
+             --new-incarnation, or with `mode: overwrite`",
+            self.settings.job, self.state
+        );
+        Err(Error::new(Kind::Refused, context))
+    }
+
+    async fn first_final(&self) -> Result<Option<String>, Error> {
+        for table in self.table_folders().await? {
+            let entries = self.data.list(&table).await?;
+            if let Some(entry) = entries.into_iter().find(|entry| final_name(&entry.path).is_some()) {
+                return Ok(Some(entry.path));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first checkpoint, or the newest where somebody else was first.
+    pub(super) async fn begin_or_load(&self, genesis: Genesis) -> Result<Arc<Checkpoint>, Error> {
+        let mut body = None;
+        let mut failures = 0;
+        loop {
+            let newest = match (self.newest().await, &body) {
+                (Ok(None), Some(body)) => self.store_next(body).await,
+                (newest, _) => newest,
+            };
+            match newest {
+                Ok(Some(newest)) => return Ok(newest),
+                Ok(None) if body.is_none() => body = Some(Arc::new(self.first_body(&genesis).await?)),
+                Err(error) if error.kind != Kind::Retry => return Err(error),
+                Ok(None) | Err(_) => {
+                    self.pause(failures).await;
+                    failures += 1;
+                }
+            }
+        }
+    }
+
+    async fn first_body(&self, genesis: &Genesis) -> Result<Checkpoint, Error> {
+        let mut retracted = Vec::new();
+        for table in &genesis.overwrite_tables {
+            let entries = self.data.list(table).await?;
+            retracted.extend(entries.into_iter().map(|entry| Retracted::File(entry.path)));
+        }
+        let incarnation = self.fresh_incarnation().await?;
+        let body = Checkpoint {
+            format: FORMAT,
+            n: 1,
+            job: self.settings.job.clone(),
+            incarnation,
+            created: self.settings.clock.now(),
+            cluster_id: genesis.cluster_id.clone(),
+            partitions: genesis.partitions.clone(),
+            commit: None,
+            history: Vec::new(),
+            unpublished: Vec::new(),
+            retracted,
+            cuts: vec![Position::default(); incarnation as usize - 1],
+            rejects: 0,
+            gaps: Vec::new(),
+            pinned: genesis.pinned.clone(),
+            other: BTreeMap::new(),
+        };
+        super::rules::check_state(&body)?;
+        Ok(body)
+    }
+
+    /// Above that of any file there is, so that no writer of a lost chain can extend this one.
+    async fn fresh_incarnation(&self) -> Result<u32, Error> {
+        let mut newest = 0;
+        if self.settings.accept_existing_files {
+            for table in self.table_folders().await? {
+                let entries = self.data.list(&table).await?;
+                let used = entries.iter().filter_map(|entry| Some(final_name(&entry.path)?.incarnation));
+                newest = used.fold(newest, u32::max);
+            }
+        }
+        let exhausted = || Error::new(Kind::Corrupt, format!("incarnation {newest} in a file's name"));
+        newest.checked_add(1).filter(|incarnation| *incarnation < 100_000).ok_or_else(exhausted)
+    }
+
+    /// The folders that hold, or could hold, finals of this job: its tables and its rejects.
+    pub(super) async fn table_folders(&self) -> Result<Vec<String>, Error> {
+        let mut folders = match &self.settings.tables {
+            super::Tables::Named(names) => names.clone(),
+            super::Tables::AllFolders => {
+                let mut names = self.data.list_folders("").await?;
+                names.retain(|name| name != super::RESERVED);
+                names
+            }
+        };
+        folders.push(self.paths.rejects());
+        Ok(folders)
+    }
+}
+
+pub(super) fn final_name(path: &str) -> Option<FinalName> {
+    FinalName::parse(path.rsplit('/').next()?)
+}

@@ -1,0 +1,224 @@
+//! The protocol itself, as pure functions of what a writer can read: no clock, no store, no memory. The model that
+//! is checked for every order of events has the same functions, line by line.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::checkpoint::{Checkpoint, PartitionState, Retracted};
+use crate::commit::{Begin, Commit, CommitId};
+use crate::error::{Error, Kind};
+use crate::sink::HISTORY;
+
+/// What a writer concludes about its commit from a state that it has accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// In force.
+    Committed,
+    /// Not in force so far, and still possible: send it to the slot after the state.
+    Retry,
+    /// Not in force, and impossible from now on.
+    Fenced,
+    /// Overtaken, and too late to tell by whom.
+    Unknown,
+}
+
+/// The commit rule: every partition of the attempt stands exactly where the attempt began, in its own incarnation;
+/// one that no checkpoint knew is still unknown. It looks at all that the attempt began with, not only at what it
+/// covers in the end, because its leftovers are judged by the same.
+pub(super) fn untouched(state: &Checkpoint, begin: &Begin) -> bool {
+    state.incarnation == begin.incarnation
+        && begin.from.iter().all(|(partition, from)| {
+            let is_new = begin.new_partitions.contains(partition);
+            state.partitions.get(partition).map_or(is_new, |at| !is_new && at.next == *from)
+        })
+}
+
+/// The outcome of a commit, last sent to the slot `sent_to`, judged by an accepted state. The order of the questions
+/// matters: a commit in force has moved its own partitions.
+pub(super) fn resolve(state: &Checkpoint, begin: &Begin, sent_to: Option<u64>) -> Verdict {
+    let own = Some(&begin.id);
+    if state.commit.as_ref() == own || state.history.iter().any(|id| id.as_ref() == own) {
+        return Verdict::Committed;
+    }
+    if untouched(state, begin) {
+        return Verdict::Retry;
+    }
+    match sent_to {
+        // Never sent, or proved absent from every slot it was sent to.
+        None => Verdict::Fenced,
+        Some(slot) if slot <= state.n && state.n - slot <= state.history.len() as u64 => Verdict::Fenced,
+        Some(_) => Verdict::Unknown,
+    }
+}
+
+/// The body after `state` that changes nothing but drops what this writer has finished.
+pub(super) fn housekeeping_on(
+    state: &Checkpoint,
+    published: &BTreeSet<CommitId>,
+    erased: &BTreeSet<Retracted>,
+    now: Timestamp,
+) -> Checkpoint {
+    let mut body = state.clone();
+    body.n = state.n + 1;
+    body.created = now;
+    body.history.insert(0, body.commit.take());
+    body.history.truncate(HISTORY);
+    body.unpublished.retain(|id| !published.contains(id));
+    body.retracted.retain(|item| !erased.contains(item));
+    body
+}
+
+/// The body after `state` that commits. All lists come from `state`, never from an older one.
+pub(super) fn commit_on(
+    state: &Checkpoint,
+    published: &BTreeSet<CommitId>,
+    erased: &BTreeSet<Retracted>,
+    commit: &Commit,
+    now: Timestamp,
+) -> Checkpoint {
+    let mut body = housekeeping_on(state, published, erased, now);
+    body.commit = Some(commit.id.clone());
+    body.unpublished.push(commit.id.clone());
+    for (partition, span) in &commit.delta.0 {
+        let fresh = PartitionState { start: span.from, next: span.from, rows: 0 };
+        let at = body.partitions.entry(partition.clone()).or_insert(fresh);
+        at.next = span.to;
+        at.rows = at.rows.saturating_add(commit.rows.get(partition).copied().unwrap_or(0));
+    }
+    body.rejects = body.rejects.saturating_add(commit.rejects);
+    body.gaps.extend(commit.gaps.iter().cloned());
+    body
+}
+
+/// Whether an attempt that is not committed in `state` can never be committed in any later state either. Attempts of
+/// an incarnation that `state` has not heard of are not judged.
+pub(super) fn can_never_commit(state: &Checkpoint, begin: &Begin) -> bool {
+    let passed = || {
+        begin.from.iter().any(|(partition, from)| {
+            let is_new = begin.new_partitions.contains(partition);
+            state.partitions.get(partition).is_some_and(|at| is_new || *from < at.next)
+        })
+    };
+    begin.incarnation < state.incarnation || (begin.incarnation == state.incarnation && passed())
+}
+
+/// Whether anybody who has accepted `state` may remove what an attempt staged.
+pub(super) fn may_collect_staged(state: &Checkpoint, begin: &Begin) -> bool {
+    !state.unpublished.contains(&begin.id)
+        && !state.retracted.contains(&Retracted::Commit(begin.id.clone()))
+        && can_never_commit(state, begin)
+}
+
+/// Whether a writer that has accepted `state` may publish from it.
+pub(super) fn may_publish(state: &Checkpoint) -> bool {
+    state.retracted.is_empty()
+}
+
+/// Whether a rollback since has taken back a commit that was in force: it reaches beyond a place at which its
+/// incarnation, or a later one, was cut.
+pub(super) fn is_cut_off(state: &Checkpoint, commit: &Commit) -> bool {
+    let since = usize::try_from(commit.incarnation).unwrap_or(usize::MAX).saturating_sub(1);
+    let mut cuts = state.cuts.iter().skip(since);
+    cuts.any(|cut| {
+        commit.delta.0.iter().any(|(partition, span)| cut.next(partition).is_none_or(|at| span.to > at))
+    })
+}
+
+/// Refuses a body that contradicts the state before it, whatever made it.
+///
+/// Errors: `Corrupt`.
+pub(super) fn check_step(state: &Checkpoint, body: &Checkpoint) -> Result<(), Error> {
+    let refuse = |what: String| Err(Error::new(Kind::Corrupt, format!("checkpoint {}: {what}", body.n)));
+    if body.n != state.n + 1 || body.job != state.job || body.incarnation < state.incarnation {
+        return refuse(format!("does not follow checkpoint {}", state.n));
+    }
+    if body.incarnation == state.incarnation {
+        for (partition, before) in &state.partitions {
+            match body.partitions.get(partition) {
+                Some(after) if after.next >= before.next && after.start == before.start => {}
+                _ => return refuse(format!("{partition} would go back from {}", before.next)),
+            }
+        }
+    }
+    check_state(body)
+}
+
+/// Refuses a state that contradicts itself.
+///
+/// Errors: `Corrupt`.
+pub(super) fn check_state(state: &Checkpoint) -> Result<(), Error> {
+    let refuse = |what: String| Err(Error::new(Kind::Corrupt, format!("checkpoint {}: {what}", state.n)));
+    for (partition, at) in &state.partitions {
+        let offsets = u64::try_from(at.next.saturating_sub(at.start)).unwrap_or(0);
+        if at.start < 0 || at.next < at.start || at.rows > offsets {
+            return refuse(format!("{} rows of {partition} in [{}, {})", at.rows, at.start, at.next));
+        }
+    }
+    let unpublished: BTreeSet<_> = state.unpublished.iter().collect();
+    if unpublished.len() != state.unpublished.len() {
+        return refuse("lists a commit twice as unpublished".to_owned());
+    }
+    if u64::from(state.incarnation) != state.cuts.len() as u64 + 1 {
+        return refuse(format!("incarnation {} with {} cuts", state.incarnation, state.cuts.len()));
+    }
+    Ok(())
+}
+
+/// Refuses a commit that does not add up, or is not the attempt that was begun.
+///
+/// Errors: `Corrupt`.
+pub(super) fn check_commit(commit: &Commit, begin: &Begin) -> Result<(), Error> {
+    use crate::commit::FileKind;
+    let refuse = |what: String| Err(Error::new(Kind::Corrupt, format!("commit {}: {what}", commit.id)));
+    if commit.id != begin.id || commit.incarnation != begin.incarnation {
+        return refuse("is not the attempt that was begun".to_owned());
+    }
+    if commit.delta.is_empty() {
+        return refuse("covers nothing".to_owned());
+    }
+    for (partition, span) in &commit.delta.0 {
+        if begin.from.get(partition) != Some(&span.from) || span.from < 0 || span.to <= span.from {
+            return refuse(format!("{partition} {span} does not start where the attempt began"));
+        }
+        if commit.new_partitions.contains(partition) != begin.new_partitions.contains(partition) {
+            return refuse(format!("{partition} is new only by half"));
+        }
+        let rows = commit.rows.get(partition).copied().unwrap_or(0);
+        if rows > u64::try_from(span.to - span.from).unwrap_or(0) {
+            return refuse(format!("{rows} rows of {partition} {span}"));
+        }
+    }
+    let covered = |partition| commit.delta.0.contains_key(partition);
+    if !commit.rows.keys().all(covered) || !commit.new_partitions.iter().all(covered) {
+        return refuse("counts a partition that it does not cover".to_owned());
+    }
+    let mut rows = std::collections::BTreeMap::new();
+    let mut rejects = 0;
+    for file in &commit.files {
+        if file.rows != file.partitions.values().sum::<u64>() {
+            return refuse(format!("{} has {} rows, its partitions others", file.path, file.rows));
+        }
+        match file.kind {
+            FileKind::Rejects => rejects += file.rows,
+            FileKind::Data => {
+                for (partition, count) in &file.partitions {
+                    *rows.entry(partition.clone()).or_insert(0) += count;
+                }
+            }
+        }
+    }
+    rows.retain(|_, count| *count > 0);
+    let declared = commit.rows.iter().filter(|(_, count)| **count > 0);
+    if !declared.eq(rows.iter()) {
+        return refuse("its files do not hold the rows that it counts".to_owned());
+    }
+    // Rejects that go to a topic are in no file.
+    if rejects > commit.rejects {
+        return refuse(format!("{rejects} rejected rows in files, {} counted", commit.rejects));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

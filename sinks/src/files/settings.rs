@@ -1,0 +1,115 @@
+//! What a files sink is told when it is opened.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::store::Retries;
+
+/// The most checkpoints that are kept, so that a listing of them is one page of any store.
+pub const MAX_RETAINED: u64 = 900;
+
+/// Which folders of the URL hold this job's tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// These, by name.
+    Named(Vec<String>),
+    /// Any: the table's name comes from the records, as with `{topic}`.
+    AllFolders,
+}
+
+/// Where the time comes from. It decides nothing but what is kept for how long.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(Timestamp::now)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Settings of a [`FilesSink`](super::FilesSink).
+#[derive(Clone)]
+pub struct FilesSettings {
+    /// The job's name: a folder below `_tidegate`.
+    pub job: String,
+    /// Where the tables lie.
+    pub url: String,
+    /// Where checkpoints and commits lie; `None`: `<url>/_tidegate/<job>`.
+    pub state_url: Option<String>,
+    /// Of the stores at both URLs. May hold secrets, so `Debug` does not show them.
+    pub options: BTreeMap<String, String>,
+    pub retries: Retries,
+    pub tables: Tables,
+    /// Checkpoints kept at least; at least 1, at most [`MAX_RETAINED`].
+    pub retained: u64,
+    /// And kept at least this long, as long as they are not more than [`MAX_RETAINED`].
+    pub retained_for: Duration,
+    /// The longest time for which a server may still be executing a copy: before that, what was taken back is not
+    /// erased. Of no matter where files are renamed.
+    pub copy_grace: Duration,
+    /// After which a commit gives up, its outcome unknown.
+    pub checkpoint_timeout: Duration,
+    /// The longest pause between two tries at a commit; the first is at most a hundredth of it, and all are jittered.
+    pub backoff: Duration,
+    /// Begin a chain though there are files of this job and none of its checkpoints: `mode: overwrite`, or
+    /// `--new-incarnation`.
+    pub accept_existing_files: bool,
+    /// Names this process in logs.
+    pub writer: String,
+    /// Of the random numbers that jitter pauses. Equal seeds make a simulation repeat itself.
+    pub seed: u64,
+    pub clock: Clock,
+}
+
+impl FilesSettings {
+    /// The defaults of a job file for one job and URL.
+    pub fn new(job: impl Into<String>, url: impl Into<String>) -> Self {
+        Self {
+            job: job.into(),
+            url: url.into(),
+            state_url: None,
+            options: BTreeMap::new(),
+            retries: Retries::default(),
+            tables: Tables::AllFolders,
+            retained: 64,
+            retained_for: Duration::from_secs(24 * 3600),
+            copy_grace: Duration::from_secs(600),
+            checkpoint_timeout: Duration::from_secs(600),
+            backoff: Duration::from_secs(5),
+            accept_existing_files: false,
+            writer: String::new(),
+            seed: rand::random(),
+            clock: Clock::default(),
+        }
+    }
+}
+
+impl fmt::Debug for FilesSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilesSettings")
+            .field("job", &self.job)
+            .field("url", &self.url)
+            .field("writer", &self.writer)
+            .finish_non_exhaustive()
+    }
+}

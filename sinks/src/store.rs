@@ -1,0 +1,99 @@
+//! The few things that the files sink asks of a place where bytes lie, behind one narrow trait: local folders, S3,
+//! GCS and Azure are alike above it, and so are the wrappers that make them fail on purpose.
+//!
+//! The guarantee: what a call has done is durable before it returns, nothing is ever seen half-written, and of any
+//! number of [`Store::create`]s of one path at most one answers [`Created::Created`].
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::error::{Error, Kind};
+use crate::sink::Upload;
+
+mod failing;
+mod local;
+mod object;
+mod open;
+mod options;
+mod profile;
+
+pub use failing::Failing;
+pub use local::Local;
+pub use object::Object;
+pub use open::{Retries, open};
+
+/// The answer of [`Store::create`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    Created,
+    /// Something lies at the path. Perhaps one's own, from a request whose answer was lost: read it.
+    Exists,
+}
+
+/// The answer of [`Store::move_to_final`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    Moved,
+    /// There is nothing to move: somebody else has moved or removed it.
+    SourceMissing,
+}
+
+/// An object in a listing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Relative to the store's root.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// Where bytes lie. Paths are relative to the store's URL, with `/` between segments, none of which is empty or
+/// begins with a dot.
+///
+/// Errors of kind `Retry` say nothing about whether the call had its effect.
+#[async_trait]
+pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
+    /// Writes an object unless there is one already.
+    async fn create(&self, path: &str, bytes: Bytes) -> Result<Created, Error>;
+    /// Writes an object, in place of any that is there.
+    async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error>;
+    /// Reads an object, if there is one.
+    async fn get(&self, path: &str) -> Result<Option<Bytes>, Error>;
+    /// The size of an object in bytes, if there is one.
+    async fn head(&self, path: &str) -> Result<Option<u64>, Error>;
+    /// All objects below a folder, at any depth, sorted by path. An empty path is the root.
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error>;
+    /// The names of the folders directly in a folder, sorted.
+    async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error>;
+    /// Removes an object; fine when there is none.
+    async fn delete(&self, path: &str) -> Result<(), Error>;
+    /// Makes a staged object a final one: a rename, or a copy by the server and then a delete of the source.
+    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error>;
+    /// Opens an object that is written piece by piece and appears when it is finished.
+    async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error>;
+    /// Removes a folder that has no objects, with what a crash may have left hidden in it. A courtesy: it never
+    /// fails, and does nothing where folders are only parts of names.
+    async fn remove_folder(&self, folder: &str);
+    /// Whether [`Store::move_to_final`] is a copy, which may take effect long after it was asked for.
+    fn is_copying(&self) -> bool;
+}
+
+/// Refuses a path that could lead out of the store's root or into what is hidden there. Paths come out of stored
+/// manifests as well.
+///
+/// Errors: `Corrupt`.
+pub fn check_path(path: &str) -> Result<(), Error> {
+    let sound = path.split('/').all(|segment| !segment.is_empty() && !segment.starts_with('.'))
+        && !path.contains(['\\', '\0']);
+    if sound { Ok(()) } else { Err(Error::new(Kind::Corrupt, format!("{path:?} is not a path of a store"))) }
+}
+
+/// Like [`check_path`], for a folder; the empty one is the root.
+pub fn check_folder(folder: &str) -> Result<(), Error> {
+    if folder.is_empty() { Ok(()) } else { check_path(folder) }
+}
+
+#[cfg(test)]
+mod tests;

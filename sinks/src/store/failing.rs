@@ -1,0 +1,115 @@
+//! A store that passes each failpoint before and after every verb; a plain one where failpoints are not compiled in.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Created, Entry, Moved, Store};
+use crate::error::{Error, Kind};
+use crate::failpoints;
+use crate::sink::{Upload, Uploaded};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Failing {
+    inner: Arc<dyn Store>,
+}
+
+impl Failing {
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner }
+    }
+}
+
+impl fmt::Display for Failing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+fn fire(path: &str, verb: &'static str, step: &'static str) -> Result<(), Error> {
+    let failed = |source: io::Error| {
+        Error::new(Kind::Retry, format!("{verb} {path} met a failpoint")).with_source(source)
+    };
+    failpoints::fire(path, verb, step).map_err(failed)
+}
+
+/// Runs one verb between its two failpoints.
+async fn between<T>(
+    path: &str,
+    verb: &'static str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    fire(path, verb, "before")?;
+    let answer = call.await?;
+    fire(path, verb, "after")?;
+    Ok(answer)
+}
+
+#[async_trait]
+impl Store for Failing {
+    async fn create(&self, path: &str, bytes: Bytes) -> Result<Created, Error> {
+        between(path, "create", self.inner.create(path, bytes)).await
+    }
+
+    async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
+        between(path, "put", self.inner.put(path, bytes)).await
+    }
+
+    async fn get(&self, path: &str) -> Result<Option<Bytes>, Error> {
+        between(path, "get", self.inner.get(path)).await
+    }
+
+    async fn head(&self, path: &str) -> Result<Option<u64>, Error> {
+        between(path, "head", self.inner.head(path)).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        between(folder, "list", self.inner.list(folder)).await
+    }
+
+    async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        between(folder, "list_folders", self.inner.list_folders(folder)).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), Error> {
+        between(path, "delete", self.inner.delete(path)).await
+    }
+
+    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
+        between(to, "move", self.inner.move_to_final(from, to)).await
+    }
+
+    async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {
+        let inner = between(path, "upload", self.inner.upload(path)).await?;
+        Ok(Box::new(FailingUpload { path: path.to_owned(), inner }))
+    }
+
+    async fn remove_folder(&self, folder: &str) {
+        self.inner.remove_folder(folder).await;
+    }
+
+    fn is_copying(&self) -> bool {
+        self.inner.is_copying()
+    }
+}
+
+#[derive(Debug)]
+struct FailingUpload {
+    path: String,
+    inner: Box<dyn Upload>,
+}
+
+#[async_trait]
+impl Upload for FailingUpload {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
+        between(&self.path, "write", self.inner.write(bytes)).await
+    }
+
+    async fn finish(self: Box<Self>) -> Result<Uploaded, Error> {
+        between(&self.path, "finish", self.inner.finish()).await
+    }
+}

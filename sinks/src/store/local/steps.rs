@@ -1,0 +1,227 @@
+//! What each verb does on a local file system, step by step, with a failpoint between any two.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::failpoints::fire;
+use crate::store::{Created, Entry, Moved};
+
+/// How often a step is tried again when somebody removes its empty folder at the same moment.
+const FOLDER_RACES: usize = 100;
+
+/// A file under a hidden name, which no listing shows; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Hidden(pub(super) PathBuf);
+
+impl Hidden {
+    /// A new name beside `target`: same folder, so same file system.
+    pub(super) fn beside(target: &Path) -> Self {
+        Self(target.with_file_name(format!("{HIDDEN}{}", uuid::Uuid::now_v7().simple())))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // Gone already after a rename; and what stays is hidden.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+const HIDDEN: &str = ".tidegate-tmp-";
+
+/// Bytes, sync, link, sync of the folder. A link fails where the name exists, which a rename would not; it gives the
+/// name to bytes that are on disk already; and its folder is synced before the caller believes in it.
+pub(super) fn create(root: &Path, path: &str, bytes: &[u8]) -> io::Result<Created> {
+    let target = root.join(path);
+    in_folder(&target, |folder| {
+        let hidden = Hidden::beside(&target);
+        write_synced(&hidden.0, bytes)?;
+        fire(path, "create", "synced")?;
+        let created = match fs::hard_link(&hidden.0, &target) {
+            Ok(()) => Created::Created,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Created::Exists,
+            Err(error) => return Err(error),
+        };
+        fire(path, "create", "linked")?;
+        sync_folder(folder)?;
+        fire(path, "create", "folder_synced")?;
+        Ok(created)
+    })
+}
+
+/// Bytes, sync, rename, sync of the folder: a reader sees the old bytes or the new ones, never a part.
+pub(super) fn put(root: &Path, path: &str, bytes: &[u8]) -> io::Result<()> {
+    let target = root.join(path);
+    in_folder(&target, |folder| {
+        let hidden = Hidden::beside(&target);
+        write_synced(&hidden.0, bytes)?;
+        fire(path, "put", "synced")?;
+        fs::rename(&hidden.0, &target)?;
+        fire(path, "put", "renamed")?;
+        sync_folder(folder)
+    })
+}
+
+/// The folder is synced before the bytes are believed: another process may have given the file its name and not have
+/// synced it yet, and what is built on it must not outlive it.
+pub(super) fn get(root: &Path, path: &str) -> io::Result<Option<Bytes>> {
+    let target = root.join(path);
+    let Some(bytes) = found(fs::read(&target))? else { return Ok(None) };
+    match sync_folder(parent(&target)?) {
+        // Where nobody can write, nothing is unsynced.
+        Err(error) if !matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::InvalidInput) => {
+            Err(error)
+        }
+        _ => Ok(Some(bytes.into())),
+    }
+}
+
+pub(super) fn head(root: &Path, path: &str) -> io::Result<Option<u64>> {
+    Ok(found(fs::metadata(root.join(path)))?.map(|metadata| metadata.len()))
+}
+
+pub(super) fn list(root: &Path, folder: &str) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for (name, is_folder) in children(&root.join(&folder))? {
+            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            if is_folder {
+                folders.push(path);
+            } else if let Some(metadata) = found(fs::metadata(root.join(&path)))? {
+                entries.push(Entry { path, size: metadata.len() });
+            }
+        }
+    }
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+pub(super) fn list_folders(root: &Path, folder: &str) -> io::Result<Vec<String>> {
+    let mut names: Vec<String> = children(&root.join(folder))?
+        .into_iter()
+        .filter_map(|(name, is_folder)| is_folder.then_some(name))
+        .collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Unlink, sync of the folder: what was erased must not come back after the chain has forgotten that it was to go.
+pub(super) fn delete(root: &Path, path: &str) -> io::Result<()> {
+    let target = root.join(path);
+    if found(fs::remove_file(&target))?.is_some() {
+        fire(path, "delete", "unlinked")?;
+        // Whoever removed the folder meanwhile has made the removal durable with it, or will repeat it.
+        found(sync_folder(parent(&target)?))?;
+    }
+    Ok(())
+}
+
+/// Folder, rename, sync of the new folder, sync of the old one: in that order the file has a durable name at every
+/// moment, and no trace of the old one once the call is done.
+pub(super) fn rename(root: &Path, from: &str, to: &str) -> io::Result<Moved> {
+    let (source, target) = (root.join(from), root.join(to));
+    if !source.try_exists()? {
+        return Ok(Moved::SourceMissing);
+    }
+    in_folder(&target, |folder| {
+        fire(to, "move", "folder_made")?;
+        match fs::rename(&source, &target) {
+            Ok(()) => {}
+            // Another publisher was faster; if not, the target's folder went away, and is made again.
+            Err(error) if error.kind() == ErrorKind::NotFound && !source.try_exists()? => {
+                return Ok(Moved::SourceMissing);
+            }
+            Err(error) => return Err(error),
+        }
+        fire(to, "move", "renamed")?;
+        sync_folder(folder)?;
+        fire(to, "move", "folder_synced")?;
+        found(sync_folder(parent(&source)?))?;
+        Ok(Moved::Moved)
+    })
+}
+
+pub(super) fn remove_folder(root: &Path, folder: &str) -> io::Result<()> {
+    let folder = root.join(folder);
+    let Some(found_entries) = found(fs::read_dir(&folder))? else { return Ok(()) };
+    for entry in found_entries {
+        let entry = entry?;
+        // Should somebody be writing it just now, their link or rename fails, and they write it again.
+        if entry.file_name().to_string_lossy().starts_with(HIDDEN) {
+            found(fs::remove_file(entry.path()))?;
+        }
+    }
+    fs::remove_dir(&folder)
+}
+
+/// Makes the folder of `target` and runs `step` in it, again and again while somebody removes that folder.
+pub(super) fn in_folder<T>(target: &Path, mut step: impl FnMut(&Path) -> io::Result<T>) -> io::Result<T> {
+    let folder = parent(target)?;
+    let mut races = 0;
+    loop {
+        match make_folder(folder).and_then(|()| step(folder)) {
+            Err(error) if error.kind() == ErrorKind::NotFound && races < FOLDER_RACES => races += 1,
+            result => return result,
+        }
+    }
+}
+
+/// Makes a folder and those above it, each synced into the one above before the next, so that a file in it can be
+/// found after a loss of power.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let above = parent(folder)?;
+    make_folder(above)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        // Made by somebody else a moment ago: perhaps not synced yet.
+        _ => sync_folder(above),
+    }
+}
+
+pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+pub(super) fn parent(path: &Path) -> io::Result<&Path> {
+    path.parent().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the root has no folder above it"))
+}
+
+/// Names in a folder that are not hidden, and whether each is a folder itself. None where there is no such folder.
+fn children(folder: &Path) -> io::Result<Vec<(String, bool)>> {
+    let mut children = Vec::new();
+    let Some(entries) = found(fs::read_dir(folder))? else { return Ok(children) };
+    for entry in entries {
+        let entry = entry?;
+        // A name that is not UTF-8 cannot be one of ours.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.starts_with('.') {
+            continue;
+        }
+        if let Some(metadata) = found(fs::metadata(entry.path()))? {
+            children.push((name, metadata.is_dir()));
+        }
+    }
+    Ok(children)
+}
+
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
