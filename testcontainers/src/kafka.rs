@@ -4,6 +4,7 @@
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -156,24 +157,22 @@ impl Kafka {
         Ok(())
     }
 
-    /// Waits until every broker is part of the cluster and every partition has a leader.
+    /// Waits until each broker says that all of them are in the cluster and every partition has a leader.
     pub async fn wait_ready(&self) -> Result<()> {
         let (servers, brokers) = (self.bootstrap_servers.clone(), self.brokers.len());
         task::spawn_blocking(move || {
-            let client: BaseConsumer = config(&servers).create()?;
             let give_up = Instant::now() + START_TIMEOUT;
-            while Instant::now() < give_up {
-                if let Ok(metadata) = client.fetch_metadata(None, Duration::from_secs(1)) {
-                    let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-                    if metadata.brokers().len() == brokers
-                        && partitions.all(|partition| partition.leader() >= 0)
-                    {
-                        return Ok(());
+            // One after the other: for a while, the rest of a cluster speaks of a killed broker as if it were there.
+            for server in servers.split(',') {
+                let client: BaseConsumer = config(server).create()?;
+                while !is_ready(&client, brokers) {
+                    if Instant::now() > give_up {
+                        bail!("broker {server} not ready after {START_TIMEOUT:?}");
                     }
+                    thread::sleep(Duration::from_millis(100));
                 }
-                std::thread::sleep(Duration::from_millis(100));
             }
-            bail!("{brokers} brokers at {servers} not ready after {START_TIMEOUT:?}")
+            Ok(())
         })
         .await?
     }
@@ -181,6 +180,13 @@ impl Kafka {
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
         Ok(config(&self.bootstrap_servers).create()?)
     }
+}
+
+fn is_ready(client: &BaseConsumer, brokers: usize) -> bool {
+    client.fetch_metadata(None, Duration::from_secs(1)).is_ok_and(|metadata| {
+        let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        metadata.brokers().len() == brokers && partitions.all(|partition| partition.leader() >= 0)
+    })
 }
 
 fn config(servers: &str) -> ClientConfig {
