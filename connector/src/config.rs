@@ -26,6 +26,7 @@ pub use properties::client_properties;
 use crate::limits::JOB_FILE_MAX_BYTES;
 use error::{Report, Wrong};
 use substitute::Environment;
+use timeouts::BrokerLimits;
 
 /// A checked job. It is shown without its secrets.
 #[derive(Clone)]
@@ -63,7 +64,8 @@ pub struct Kafka {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Topics {
     List(Vec<String>),
-    /// Anchored at both ends, as librdkafka takes it.
+    /// Matched against a topic's whole name, never against an internal topic's (`__…`). It means the same to the
+    /// regex crate and to librdkafka, which asks the C library.
     Regex(String),
 }
 
@@ -198,16 +200,16 @@ pub struct PartitionField {
     pub column: String,
 }
 
-impl PartitionField {
-    /// What stands before the `=` of its folder: `day`, `bucket`, `country`.
-    pub fn folder(&self) -> &str {
+impl fmt::Display for PartitionField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = &self.column;
         match self.transform {
-            Transform::Identity => &self.column,
-            Transform::Year => "year",
-            Transform::Month => "month",
-            Transform::Day => "day",
-            Transform::Hour => "hour",
-            Transform::Bucket(_) => "bucket",
+            Transform::Identity => write!(f, "{column}"),
+            Transform::Year => write!(f, "year({column})"),
+            Transform::Month => write!(f, "month({column})"),
+            Transform::Day => write!(f, "day({column})"),
+            Transform::Hour => write!(f, "hour({column})"),
+            Transform::Bucket(buckets) => write!(f, "bucket({buckets}, {column})"),
         }
     }
 }
@@ -337,7 +339,12 @@ impl Config {
         substitute::substitute(&mut root, "", environment, &report);
         let config = section::Section::root(&root, &report, |section| check::check(section, &report));
         if let Some(config) = &config {
-            let findings = timeouts::check(config, &client_properties(config), None, timeouts::kill_delay());
+            let findings = timeouts::check(
+                config,
+                &client_properties(config),
+                &BrokerLimits::default(),
+                timeouts::kill_delay(),
+            );
             for finding in findings.into_iter().filter(|f| f.severity == timeouts::Severity::Error) {
                 report.wrong(&finding.key, None, Wrong::new(finding.problem, finding.remedy));
             }

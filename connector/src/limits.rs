@@ -20,22 +20,11 @@ pub const TOPIC_PATTERN_MAX_CHARS: usize = 1_000;
 
 /// Each column costs a builder in decoding and a page buffer in every open writer.
 pub const COLUMNS_MAX_COUNT: usize = 10_000;
-/// Structs in lists in maps: decoding and schemas recurse.
-pub const NESTING_MAX_DEPTH: usize = 128;
 /// Folder levels; each multiplies the number of small files.
 pub const PARTITION_FIELDS_MAX_COUNT: usize = 8;
 /// More buckets than this would be more files than any commit should write.
 pub const BUCKETS_MAX_COUNT: u32 = 65_536;
 
-/// Records of one fetch: large enough to pay for a batch, small enough to react to a revoke at once.
-pub const FETCH_MAX_RECORDS: usize = 8_192;
-/// Key, value and headers of one record; librdkafka's response limit of 100 MB ends it anyway.
-pub const PAYLOAD_MAX_BYTES: usize = 64 << 20;
-/// Fetches that wait between the consumer thread and the loop.
-pub const FETCH_QUEUE_MAX_COUNT: usize = 64;
-
-/// Open Parquet writers at one time, whatever the memory limit: each also is an upload.
-pub const OPEN_WRITERS_MAX_COUNT: usize = 1_024;
 /// One S3 copy call takes 5 GB.
 pub const FILE_MAX_BYTES: u64 = 4 << 30;
 /// Below this a file is mostly footer.

@@ -67,7 +67,7 @@ pub(super) struct Report(RefCell<Vec<ConfigError>>);
 
 impl Report {
     pub(super) fn wrong(&self, path: &str, line: Option<u64>, wrong: Wrong) {
-        let Wrong { problem, remedy } = wrong;
+        let Wrong { problem, remedy, .. } = wrong;
         self.0.borrow_mut().push(ConfigError { path: path.to_owned(), line, problem, remedy });
     }
 
@@ -87,11 +87,17 @@ impl Report {
 pub(super) struct Wrong {
     pub(super) problem: String,
     pub(super) remedy: String,
+    /// The value may hold a secret, so that no message shows it.
+    pub(super) is_secret: bool,
 }
 
 impl Wrong {
     pub(super) fn new(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { problem: problem.into(), remedy: remedy.into() }
+        Self { problem: problem.into(), remedy: remedy.into(), is_secret: false }
+    }
+
+    pub(super) fn secret(self) -> Self {
+        Self { is_secret: true, ..self }
     }
 
     /// For what the job file may one day say: refused by name rather than ignored.

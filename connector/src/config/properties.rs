@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use super::Config;
 use super::error::Wrong;
 use super::section::Value;
+use super::{Config, Topics};
 
 /// Owned properties and what to do instead of setting them.
-const OWNED: [(&str, &str); 24] = [
+const OWNED: [(&str, &str); 25] = [
     ("bootstrap.servers", "set kafka.bootstrap_servers"),
     ("metadata.broker.list", "set kafka.bootstrap_servers"),
     ("group.id", "set kafka.group_id"),
@@ -33,6 +33,7 @@ const OWNED: [(&str, &str); 24] = [
     ("group.protocol.type", "remove it: the classic protocol is used"),
     ("group.remote.assignor", "remove it: it is always cooperative-sticky"),
     ("statistics.interval.ms", "remove it: lag and positions are read from the statistics"),
+    ("topic.blacklist", "remove it: write kafka.topics_regex so that it matches only what is wanted"),
     ("queued.max.messages.kbytes", "set memory.limit, of which the queue has its share"),
     ("consume.callback.max.messages", "remove it: records are taken by polling"),
     ("plugin.library.paths", "remove it: no code is loaded into the connector"),
@@ -66,7 +67,7 @@ fn refusal(key: &str, text: &str, hidden: bool) -> Option<String> {
     match ClientConfig::new().set(key, text).create_native_config() {
         Ok(_) => None,
         Err(KafkaError::ClientConfig(_, reason, ..)) if !hidden => {
-            Some(format!("the Kafka client refuses it: {reason}"))
+            Some(format!("the Kafka client refuses it: {}", reason.trim_end()))
         }
         Err(_) => Some("the Kafka client refuses it".to_owned()),
     }
@@ -125,5 +126,9 @@ pub fn client_properties(config: &Config) -> BTreeMap<String, String> {
     let mut properties = BTreeMap::from(preferred.map(|(key, value)| (key.to_owned(), value)));
     properties.extend(config.kafka.properties.clone());
     properties.extend(owned.map(|(key, value)| (key.to_owned(), value)));
+    if let Topics::Regex(_) = config.kafka.topics {
+        // `.*` means the user's topics, not the group offsets of the whole cluster.
+        properties.insert("topic.blacklist".to_owned(), "^__".to_owned());
+    }
     properties
 }

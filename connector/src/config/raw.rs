@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
 use super::Origin;
 use super::error::ConfigErrors;
@@ -72,8 +72,15 @@ pub(super) fn parse(text: &str, origin: &Origin) -> Result<Node, ConfigErrors> {
         Ok(content) => Ok(node(content, text)),
         Err(error) => {
             let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
-            let problem = format!("not valid YAML: {}", error.without_snippet());
-            Err(ConfigErrors::whole(origin, line, problem, "correct the syntax there"))
+            let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
+            // The line is told once, before the message.
+            let message = message.split(" at line ").next().unwrap_or_default();
+            let remedy = if text.contains("${") {
+                "correct the syntax there; inside { } and [ ], quotes around ${…} are needed"
+            } else {
+                "correct the syntax there"
+            };
+            Err(ConfigErrors::whole(origin, line, format!("not valid YAML: {message}"), remedy))
         }
     }
 }

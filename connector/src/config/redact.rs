@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::properties::is_secret;
 use super::{
     Checkpoint, Compression, Config, FormatKind, Kafka, LogFormat, Mode, OnDataLoss, Sink, Start, Table,
-    Tombstones, Topics, Transform,
+    Tombstones, Topics,
 };
 
 /// Options of a store that hold no secret; whatever else a store takes is not shown.
@@ -132,10 +132,7 @@ fn kafka(kafka: &Kafka) -> Value {
     });
     match &kafka.topics {
         Topics::List(topics) => shown["topics"] = json!(topics),
-        Topics::Regex(anchored) => {
-            let pattern = anchored.strip_prefix("^(").and_then(|rest| rest.strip_suffix(")$"));
-            shown["topics_regex"] = json!(pattern.unwrap_or(anchored));
-        }
+        Topics::Regex(pattern) => shown["topics_regex"] = json!(pattern),
     }
     shown
 }
@@ -152,17 +149,7 @@ fn shown_options(
 }
 
 fn sink(sink: &Sink) -> Value {
-    let partition_by: Vec<String> = sink
-        .partition_by
-        .iter()
-        .map(|field| match field.transform {
-            Transform::Identity => field.column.clone(),
-            Transform::Bucket(count) => format!("bucket({count}, {})", field.column),
-            Transform::Year | Transform::Month | Transform::Day | Transform::Hour => {
-                format!("{}({})", field.folder(), field.column)
-            }
-        })
-        .collect();
+    let partition_by: Vec<String> = sink.partition_by.iter().map(ToString::to_string).collect();
     json!({
         "type": "files",
         "url": sink.url,

@@ -152,7 +152,8 @@ impl<'a> Value<'a> {
         match parse(self.text()?) {
             Ok(parsed) => Some(parsed),
             Err(wrong) => {
-                self.wrong(Wrong { problem: format!("{} {}", self.shown(), wrong.problem), ..wrong });
+                let shown = if wrong.is_secret { "the value".to_owned() } else { self.shown() };
+                self.wrong(Wrong { problem: format!("{shown} {}", wrong.problem), ..wrong });
                 None
             }
         }
@@ -164,9 +165,9 @@ impl<'a> Value<'a> {
             return self.node.kind.name().to_owned();
         };
         let text = written.as_ref().unwrap_or(value);
-        let cut: String = text.chars().take(SHOWN_MAX_CHARS).collect();
-        let dots = if cut.len() < text.len() { "…" } else { "" };
-        format!("{:?}", format!("{cut}{dots}"))
+        let cut: String = text.chars().take(SHOWN_MAX_CHARS).filter(|c| !c.is_control()).collect();
+        let dots = if text.chars().nth(SHOWN_MAX_CHARS).is_some() { "…" } else { "" };
+        format!("\"{cut}{dots}\"")
     }
 
     /// The items of a list; anything else is reported.

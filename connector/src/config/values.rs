@@ -63,8 +63,8 @@ pub(super) fn duration(least: Duration) -> impl Fn(&str) -> Parsed<Duration> {
         if (least..=DURATION_MAX).contains(&duration) {
             return Ok(duration);
         }
-        let [least, most] = [least, DURATION_MAX].map(|end| humantime::format_duration(end).to_string());
-        Err(Wrong::new("is out of bounds", format!("choose from {least} to {most}")))
+        let (least, days) = (humantime::format_duration(least), DURATION_MAX.as_secs() / 86_400);
+        Err(Wrong::new("is out of bounds", format!("choose from {least} to {days} days")))
     }
 }
 

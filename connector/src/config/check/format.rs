@@ -21,9 +21,19 @@ pub(super) fn check(format: &mut Section<'_>) -> Format {
     let tombstones = format.get("tombstones", values::word(&tombstones), Tombstones::Skip);
     let metadata = format.value("metadata").map(|value| metadata(&value)).unwrap_or_default();
     let columns = format.value("columns").map(|value| columns(&value, &metadata));
-    if kind == FormatKind::Raw && columns.is_some() {
-        let problem = "format raw has columns of its own";
-        format.wrong("columns", Wrong::new(problem, "remove format.columns, or use format.type: json"));
+    let is_value = |column: &Column| {
+        column.name == "value"
+            && column.path.is_none()
+            && matches!(column.type_name.trim(), "binary" | "string")
+    };
+    if let (FormatKind::Raw, Some(columns)) = (kind, &columns)
+        && !matches!(columns.as_slice(), [column] if is_value(column))
+    {
+        let problem = "format raw has the one column value, of type binary or string";
+        format.wrong(
+            "columns",
+            Wrong::new(problem, "write [{name: value, type: string}], or leave columns out"),
+        );
     }
     Format { kind, tombstones, columns, metadata }
 }
@@ -70,15 +80,35 @@ fn columns(value: &Value<'_>, metadata: &[Metadata]) -> Vec<Column> {
 
 fn column(section: &mut Section<'_>, names: &mut BTreeSet<String>) -> Option<Column> {
     let name = section.need("name", values::text, "name the column");
-    let type_name = section.need("type", values::text, "write its type, such as string or int64");
+    let type_name = match section.value("type") {
+        Some(value) => type_name(&value),
+        None => {
+            section.missing("type", "write its type, such as string or int64");
+            None
+        }
+    };
     let path = section.value("path").and_then(|path| path.parse(values::text));
-    let name = name?;
-    if !names.insert(name.clone()) {
+    let column = Column { name: name?, type_name: type_name?, path };
+    if !names.insert(column.name.clone()) {
         let problem = "another column has this name";
         section.wrong(
             "name",
             Wrong::new(problem, "give each column a name of its own, with path: for its place"),
         );
     }
-    Some(Column { name, type_name: type_name?, path })
+    Some(column)
+}
+
+/// A type of the grammar. What is wrong may repeat a part of it, so that is only said of what the file itself has.
+fn type_name(value: &Value<'_>) -> Option<String> {
+    let type_name = value.parse(values::text)?;
+    let column = Column { name: "c".to_owned(), type_name: type_name.clone(), path: None };
+    match crate::columns::schema(&[column], &[]) {
+        Ok(_) => Some(type_name),
+        Err(error) => {
+            let problem = if value.is_substituted() { "is not a type".to_owned() } else { error.problem };
+            value.wrong(Wrong::new(problem, "see the README for the types of columns"));
+            None
+        }
+    }
 }

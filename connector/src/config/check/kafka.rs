@@ -76,7 +76,7 @@ fn topic_list(value: &Value<'_>) -> Vec<String> {
     topics
 }
 
-/// Anchors the pattern at both ends. Refuses what this program and librdkafka, which asks the C library, would read
+/// Refuses what this program and librdkafka, which asks the C library, would read
 /// differently: a topic that only one of them takes for ours would be lost without a word.
 fn topic_pattern(value: &str) -> Parsed<String> {
     if value.is_empty() || value.len() > TOPIC_PATTERN_MAX_CHARS {
@@ -87,7 +87,14 @@ fn topic_pattern(value: &str) -> Parsed<String> {
         let reason = match error {
             regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
             // The parser's last line is the reason; those before it repeat the pattern.
-            other => other.to_string().lines().last().unwrap_or_default().trim().to_owned(),
+            other => other
+                .to_string()
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error:")
+                .trim()
+                .to_owned(),
         };
         return Err(Wrong::new(format!("is not a pattern ({reason})"), "correct the regular expression"));
     }
@@ -97,7 +104,7 @@ fn topic_pattern(value: &str) -> Parsed<String> {
             "write the pattern with . * + ? | ( ) { } [ ] ^ $ and \\ before a sign",
         ));
     }
-    Ok(format!("^({value})$"))
+    Ok(value.to_owned())
 }
 
 fn ambiguous(pattern: &str) -> Option<&'static str> {

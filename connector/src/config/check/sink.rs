@@ -41,7 +41,9 @@ pub(super) fn url(value: &str) -> Parsed<String> {
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let path = path.trim_end_matches('/');
     if host.contains('@') {
-        return Err(Wrong::new("carries credentials", "move them to sink.store, as ${VAR} or ${file:…}"));
+        return Err(
+            Wrong::new("carries credentials", "move them to sink.store, as ${VAR} or ${file:…}").secret()
+        );
     }
     if scheme == "file" && (!host.is_empty() || path.is_empty()) {
         return Err(Wrong::new("is not an absolute folder", "write three slashes: file:///warehouse"));

@@ -49,9 +49,8 @@ pub(super) fn partition_by(sink: &mut Section<'_>, format: &Format) -> Vec<Parti
         let Some(field) = item.parse(field) else { continue };
         if let Some(wrong) = misfit(&field, format) {
             item.wrong(wrong);
-        } else if fields.iter().any(|other| other.folder() == field.folder()) {
-            let problem = format!("a second level would be called {}=", field.folder());
-            item.wrong(Wrong::new(problem, "keep one of them"));
+        } else if fields.iter().any(|other| other == &field) {
+            item.wrong(Wrong::new("this level stands there already", "keep one of them"));
         }
         fields.push(field);
     }

@@ -87,7 +87,9 @@ const BAD: &[(&str, &str, &str)] = &[
         "format.columns[0].name",
         "another column",
     ),
-    ("{format: {type: raw, columns: [{name: a, type: string}]}}", "format.columns", "columns of its own"),
+    ("{format: {columns: [{name: a, type: strng}]}}", "format.columns[0].type", "string"),
+    ("{format: {columns: [{name: a, type: 'list<int'}]}}", "format.columns[0].type", "missing"),
+    ("{format: {type: raw, columns: [{name: a, type: string}]}}", "format.columns", "the one column value"),
     // Sink.
     ("{sink: {url: /warehouse}}", "sink.url", "write file:///path"),
     ("{sink: {url: 'file://warehouse'}}", "sink.url", "three slashes"),
@@ -107,7 +109,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("{sink: {partition_by: ['bucket(ts)']}}", "sink.partition_by[0]", "number of buckets"),
     ("{sink: {partition_by: ['bucket(0, ts)']}}", "sink.partition_by[0]", "number of buckets"),
     ("{sink: {partition_by: [_offset]}}", "sink.partition_by[0]", "list it under format.metadata"),
-    ("{sink: {partition_by: ['day(a)', 'day(b)']}}", "sink.partition_by[1]", "a second level"),
+    ("{sink: {partition_by: ['day(a)', 'day(a)']}}", "sink.partition_by[1]", "stands there already"),
     (
         "{format: {columns: [{name: ts, type: string}]}, sink: {partition_by: ['day(ts)']}}",
         "sink.partition_by[0]",
@@ -198,6 +200,8 @@ fn bad_yaml_is_told_with_its_line() {
         let found = errors.errors[0].line.unwrap_or(0);
         assert!(found.abs_diff(line) <= 1, "{text:?}: line {found}: {errors}");
     }
+    let unquoted = parse("http: {token: ${VAR}}").unwrap_err().to_string();
+    assert!(unquoted.contains("quotes around ${"), "{unquoted}");
     assert!(parse("").unwrap_err().to_string().contains("job (line 1): is missing"));
     assert!(parse("5").unwrap_err().to_string().contains("expected a map"));
     let deep = "[".repeat(10_000);
@@ -270,9 +274,12 @@ fn secrets_written_into_the_file_are_never_shown() {
 }
 
 #[test]
-fn yaml_of_secrets_that_does_not_parse_is_not_repeated() {
-    let errors = parse("sink: {store: {secret_access_key: 'hunter2}}").unwrap_err();
-    assert!(!format!("{errors} {errors:?}").contains("hunter2"), "{errors}");
+fn secrets_in_the_wrong_place_are_not_repeated() {
+    let with_credentials = with("{sink: {url: 's3://key:hunter2@bucket/folder'}}");
+    for text in ["sink: {store: {secret_access_key: 'hunter2}}", &with_credentials] {
+        let errors = parse(text).unwrap_err();
+        assert!(!format!("{errors} {errors:?}").contains("hunter2"), "{errors}");
+    }
 }
 
 proptest! {
