@@ -26,7 +26,6 @@ pub use properties::client_properties;
 use crate::limits::JOB_FILE_MAX_BYTES;
 use error::{Report, Wrong};
 use substitute::Environment;
-use timeouts::BrokerLimits;
 
 /// A checked job. It is shown without its secrets.
 #[derive(Clone)]
@@ -339,12 +338,8 @@ impl Config {
         substitute::substitute(&mut root, "", environment, &report);
         let config = section::Section::root(&root, &report, |section| check::check(section, &report));
         if let Some(config) = &config {
-            let findings = timeouts::check(
-                config,
-                &client_properties(config),
-                &BrokerLimits::default(),
-                timeouts::kill_delay(),
-            );
+            // The platform's delay is a warning, which is not for here.
+            let findings = timeouts::check(config, &client_properties(config), None, Duration::MAX);
             for finding in findings.into_iter().filter(|f| f.severity == timeouts::Severity::Error) {
                 report.wrong(&finding.key, None, Wrong::new(finding.problem, finding.remedy));
             }

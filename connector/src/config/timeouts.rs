@@ -14,15 +14,15 @@ const KILL_DELAY_DEFAULT: Duration = Duration::from_secs(30);
 /// librdkafka's required distance between a request and the transaction around it.
 const TRANSACTION_SLACK: Duration = Duration::from_millis(100);
 
-/// What a broker allows, as far as it is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a broker allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokerLimits {
     /// `transaction.max.timeout.ms`
-    pub transaction_max_timeout: Option<Duration>,
+    pub transaction_max_timeout: Duration,
     /// `group.min.session.timeout.ms`
-    pub group_min_session_timeout: Option<Duration>,
+    pub group_min_session_timeout: Duration,
     /// `group.max.session.timeout.ms`
-    pub group_max_session_timeout: Option<Duration>,
+    pub group_max_session_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,18 +52,19 @@ impl std::fmt::Display for Finding {
 
 /// How long the platform waits between SIGTERM and SIGKILL: `TIDEGATE_KILL_DELAY`, or Kubernetes' 30 s.
 pub fn kill_delay() -> Duration {
-    std::env::var("TIDEGATE_KILL_DELAY")
-        .ok()
-        .and_then(|delay| humantime::parse_duration(&delay).ok())
-        .unwrap_or(KILL_DELAY_DEFAULT)
+    let Ok(delay) = std::env::var("TIDEGATE_KILL_DELAY") else { return KILL_DELAY_DEFAULT };
+    humantime::parse_duration(&delay).unwrap_or_else(|_| {
+        tracing::warn!(delay, "TIDEGATE_KILL_DELAY is not a duration such as 30s; 30s is assumed");
+        KILL_DELAY_DEFAULT
+    })
 }
 
-/// Checks the job's timeouts against each other, against `client` (from [`super::client_properties`]) and against
-/// what is known of the broker.
+/// Checks the job's timeouts against each other, against `client` (from [`super::client_properties`]) and, where it
+/// is known, the broker.
 pub fn check(
     config: &Config,
     client: &BTreeMap<String, String>,
-    broker: &BrokerLimits,
+    broker: Option<&BrokerLimits>,
     kill_delay: Duration,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -103,15 +104,15 @@ pub fn check(
     socket.value += TRANSACTION_SLACK;
     socket.key += " + 100ms";
     findings.extend(at_most(&socket, &transaction));
-    let limit = |key: &str, value: Option<Duration>| {
-        value.map(|value| Named { key: format!("the broker's {key}"), value })
-    };
-    let most = limit("transaction.max.timeout.ms", broker.transaction_max_timeout);
-    findings.extend(most.and_then(|most| at_most(&transaction, &most)));
-    let least = limit("group.min.session.timeout.ms", broker.group_min_session_timeout);
-    findings.extend(least.and_then(|least| at_most(&least, &session)));
-    let most = limit("group.max.session.timeout.ms", broker.group_max_session_timeout);
-    findings.extend(most.and_then(|most| at_most(&session, &most)));
+    if let Some(broker) = broker {
+        let limit = |key: &str, value| Named { key: format!("the broker's {key}"), value };
+        let most = limit("transaction.max.timeout.ms", broker.transaction_max_timeout);
+        findings.extend(at_most(&transaction, &most));
+        let least = limit("group.min.session.timeout.ms", broker.group_min_session_timeout);
+        findings.extend(at_most(&least, &session));
+        let most = limit("group.max.session.timeout.ms", broker.group_max_session_timeout);
+        findings.extend(at_most(&session, &most));
+    }
     findings
 }
 

@@ -117,7 +117,7 @@ fn ambiguous(pattern: &str) -> Option<&'static str> {
                 return Some("has a backslash inside [ ], where librdkafka takes it literally");
             }
             '\\' => match chars.next() {
-                Some(escaped) if escaped.is_alphanumeric() => {
+                Some(escaped) if escaped.is_alphanumeric() || matches!(escaped, '`' | '\'' | '<' | '>') => {
                     return Some("has a class such as \\d, which librdkafka does not know");
                 }
                 _ => {}

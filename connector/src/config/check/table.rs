@@ -94,15 +94,15 @@ fn field(value: &str) -> Parsed<PartitionField> {
 
 /// Why the column cannot be cut so. Without `format.columns` only the sample knows, and `run` checks again.
 fn misfit(field: &PartitionField, format: &Format) -> Option<Wrong> {
-    let metadata: Vec<(&str, &str)> =
+    let mut known: Vec<(&str, &str)> =
         format.metadata.iter().map(|column| (column.column(), column.type_name())).collect();
-    let mut known = metadata.clone();
     match (&format.columns, format.kind) {
         (Some(columns), _) => {
             known.extend(columns.iter().map(|column| (column.name.as_str(), column.type_name.as_str())));
         }
+        (None, FormatKind::Raw) => known.push(("value", "binary")),
         (None, FormatKind::Json) if !field.column.starts_with('_') => return None,
-        (None, _) => {}
+        (None, FormatKind::Json) => {}
     }
     let Some((_, type_name)) = known.iter().find(|(name, _)| *name == field.column) else {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
@@ -115,14 +115,19 @@ fn misfit(field: &PartitionField, format: &Format) -> Option<Wrong> {
         return Some(Wrong::new(format!("names a column that is not there: {problem}"), remedy));
     };
     let base = type_name.split(['(', '<']).next().unwrap_or_default().trim();
+    let nested = matches!(base, "struct" | "list" | "map");
     let (fits, remedy) = match field.transform {
         Transform::Hour => (base == "timestamp", "it takes a timestamp"),
         Transform::Year | Transform::Month | Transform::Day => {
             (matches!(base, "timestamp" | "date"), "it takes a timestamp or a date")
         }
-        Transform::Bucket(_) | Transform::Identity => (
-            !matches!(base, "struct" | "list" | "map" | "json" | "float" | "double"),
-            "it takes a whole number, a string, a date, a timestamp, a decimal, binary or bool",
+        Transform::Bucket(_) => (
+            !nested && !matches!(base, "float" | "double" | "bool" | "uint64" | "json"),
+            "it takes a whole number, a string, binary, a date, a time, a timestamp or a decimal",
+        ),
+        Transform::Identity => (
+            !nested && !matches!(base, "float" | "double" | "binary" | "time" | "json"),
+            "it takes a bool, a whole number, a string, a date, a timestamp or a decimal",
         ),
     };
     (!fits).then(|| Wrong::new(format!("does not fit column {} of type {type_name}", field.column), remedy))

@@ -8,16 +8,16 @@ use super::{MINIMAL, parse, with};
 
 const KILL_DELAY: Duration = Duration::from_secs(30);
 const BROKER: BrokerLimits = BrokerLimits {
-    transaction_max_timeout: Some(Duration::from_secs(900)),
-    group_min_session_timeout: Some(Duration::from_secs(6)),
-    group_max_session_timeout: Some(Duration::from_secs(1_800)),
+    transaction_max_timeout: Duration::from_secs(900),
+    group_min_session_timeout: Duration::from_secs(6),
+    group_max_session_timeout: Duration::from_secs(1_800),
 };
 
 fn findings(property: Option<(&str, &str)>, broker: BrokerLimits, kill_delay: Duration) -> Vec<Finding> {
     let config = parse(MINIMAL).unwrap();
     let mut client = client_properties(&config);
     client.extend(property.map(|(key, value)| (key.to_owned(), value.to_owned())));
-    check(&config, &client, &broker, kill_delay)
+    check(&config, &client, Some(&broker), kill_delay)
 }
 
 #[test]
@@ -27,9 +27,9 @@ fn the_defaults_fit_each_other_and_a_broker_with_its_own() {
 
 #[test]
 fn each_misfit_names_both_numbers_and_the_fix() {
-    let short = BrokerLimits { transaction_max_timeout: Some(Duration::from_secs(30)), ..BROKER };
-    let strict = BrokerLimits { group_min_session_timeout: Some(Duration::from_secs(20)), ..BROKER };
-    let lax = BrokerLimits { group_max_session_timeout: Some(Duration::from_secs(8)), ..BROKER };
+    let short = BrokerLimits { transaction_max_timeout: Duration::from_secs(30), ..BROKER };
+    let strict = BrokerLimits { group_min_session_timeout: Duration::from_secs(20), ..BROKER };
+    let lax = BrokerLimits { group_max_session_timeout: Duration::from_secs(8), ..BROKER };
     let cases = [
         (
             Some(("max.poll.interval.ms", "12000")),
