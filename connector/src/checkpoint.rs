@@ -59,6 +59,8 @@ pub enum Verdict {
     Accepted(CommitId),
     /// It was made for an assignment that has ended.
     Stale,
+    /// It says nothing new.
+    Nothing,
 }
 
 /// The source broke its promise; going on could lose or double records.
@@ -99,6 +101,20 @@ impl Coverage {
         }
     }
 
+    /// Drops the open attempt. Its offsets are read again only after [`Coverage::rewind`].
+    pub fn drop_open(&mut self) {
+        self.open = None;
+    }
+
+    /// Reads a held partition from another offset, under a new generation: above a gap, or once more.
+    pub fn restart(&mut self, partition: &TopicPartition, offset: i64) -> Vec<Assignment> {
+        self.last_generation += 1;
+        let generation = self.last_generation;
+        let Some(held) = self.held.get_mut(partition) else { return Vec::new() };
+        (held.generation, held.next) = (generation, offset);
+        vec![Assignment { partition: partition.clone(), offset, generation }]
+    }
+
     /// Drops the open attempt, and goes back to `state` with every partition still held.
     pub fn rewind(
         &mut self,
@@ -125,6 +141,9 @@ impl Coverage {
         if first < held.next || fetch.next < held.next {
             let got = first.min(fetch.next);
             return Err(OutOfOrder { partition: fetch.partition.clone(), got, expected: held.next });
+        }
+        if fetch.next == held.next {
+            return Ok(Verdict::Nothing);
         }
         let open = self.open.get_or_insert_with(|| Open {
             id: new_id(),

@@ -4,23 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidegate_sinks::{Gap, Position, TopicPartition};
-use tokio::sync::oneshot;
+use tidegate_sinks::{Gap, Position, Span, TopicPartition};
 
 /// What the source tells.
 #[derive(Debug)]
 pub enum Event {
     Fetched(Fetch, Permit),
-    /// The group gave these partitions to this replica. Reading begins when the answer says where.
-    Assigned {
-        partitions: Vec<TopicPartition>,
-        start_at: oneshot::Sender<Vec<Assignment>>,
-    },
-    /// The group takes these partitions away, and waits for the answer.
-    Revoked {
-        partitions: Vec<TopicPartition>,
-        released: oneshot::Sender<()>,
-    },
+    /// The group gave these partitions to this replica. Reading begins with [`Command::Assign`].
+    Assigned(Vec<TopicPartition>),
+    /// The group takes these partitions away, and waits for [`Command::Release`].
+    Revoked(Vec<TopicPartition>),
     /// The offset asked for is not in the log.
     OutsideLog {
         partition: TopicPartition,
@@ -30,9 +23,14 @@ pub enum Event {
     Failed(SourceError),
 }
 
-/// What the source is asked.
+/// What the source is asked, in this order. Answers to the group travel with the rest, so that a rewind cannot
+/// overtake the assignment it changes.
 #[derive(Debug)]
 pub enum Command {
+    /// Answers [`Event::Assigned`].
+    Assign(Vec<Assignment>),
+    /// Answers [`Event::Revoked`].
+    Release(Vec<TopicPartition>),
     /// Read held partitions from elsewhere, under new generations.
     Rewind(Vec<Assignment>),
     /// Tell the group, for lag tools only.
@@ -124,6 +122,12 @@ pub struct Record<'a> {
 impl Fetch {
     pub fn new(partition: TopicPartition, generation: u64, next: i64) -> Self {
         Self { partition, generation, next, gap: None, records: Vec::new(), buffer: Vec::new() }
+    }
+
+    /// Offsets `[from, to)` that are gone.
+    pub fn of_gap(partition: TopicPartition, generation: u64, span: Span) -> Self {
+        let gap = Some(Gap { partition: partition.clone(), span });
+        Self { gap, ..Self::new(partition, generation, span.to) }
     }
 
     /// Appends a record and raises `next` past it.

@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod checkpoint;
+pub mod cluster;
 pub mod columns;
 pub mod config;
 pub mod decode;
@@ -15,6 +16,8 @@ pub mod event;
 pub mod http;
 pub mod kafka;
 pub mod limits;
+pub mod run;
 pub mod source;
+pub mod stage;
 pub mod status;
 pub mod telemetry;

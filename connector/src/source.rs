@@ -16,7 +16,7 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tidegate_sinks::{Position, TopicPartition};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 pub use group::{Ends, SharedEnds};
 
@@ -83,7 +83,7 @@ impl Source {
             held: BTreeMap::new(),
             waiting: VecDeque::new(),
             owed: 0,
-            answer: None,
+            rebalancing: false,
         };
         thread::Builder::new()
             .name("source".into())
@@ -91,12 +91,6 @@ impl Source {
             .map_err(|error| SourceError(format!("starting the consumer thread: {error}")))?;
         Ok(Self { events: receiver, commands: sender, ends, budget })
     }
-}
-
-/// An answer of `run`'s that a rebalance waits for.
-enum Answer {
-    StartAt(oneshot::Receiver<Vec<Assignment>>),
-    Released(oneshot::Receiver<()>, Vec<TopicPartition>),
 }
 
 /// A partition being read.
@@ -123,7 +117,8 @@ struct Reader {
     waiting: VecDeque<Fetch>,
     /// Bytes that the first of `waiting` still has to pay.
     owed: usize,
-    answer: Option<Answer>,
+    /// The group waits for an answer of `run`'s; its next wish waits for that.
+    rebalancing: bool,
 }
 
 /// Why the thread ends.
@@ -175,6 +170,14 @@ impl Reader {
     fn obey(&mut self) -> Result<(), End> {
         loop {
             match self.commands.try_recv() {
+                Ok(Command::Assign(assignments)) => {
+                    self.rebalancing = false;
+                    self.assign(assignments)?;
+                }
+                Ok(Command::Release(partitions)) => {
+                    self.rebalancing = false;
+                    self.unassign(&partitions)?;
+                }
                 Ok(Command::Rewind(assignments)) => {
                     let partitions: Vec<_> = assignments.iter().map(|a| a.partition.clone()).collect();
                     self.unassign(&partitions)?;
@@ -198,36 +201,15 @@ impl Reader {
             }
             Some(Err(error)) => judge(&error)?,
         }
-        match self.answer.take() {
-            None => {}
-            Some(Answer::StartAt(mut answer)) => match answer.try_recv() {
-                Ok(assignments) => self.assign(assignments)?,
-                Err(oneshot::error::TryRecvError::Empty) => self.answer = Some(Answer::StartAt(answer)),
-                Err(oneshot::error::TryRecvError::Closed) => return Err(End::Closed),
-            },
-            Some(Answer::Released(mut answer, partitions)) => match answer.try_recv() {
-                Ok(()) => self.unassign(&partitions)?,
-                Err(oneshot::error::TryRecvError::Empty) => {
-                    self.answer = Some(Answer::Released(answer, partitions))
-                }
-                Err(oneshot::error::TryRecvError::Closed) => return Err(End::Closed),
-            },
+        if self.rebalancing {
+            return Ok(());
         }
-        if self.answer.is_none() {
-            match self.consumer.context().next_rebalance() {
-                None => {}
-                Some(Rebalance::Assign(partitions)) => {
-                    let (start_at, answer) = oneshot::channel();
-                    self.answer = Some(Answer::StartAt(answer));
-                    self.tell(Event::Assigned { partitions, start_at })?;
-                }
-                Some(Rebalance::Revoke(partitions)) => {
-                    let (released, answer) = oneshot::channel();
-                    self.answer = Some(Answer::Released(answer, partitions.clone()));
-                    self.tell(Event::Revoked { partitions, released })?;
-                }
-            }
+        match self.consumer.context().next_rebalance() {
+            None => return Ok(()),
+            Some(Rebalance::Assign(partitions)) => self.tell(Event::Assigned(partitions))?,
+            Some(Rebalance::Revoke(partitions)) => self.tell(Event::Revoked(partitions))?,
         }
+        self.rebalancing = true;
         Ok(())
     }
 

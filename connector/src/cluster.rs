@@ -1,0 +1,62 @@
+//! What the job asks a Kafka cluster outside of reading it. A trait, so that a simulation can stand in.
+
+mod connected;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use tidegate_sinks::TopicPartition;
+
+pub use connected::Connected;
+
+use crate::config::Start;
+
+/// Where a partition's log begins and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogBounds {
+    /// First offset that is still there.
+    pub start: i64,
+    /// Everything below is decided; what a reader of committed records can see ends here.
+    pub last_stable_offset: i64,
+    pub high_watermark: i64,
+}
+
+/// A question the cluster could not answer, with the remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ClusterError {
+    pub message: String,
+    /// Asking again does not help: a missing topic, a refused login.
+    pub permanent: bool,
+}
+
+#[async_trait]
+pub trait Cluster: fmt::Debug + Send + Sync + 'static {
+    /// Its id; `None` where the broker tells none.
+    async fn id(&self) -> Result<Option<String>, ClusterError>;
+
+    /// All partitions of the job's topics.
+    async fn partitions(&self) -> Result<Vec<TopicPartition>, ClusterError>;
+
+    /// Where to begin to read each of `partitions`.
+    async fn starts(
+        &self,
+        partitions: &[TopicPartition],
+        start: &Start,
+    ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError>;
+
+    async fn bounds(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError>;
+
+    /// Offsets that the group has committed, of those partitions where it has any.
+    async fn group_offsets(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError>;
+
+    /// Payloads of a few records, to infer columns from.
+    async fn sample(&self, partitions: &[TopicPartition]) -> Result<Vec<Vec<u8>>, ClusterError>;
+}

@@ -1,0 +1,164 @@
+//! A real cluster: blocking questions, asked on threads that may block.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use tidegate_sinks::TopicPartition;
+
+use super::{Cluster, ClusterError, LogBounds};
+use crate::config::{Start, Topics};
+use crate::kafka::{Queries, QueryError, QueryErrorKind};
+
+/// Records looked at to infer columns.
+const SAMPLE_RECORDS: usize = 1_000;
+/// Longest that a sample is waited for.
+const SAMPLE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The cluster that the job's `bootstrap_servers` lead to.
+#[derive(Debug)]
+pub struct Connected {
+    queries: Arc<Queries>,
+    properties: BTreeMap<String, String>,
+    topics: Topics,
+    group_id: String,
+}
+
+impl Connected {
+    /// Waits until a broker answers.
+    pub async fn connect(
+        properties: BTreeMap<String, String>,
+        topics: Topics,
+        group_id: String,
+    ) -> Result<Self, ClusterError> {
+        let asked = properties.clone();
+        let queries = blocking(move || Queries::connect(&asked)).await?;
+        Ok(Self { queries: Arc::new(queries), properties, topics, group_id })
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Queries) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, ClusterError> {
+        let queries = self.queries.clone();
+        blocking(move || question(&queries)).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    question: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, ClusterError> {
+    match tokio::task::spawn_blocking(question).await {
+        Ok(answer) => Ok(answer?),
+        Err(error) => Err(ClusterError { message: format!("asking Kafka: {error}"), permanent: true }),
+    }
+}
+
+impl From<QueryError> for ClusterError {
+    fn from(error: QueryError) -> Self {
+        let permanent = !matches!(error.kind, QueryErrorKind::Unreachable | QueryErrorKind::Other);
+        Self { message: error.to_string(), permanent }
+    }
+}
+
+#[async_trait]
+impl Cluster for Connected {
+    async fn id(&self) -> Result<Option<String>, ClusterError> {
+        self.ask(|queries| Ok(queries.cluster_id())).await
+    }
+
+    async fn partitions(&self) -> Result<Vec<TopicPartition>, ClusterError> {
+        let topics = self.topics.clone();
+        self.ask(move |queries| queries.partitions(&topics)).await
+    }
+
+    async fn starts(
+        &self,
+        partitions: &[TopicPartition],
+        start: &Start,
+    ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError> {
+        let (partitions, start) = (partitions.to_vec(), start.clone());
+        self.ask(move |queries| match start {
+            Start::Earliest => queries.log_start(&partitions),
+            // What a reader of committed records may see next, so that an open transaction is not cut in two.
+            Start::Latest => queries.last_stable_offsets(&partitions),
+            Start::Timestamp(timestamp) => queries.offsets_for_timestamp(&partitions, timestamp),
+            Start::Offsets(given) => {
+                let mut starts = queries.log_start(&partitions)?;
+                for (partition, start) in &mut starts {
+                    let given =
+                        given.get(&*partition.topic).and_then(|topic| topic.get(&partition.partition));
+                    *start = given.copied().unwrap_or(*start);
+                }
+                Ok(starts)
+            }
+        })
+        .await
+    }
+
+    async fn bounds(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError> {
+        let partitions = partitions.to_vec();
+        self.ask(move |queries| {
+            let starts = queries.log_start(&partitions)?;
+            let stable = queries.last_stable_offsets(&partitions)?;
+            let high = queries.high_watermarks(&partitions)?;
+            let bounds = starts.into_iter().filter_map(|(partition, start)| {
+                let (last_stable_offset, high_watermark) = (*stable.get(&partition)?, *high.get(&partition)?);
+                Some((partition, LogBounds { start, last_stable_offset, high_watermark }))
+            });
+            Ok(bounds.collect())
+        })
+        .await
+    }
+
+    async fn group_offsets(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError> {
+        let (partitions, group) = (partitions.to_vec(), self.group_id.clone());
+        self.ask(move |queries| queries.committed_group_offsets(&group, &partitions)).await
+    }
+
+    async fn sample(&self, partitions: &[TopicPartition]) -> Result<Vec<Vec<u8>>, ClusterError> {
+        let (properties, partitions) = (self.properties.clone(), partitions.to_vec());
+        let sample = tokio::task::spawn_blocking(move || read_sample(&properties, &partitions)).await;
+        let failed = |message: String| ClusterError {
+            message: format!("reading a sample: {message}"),
+            permanent: false,
+        };
+        sample.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+    }
+}
+
+/// The first committed records of the partitions, in turn. Joins no group.
+fn read_sample(
+    properties: &BTreeMap<String, String>,
+    partitions: &[TopicPartition],
+) -> Result<Vec<Vec<u8>>, KafkaError> {
+    let mut config = ClientConfig::new();
+    config.extend(properties.clone());
+    config.set("auto.offset.reset", "earliest");
+    let consumer: BaseConsumer = config.create()?;
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition_offset(&partition.topic, partition.partition, Offset::Beginning)?;
+    }
+    consumer.assign(&list)?;
+    let (mut sample, mut at_end, deadline) = (Vec::new(), 0, Instant::now() + SAMPLE_PATIENCE);
+    while sample.len() < SAMPLE_RECORDS && at_end < partitions.len() && Instant::now() < deadline {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => sample.extend(message.payload().map(<[u8]>::to_vec)),
+            Some(Err(KafkaError::PartitionEOF(_))) => at_end += 1,
+            Some(Err(error)) => return Err(error),
+            None => {}
+        }
+    }
+    Ok(sample)
+}

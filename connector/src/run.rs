@@ -1,0 +1,208 @@
+//! A job from start to stop. The only place that knows all the stages.
+//!
+//! The guarantee: every committed record between a partition's start and the sink's position is in exactly one
+//! visible or publishable file, or in the rejects, or was a tombstone that the job skips; whatever is killed, whenever.
+
+mod channels;
+mod commits;
+mod engine;
+mod group;
+mod outcome;
+mod start;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_sinks::{Checkpoint, CommitId, Sink, TopicPartition};
+use tokio::sync::{mpsc, watch};
+
+pub use channels::Spawn;
+pub use outcome::{RunError, Summary};
+
+use crate::cluster::{Cluster, Connected};
+use crate::columns::ColumnError;
+use crate::config::client_properties;
+use crate::config::{Column, Config, FormatKind};
+use crate::decode;
+use crate::event::{Command, SourceError};
+use crate::source::{Source, SourceSettings};
+use crate::stage::{StageSettings, Stager};
+use crate::status::Status;
+use channels::Channels;
+use engine::{Done, Engine, Parts};
+
+/// How long an offset above the end of its log is looked at again before the job stops: a broker that has just
+/// become leader may lag behind.
+pub const ABOVE_END_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The wall clock.
+pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
+
+/// What a job is run with. A simulation gives its own of each.
+pub struct Job {
+    pub config: Arc<Config>,
+    pub sink: Arc<dyn Sink>,
+    pub cluster: Arc<dyn Cluster>,
+    /// Joins the group.
+    pub source: Box<dyn FnOnce() -> Result<Source, SourceError> + Send>,
+    pub status: Arc<Status>,
+    /// Becomes true when the job is to stop with a last checkpoint.
+    pub stop: watch::Receiver<bool>,
+    /// Stop at the ends that the partitions have now.
+    pub until_end: bool,
+    pub new_incarnation: bool,
+    pub clock: Clock,
+    pub new_id: Box<dyn FnMut() -> CommitId + Send>,
+    /// How the workers are run.
+    pub spawn: Spawn,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("config", &self.config).field("sink", &self.sink).finish_non_exhaustive()
+    }
+}
+
+/// How a job is run for real.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    pub until_end: bool,
+    pub new_incarnation: bool,
+    pub stop: watch::Receiver<bool>,
+    pub status: Arc<Status>,
+}
+
+/// Connects to Kafka, and runs the job until it is asked to stop, has reached its end, or cannot go on.
+pub async fn run(
+    config: Arc<Config>,
+    sink: Arc<dyn Sink>,
+    options: RunOptions,
+) -> Result<Summary, RunError> {
+    let properties = client_properties(&config);
+    let (topics, group) = (config.kafka.topics.clone(), config.kafka.group_id.clone());
+    let cluster = Connected::connect(properties.clone(), topics.clone(), group).await?;
+    let settings = SourceSettings {
+        properties,
+        topics,
+        bytes_per_second: config.speed.bytes_per_second,
+        budget_bytes: (config.memory_limit / 4) as usize,
+    };
+    run_job(Job {
+        config,
+        sink,
+        cluster: Arc::new(cluster),
+        source: Box::new(move || Source::start(settings)),
+        status: options.status,
+        stop: options.stop,
+        until_end: options.until_end,
+        new_incarnation: options.new_incarnation,
+        clock: Arc::new(jiff::Timestamp::now),
+        new_id: Box::new(CommitId::new),
+        spawn: channels::on_threads(),
+    })
+    .await
+}
+
+/// Runs a job whose parts are given.
+pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
+    let config = job.config.clone();
+    let pin = async || pinned(&config, &*job.cluster).await;
+    let state = start::open(&config, &*job.sink, &*job.cluster, job.new_incarnation, pin).await?;
+    let ends = if job.until_end { Some(ends(&*job.cluster, &state).await?) } else { None };
+    let columns = columns(&config, &state)?;
+    let (done, reports) = mpsc::unbounded_channel();
+    let channels = start_channels(&mut job, &columns, &done)?;
+    let source = (job.source)().map_err(|error| RunError::failed(error.to_string()))?;
+    job.status.set_started();
+    let commands = source.commands.clone();
+    let engine = Engine::new(Parts {
+        config,
+        sink: job.sink,
+        cluster: job.cluster,
+        source,
+        channels,
+        done,
+        status: job.status,
+        stop: job.stop,
+        state,
+        ends,
+        clock: job.clock,
+        new_id: job.new_id,
+    });
+    let result = engine.run(reports).await;
+    // Leaves the group, so that other replicas take over at once; the thread may have ended already.
+    let _ = commands.send(Command::Close);
+    result
+}
+
+fn start_channels(
+    job: &mut Job,
+    columns: &[Column],
+    done: &mpsc::UnboundedSender<Done>,
+) -> Result<Channels, RunError> {
+    let config = &job.config;
+    let count = config.speed.channels.max(1);
+    let settings = StageSettings {
+        table: config.sink.table.clone(),
+        partition_by: config.sink.partition_by.clone(),
+        file: config.sink.file.clone(),
+        memory: (config.memory_limit / 2) as usize / count,
+    };
+    let stager = |_| {
+        let (format, columns) = (config.format.clone(), columns.to_vec());
+        let decoder = move |_: &str| -> Result<_, ColumnError> { decode::decoder(&format, &columns) };
+        Stager::new(settings.clone(), job.sink.clone(), decoder)
+    };
+    let stagers: Result<Vec<_>, _> = (0..count).map(stager).collect();
+    let stagers = stagers.map_err(|error| RunError::from(channels::staging_error(error)))?;
+    let done = done.clone();
+    // Nobody listens any more when the run has ended.
+    let report = move |report| drop(done.send(Done::Worker(report)));
+    Channels::start(stagers, &job.sink, report, &mut job.spawn)
+        .map_err(|error| RunError::failed(format!("starting a thread that encodes: {error}")))
+}
+
+/// Where a bounded run ends: the last stable offsets of now, of those partitions that have anything to read.
+async fn ends(cluster: &dyn Cluster, state: &Checkpoint) -> Result<BTreeMap<TopicPartition, i64>, RunError> {
+    let partitions = cluster.partitions().await?;
+    let bounds = cluster.bounds(&partitions).await?;
+    let open = bounds.into_iter().filter_map(|(partition, log)| {
+        let next = state.partitions.get(&partition).map_or(log.start, |state| state.next);
+        (next < log.last_stable_offset).then_some((partition, log.last_stable_offset))
+    });
+    Ok(open.collect())
+}
+
+/// What the first checkpoint pins: the columns, when they are inferred.
+async fn pinned(config: &Config, cluster: &dyn Cluster) -> Result<serde_json::Value, RunError> {
+    if config.format.columns.is_some() || config.format.kind != FormatKind::Json {
+        return Ok(serde_json::json!({}));
+    }
+    let partitions = cluster.partitions().await?;
+    let sample = cluster.sample(&partitions).await?;
+    if sample.is_empty() {
+        return Err(RunError::Config(
+            "format.columns is left out, and the topics hold no record to infer it from; list the columns"
+                .into(),
+            None,
+        ));
+    }
+    let columns = decode::infer::infer(sample.iter().map(Vec::as_slice)).map_err(|error| {
+        RunError::Config(format!("inferring format.columns from a sample: {error}"), None)
+    })?;
+    tracing::info!(columns = columns.len(), records = sample.len(), "inferred the columns, and pins them");
+    Ok(serde_json::json!({ "columns": columns }))
+}
+
+/// The job's columns: those of the job file, or those pinned.
+pub fn columns(config: &Config, state: &Checkpoint) -> Result<Vec<Column>, RunError> {
+    if let Some(columns) = &config.format.columns {
+        return Ok(columns.clone());
+    }
+    let Some(columns) = state.pinned.get("columns") else { return Ok(Vec::new()) };
+    serde_json::from_value(columns.clone()).map_err(|error| {
+        RunError::failed(format!("checkpoint {}: pinned columns do not read: {error}", state.n))
+    })
+}

@@ -1,0 +1,255 @@
+//! The threads that decode and encode. Each owns a stager; an attempt's fetches are spread over them, and sealing
+//! it gathers their files.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use tidegate_sinks::{Begin, Delta, Error, Sink};
+use tokio::sync::{OnceCell, mpsc, oneshot};
+
+use crate::event::{Fetch, Permit};
+use crate::stage::{Attempt, RejectAt, Staged, Stager};
+
+/// A queue this long means that a worker is busy, so that the next one gets some; below, fewer files are better.
+const BUSY_BYTES: usize = 4 << 20;
+
+/// An attempt as the workers share it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) attempt: Arc<Attempt>,
+    begin: Begin,
+    begun: OnceCell<()>,
+    /// Dropped: whatever is still queued for it is skipped.
+    dead: AtomicBool,
+    pub(super) rejects: AtomicU64,
+    /// Rejects at which the job is past its limit, so that it need not read on.
+    most_rejects: Option<u64>,
+    /// Workers that got some of it.
+    workers: std::sync::Mutex<BTreeSet<usize>>,
+}
+
+impl Shared {
+    pub(super) fn new(attempt: Attempt, begin: Begin, most_rejects: Option<u64>) -> Arc<Self> {
+        Arc::new(Self {
+            attempt: Arc::new(attempt),
+            begin,
+            begun: OnceCell::new(),
+            dead: AtomicBool::new(false),
+            rejects: AtomicU64::new(0),
+            most_rejects,
+            workers: std::sync::Mutex::default(),
+        })
+    }
+
+    pub(super) fn abandon(&self) {
+        self.dead.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What a worker tells on its own account.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// Staging failed; the attempt cannot be sealed.
+    Failed(Arc<Shared>, Error),
+    /// The attempt has more rejects than the job accepts.
+    TooManyRejects(Arc<Shared>),
+}
+
+#[derive(Debug)]
+enum Work {
+    Fetched(Arc<Shared>, Fetch, Permit),
+    Seal(Delta, oneshot::Sender<Result<Staged, Error>>),
+    Discard,
+}
+
+#[derive(Debug)]
+struct Channel {
+    work: mpsc::UnboundedSender<Work>,
+    queued_bytes: Arc<AtomicUsize>,
+}
+
+/// All workers.
+#[derive(Debug)]
+pub(super) struct Channels(Vec<Channel>);
+
+/// How a worker's loop is run: on a thread of its own, or as a task of a simulation.
+pub type Spawn =
+    Box<dyn FnMut(usize, std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) -> std::io::Result<()> + Send>;
+
+/// Each worker on an operating system thread: its work is computing, with waits for uploads in between.
+pub(super) fn on_threads() -> Spawn {
+    let runtime = tokio::runtime::Handle::current();
+    Box::new(move |number, worker| {
+        let runtime = runtime.clone();
+        let name = format!("channel-{number}");
+        std::thread::Builder::new().name(name).spawn(move || runtime.block_on(worker)).map(|_| ())
+    })
+}
+
+impl Channels {
+    pub(super) fn start(
+        stagers: Vec<Stager>,
+        sink: &Arc<dyn Sink>,
+        reports: impl Fn(Report) + Clone + Send + 'static,
+        spawn: &mut Spawn,
+    ) -> std::io::Result<Self> {
+        let mut channels = Vec::new();
+        for (number, stager) in stagers.into_iter().enumerate() {
+            let (work, queue) = mpsc::unbounded_channel();
+            let queued_bytes = Arc::new(AtomicUsize::new(0));
+            let worker = Worker {
+                stager,
+                sink: sink.clone(),
+                queued_bytes: queued_bytes.clone(),
+                failed: false,
+                rejects: 0,
+            };
+            spawn(number, Box::pin(worker.run(queue, reports.clone())))?;
+            channels.push(Channel { work, queued_bytes });
+        }
+        Ok(Self(channels))
+    }
+
+    /// Gives a fetch to the first worker that is not busy, or else to the least busy one.
+    pub(super) fn give(&self, attempt: &Arc<Shared>, fetch: Fetch, permit: Permit) {
+        let queued = |channel: &Channel| channel.queued_bytes.load(Ordering::Relaxed);
+        let free = self.0.iter().position(|channel| queued(channel) < BUSY_BYTES);
+        let number = free.or_else(|| (0..self.0.len()).min_by_key(|&n| queued(&self.0[n]))).unwrap_or(0);
+        let channel = &self.0[number];
+        attempt.workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(number);
+        channel.queued_bytes.fetch_add(fetch.bytes(), Ordering::Relaxed);
+        // A worker ends only with the process; its panic ends the run by its own report.
+        let _ = channel.work.send(Work::Fetched(attempt.clone(), fetch, permit));
+    }
+
+    /// Finishes the attempt's files. Fetches given before are in them, none given after.
+    pub(super) fn seal(
+        &self,
+        attempt: &Shared,
+        delta: &Delta,
+    ) -> impl Future<Output = Result<Staged, Error>> + Send + 'static {
+        let workers = attempt.workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let ask = |number: usize| {
+            let (reply, answer) = oneshot::channel();
+            let _ = self.0[number].work.send(Work::Seal(delta.clone(), reply));
+            answer
+        };
+        let answers: Vec<_> = workers.into_iter().map(ask).collect();
+        async move {
+            let mut all = Staged::default();
+            for answer in answers {
+                let gone = |_| {
+                    Error::new(tidegate_sinks::Kind::Corrupt, "a thread that encodes has ended by a panic")
+                };
+                merge(&mut all, answer.await.map_err(gone)??);
+            }
+            Ok(all)
+        }
+    }
+
+    /// Drops whatever is open.
+    pub(super) fn discard(&self) {
+        for channel in &self.0 {
+            let _ = channel.work.send(Work::Discard);
+        }
+    }
+}
+
+fn merge(all: &mut Staged, more: Staged) {
+    all.files.extend(more.files);
+    for (partition, rows) in more.rows {
+        *all.rows.entry(partition).or_default() += rows;
+    }
+    all.rejects += more.rejects;
+    all.first_reject = all.first_reject.take().or(more.first_reject);
+}
+
+/// What a staging error means to the run.
+pub(super) fn staging_error(error: crate::stage::Error) -> Error {
+    match error {
+        crate::stage::Error::Sink(error) => error,
+        error => Error::new(error.kind(), error.to_string()).with_source(error),
+    }
+}
+
+struct Worker {
+    stager: Stager,
+    sink: Arc<dyn Sink>,
+    queued_bytes: Arc<AtomicUsize>,
+    /// An attempt has failed: nothing more is taken until it is discarded.
+    failed: bool,
+    /// Rejects of the current attempt.
+    rejects: u64,
+}
+
+impl Worker {
+    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Work>, report: impl Fn(Report)) {
+        while let Some(work) = queue.recv().await {
+            match work {
+                Work::Fetched(attempt, fetch, permit) => {
+                    self.queued_bytes.fetch_sub(fetch.bytes(), Ordering::Relaxed);
+                    if self.failed || attempt.dead.load(Ordering::Relaxed) {
+                        continue;
+                    }
+                    match self.accept(&attempt, &fetch).await {
+                        Ok(()) => self.count_rejects(&attempt, &report),
+                        Err(error) => {
+                            self.failed = true;
+                            report(Report::Failed(attempt, error));
+                        }
+                    }
+                    drop(permit);
+                }
+                Work::Seal(delta, reply) => {
+                    let sealed = if self.failed {
+                        Err(Error::new(
+                            tidegate_sinks::Kind::Retry,
+                            "staging failed before the attempt was sealed",
+                        ))
+                    } else {
+                        self.stager.seal(&delta).await.map_err(staging_error)
+                    };
+                    self.failed |= sealed.is_err();
+                    self.rejects = 0;
+                    // Nobody listens any more when the attempt was dropped.
+                    let _ = reply.send(sealed);
+                }
+                Work::Discard => {
+                    self.stager.discard().await;
+                    self.failed = false;
+                    self.rejects = 0;
+                }
+            }
+        }
+    }
+
+    async fn accept(&mut self, attempt: &Shared, fetch: &Fetch) -> Result<(), Error> {
+        attempt.begun.get_or_try_init(|| self.sink.begin(&attempt.begin)).await?;
+        let progress = self.stager.accept(&attempt.attempt, fetch).await.map_err(staging_error)?;
+        let before = std::mem::replace(&mut self.rejects, progress.rejects);
+        attempt.rejects.fetch_add(progress.rejects.saturating_sub(before), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn count_rejects(&self, attempt: &Arc<Shared>, report: &impl Fn(Report)) {
+        if attempt.most_rejects.is_some_and(|most| attempt.rejects.load(Ordering::Relaxed) > most) {
+            report(Report::TooManyRejects(attempt.clone()));
+        }
+    }
+}
+
+/// For messages: where the first reject was, and why.
+pub(super) struct FirstReject<'a>(pub(super) Option<&'a RejectAt>);
+
+impl fmt::Display for FirstReject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(reject) => {
+                write!(f, "the first at {} offset {}: {}", reject.partition, reject.offset, reject.error)
+            }
+            None => f.write_str("none in this attempt"),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! From the open attempt to files that readers see: cut, send, count, publish, drop.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tidegate_sinks::{Commit, CommitId, Error, Kind, Outcome};
+use tokio::time::Instant;
+
+use super::RunError;
+use super::channels::FirstReject;
+use super::engine::{Done, Engine, Purpose, Sealed};
+use crate::checkpoint::Cut;
+use crate::event::Command;
+use crate::stage::Staged;
+use crate::status::LastCommit;
+
+impl Engine {
+    pub(super) fn tick(&mut self) {
+        if self.parts.ends.is_some() || self.coverage.partitions().next().is_none() {
+            self.load(Purpose::Look);
+        }
+        self.checkpoint();
+        if self.sealed.is_empty() {
+            self.settle();
+        }
+    }
+
+    /// Ends the open attempt now, or as soon as the one before is decided.
+    pub(super) fn checkpoint(&mut self) {
+        if self.sealed.is_empty() {
+            self.cut();
+        } else {
+            self.due = true;
+        }
+    }
+
+    pub(super) fn cut(&mut self) {
+        let Some(cut) = self.coverage.cut() else {
+            debug_assert!(self.open.is_none(), "records were read, so offsets have moved");
+            return;
+        };
+        let shared = self.open.take();
+        let staged = if let Some(shared) = &shared {
+            let (sealing, id) = (self.parts.channels.seal(shared, &cut.delta), cut.id.clone());
+            self.spawn(async move { Done::Staged(id, sealing.await) });
+            None
+        } else {
+            Some(Staged::default())
+        };
+        self.sealed.push_back(Sealed { cut, shared, staged, sent: false });
+        self.send_next();
+    }
+
+    /// Sends the oldest attempt, when it is staged and nothing else is on its way.
+    pub(super) fn send_next(&mut self) {
+        let Some(front) = self.sealed.front_mut().filter(|front| !front.sent) else { return };
+        let Some(staged) = &front.staged else { return };
+        front.sent = true;
+        let Cut { id, from, delta, new_partitions, gaps, .. } = front.cut.clone();
+        let commit = Arc::new(Commit {
+            format: tidegate_sinks::checkpoint::FORMAT,
+            id: id.clone(),
+            job: self.parts.config.job.clone(),
+            // What the files' names say; a commit lands in no other incarnation.
+            incarnation: front
+                .shared
+                .as_ref()
+                .map_or(self.parts.state.incarnation, |s| s.attempt.incarnation),
+            created: (self.parts.clock)(),
+            from,
+            delta,
+            new_partitions,
+            rows: staged.rows.clone(),
+            rejects: staged.rejects,
+            gaps,
+            files: staged.files.clone(),
+        });
+        let (sink, base) = (self.parts.sink.clone(), self.parts.state.clone());
+        let (most, limit) = (self.parts.config.error_limit.records, self.parts.config.checkpoint.timeout);
+        self.spawn(async move {
+            let started = Instant::now();
+            let outcome = tokio::time::timeout(limit, sink.commit(base, commit, most)).await;
+            metrics::histogram!("tidegate_checkpoint_duration_seconds")
+                .record(started.elapsed().as_secs_f64());
+            let timed_out =
+                |_| Error::new(Kind::Retry, format!("no answer within checkpoint.timeout, {limit:?}"));
+            Done::Committed(id, outcome.map_err(timed_out).and_then(|outcome| outcome))
+        });
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        id: &CommitId,
+        result: Result<Outcome, Error>,
+    ) -> Result<(), RunError> {
+        let current = self.sealed.front().is_some_and(|front| front.sent && front.cut.id == *id);
+        match result {
+            Ok(Outcome::Committed(state)) => {
+                self.adopt(state);
+                self.mine.insert(id.clone());
+                // Dropped before the answer came: it is in force all the same, and reading has been sent back.
+                if let Some(sealed) = current.then(|| self.sealed.pop_front()).flatten() {
+                    self.failures = 0;
+                    self.count(&sealed);
+                }
+                self.command(Command::CommitOffsets(self.parts.state.position()));
+                self.publish();
+                self.release_if_decided();
+                if self.due && self.sealed.is_empty() {
+                    self.due = false;
+                    self.cut();
+                }
+                self.send_next();
+                self.stop_at_end();
+                Ok(())
+            }
+            Ok(Outcome::Fenced(state)) => {
+                metrics::counter!("tidegate_fenced_total").increment(1);
+                tracing::warn!(commit = %id, "fenced: another replica has moved these partitions; going on from the sink");
+                self.adopt(state);
+                self.drop_work_if(current, id, true);
+                Ok(())
+            }
+            Ok(Outcome::Unknown(state)) => {
+                tracing::warn!(commit = %id, "overtaken, outcome unknown; going on from the sink");
+                self.adopt(state);
+                self.drop_work_if(current, id, false);
+                Ok(())
+            }
+            Ok(Outcome::TooManyRejects { total, .. }) => Err(self.too_many_rejects(total)),
+            Err(error) => self.failed_in_passing(current, error),
+        }
+    }
+
+    pub(super) fn count(&mut self, sealed: &Sealed) {
+        let Some(staged) = &sealed.staged else { return };
+        self.summary.commits += 1;
+        self.summary.rejects += staged.rejects;
+        self.summary.files += staged.files.len() as u64;
+        let rows: u64 = staged.rows.values().sum();
+        self.summary.rows += rows;
+        metrics::counter!("tidegate_records_written_total").increment(rows);
+        metrics::counter!("tidegate_records_rejected_total").increment(staged.rejects);
+        metrics::counter!("tidegate_bytes_written_total")
+            .increment(staged.files.iter().map(|f| f.bytes).sum());
+        let created = (self.parts.clock)();
+        self.parts.status.set_last_commit(LastCommit { checkpoint: self.parts.state.n, created });
+        tracing::info!(commit = %sealed.cut.id, checkpoint = self.parts.state.n, rows, rejects = staged.rejects,
+            files = staged.files.len(), "checkpoint");
+    }
+
+    pub(super) fn too_many_rejects(&self, total: u64) -> RunError {
+        let limit = self.parts.config.error_limit.records.unwrap_or_default();
+        let first = self.sealed.front().and_then(|front| front.staged.as_ref()?.first_reject.as_ref());
+        RunError::failed(format!(
+            "{total} records rejected, error_limit.records is {limit}; {}; stopped before the checkpoint, nothing is lost: \
+             mend the records or the columns, or raise error_limit.records",
+            FirstReject(first)
+        ))
+    }
+
+    pub(super) fn publish(&mut self) {
+        let ids: BTreeSet<_> =
+            self.parts.state.unpublished.iter().filter(|id| self.mine.contains(id)).cloned().collect();
+        if self.publishing || ids.is_empty() {
+            return;
+        }
+        self.publishing = true;
+        let (sink, state) = (self.parts.sink.clone(), self.parts.state.clone());
+        self.spawn(async move {
+            let list: Vec<_> = state.unpublished.iter().filter(|id| ids.contains(id)).cloned().collect();
+            let result = sink.publish(&state, &list).await;
+            Done::Published(ids, result)
+        });
+    }
+
+    pub(super) fn published(
+        &mut self,
+        ids: &BTreeSet<CommitId>,
+        result: Result<(), Error>,
+    ) -> Result<(), RunError> {
+        self.publishing = false;
+        match result {
+            Ok(()) => {
+                self.mine.retain(|id| !ids.contains(id));
+                self.publish();
+                if self.stopping && self.sealed.is_empty() && self.mine.is_empty() {
+                    self.settle();
+                }
+                Ok(())
+            }
+            Err(error) if error.kind == Kind::Retry => {
+                // Committed data is safe where it waits; `store_retry` has been spent once, so be patient.
+                metrics::counter!("tidegate_errors_total").increment(1);
+                tracing::warn!(%error, "publishing failed; trying again");
+                self.publish();
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn settle(&mut self) {
+        if self.settling || !self.sealed.is_empty() || !self.parts.sink.has_finished() {
+            return;
+        }
+        self.settling = true;
+        let (sink, state) = (self.parts.sink.clone(), self.parts.state.clone());
+        self.spawn(async move { Done::Settled(sink.settle(state).await) });
+    }
+}

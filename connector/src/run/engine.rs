@@ -1,0 +1,326 @@
+//! The one loop: everything that happens comes here as an event, and nothing in here waits.
+//!
+//! Staging runs ahead of committing; committing never runs ahead of itself: an attempt is sent only after the one
+//! before it is in force. When an outcome is anything else, all open work is dropped and reading starts again from
+//! the newest state, as after a restart.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_sinks::{Checkpoint, CommitId, Error, Kind, Outcome, Sink, TopicPartition};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::channels::{Channels, Report, Shared};
+use super::{Clock, RunError, Summary};
+use crate::checkpoint::{Coverage, Cut, Verdict};
+use crate::cluster::{Cluster, LogBounds};
+use crate::config::Config;
+use crate::event::{Command, Event, Fetch, Permit};
+use crate::source::Source;
+use crate::stage::{Attempt, Staged};
+use crate::status::Status;
+
+/// Commits in a row that may run into `checkpoint.timeout`, or fail in passing, before the job gives up.
+pub(super) const FAILURES_IN_A_ROW: u32 = 3;
+
+/// What tasks of the engine's own report to it.
+#[derive(Debug)]
+pub(super) enum Done {
+    Worker(Report),
+    Staged(CommitId, Result<Staged, Error>),
+    Committed(CommitId, Result<Outcome, Error>),
+    Published(BTreeSet<CommitId>, Result<(), Error>),
+    Settled(Result<Arc<Checkpoint>, Error>),
+    Loaded(Purpose, Result<Loaded, RunError>),
+    /// Time to read a partition again whose offset was above the end of its log.
+    LookAgain(TopicPartition, u64),
+}
+
+/// The newest state, and the logs' bounds for partitions it does not know or whose offset is outside.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) state: Arc<Checkpoint>,
+    pub(super) bounds: BTreeMap<TopicPartition, LogBounds>,
+}
+
+/// Why the newest state was loaded.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    Assign(Vec<TopicPartition>),
+    Rewind,
+    /// The partition's offset was outside its log.
+    Outside(TopicPartition, u64),
+    /// To see what other replicas have committed.
+    Look,
+}
+
+/// An attempt that takes no more records and waits for its turn.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) cut: Cut,
+    pub(super) shared: Option<Arc<Shared>>,
+    pub(super) staged: Option<Staged>,
+    pub(super) sent: bool,
+}
+
+/// Partitions to give back once the attempts that cover them are decided.
+#[derive(Debug)]
+pub(super) struct Revoking {
+    pub(super) waits_for: BTreeSet<CommitId>,
+    pub(super) partitions: Vec<TopicPartition>,
+    pub(super) deadline: Instant,
+}
+
+pub(super) struct Parts {
+    pub(super) config: Arc<Config>,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) cluster: Arc<dyn Cluster>,
+    pub(super) source: Source,
+    pub(super) channels: Channels,
+    pub(super) done: mpsc::UnboundedSender<Done>,
+    pub(super) status: Arc<Status>,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) state: Arc<Checkpoint>,
+    /// Where a bounded run ends; empty for one without an end.
+    pub(super) ends: Option<BTreeMap<TopicPartition, i64>>,
+    pub(super) clock: Clock,
+    pub(super) new_id: Box<dyn FnMut() -> CommitId + Send>,
+}
+
+pub(super) struct Engine {
+    pub(super) parts: Parts,
+    pub(super) coverage: Coverage,
+    /// The open attempt's shared part.
+    pub(super) open: Option<Arc<Shared>>,
+    pub(super) sealed: VecDeque<Sealed>,
+    pub(super) revoking: Option<Revoking>,
+    /// Starts of partitions that no checkpoint knew when they were assigned.
+    pub(super) starts: BTreeMap<TopicPartition, i64>,
+    /// Commits of this replica that are not known to be visible.
+    pub(super) mine: BTreeSet<CommitId>,
+    pub(super) publishing: bool,
+    pub(super) settling: bool,
+    /// A load for [`Purpose::Rewind`] is under way: fetches are dropped until it is done.
+    pub(super) rewinding: bool,
+    /// A checkpoint is due as soon as the one before is decided.
+    pub(super) due: bool,
+    pub(super) stopping: bool,
+    pub(super) failures: u32,
+    /// Since when a partition's offset is above the end of its log.
+    pub(super) above_end: BTreeMap<TopicPartition, Instant>,
+    pub(super) summary: Summary,
+}
+
+impl Engine {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            coverage: Coverage::default(),
+            open: None,
+            sealed: VecDeque::new(),
+            revoking: None,
+            starts: BTreeMap::new(),
+            mine: BTreeSet::new(),
+            publishing: false,
+            settling: false,
+            rewinding: false,
+            due: false,
+            stopping: false,
+            failures: 0,
+            above_end: BTreeMap::new(),
+            summary: Summary::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut done: mpsc::UnboundedReceiver<Done>) -> Result<Summary, RunError> {
+        let mut ticks = tokio::time::interval_at(
+            Instant::now() + self.stagger(),
+            self.parts.config.checkpoint.interval.max(Duration::from_millis(1)),
+        );
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stop = self.parts.stop.clone();
+        self.stop_at_end();
+        while !self.is_finished() {
+            let deadline = self.revoking.as_ref().map(|revoking| revoking.deadline);
+            tokio::select! {
+                biased;
+                Ok(()) = stop.changed(), if !self.stopping => if *stop.borrow() { self.stop("asked to") },
+                Some(done) = done.recv() => self.done(done)?,
+                () = until(deadline) => self.revoke_late(),
+                _ = ticks.tick() => self.tick(),
+                event = self.parts.source.events.recv() => match event {
+                    Some(event) => self.event(event)?,
+                    None => return Err(RunError::failed("the consumer thread has ended by a panic")),
+                },
+            }
+        }
+        Ok(self.summary)
+    }
+
+    /// Replicas started together do not checkpoint together.
+    pub(super) fn stagger(&self) -> Duration {
+        let interval = self.parts.config.checkpoint.interval;
+        interval.mul_f64(0.5 + 0.5 * f64::from(self.parts.state.n as u32 % 7) / 7.0)
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        let published = self.mine.is_empty() && !self.publishing && !self.settling;
+        self.stopping && self.sealed.is_empty() && published && !self.parts.sink.has_finished()
+    }
+
+    pub(super) fn event(&mut self, event: Event) -> Result<(), RunError> {
+        match event {
+            Event::Fetched(fetch, permit) => self.fetched(fetch, permit),
+            Event::Assigned(partitions) => {
+                tracing::info!(partitions = partitions.len(), "assigned");
+                self.load(Purpose::Assign(partitions));
+                Ok(())
+            }
+            Event::Revoked(partitions) => {
+                self.revoke(partitions);
+                Ok(())
+            }
+            Event::OutsideLog { partition, generation } => {
+                if self.coverage.is_held(&partition, generation) {
+                    self.load(Purpose::Outside(partition, generation));
+                }
+                Ok(())
+            }
+            Event::Failed(error) => Err(RunError::Failed(error.0, None)),
+        }
+    }
+
+    // ---- reading ----
+
+    pub(super) fn fetched(&mut self, fetch: Fetch, permit: Permit) -> Result<(), RunError> {
+        if self.stopping || self.rewinding {
+            return Ok(());
+        }
+        let (new_id, partition, next) = (&mut self.parts.new_id, fetch.partition.clone(), fetch.next);
+        let verdict = self.coverage.accept(&fetch, new_id);
+        let Verdict::Accepted(id) = verdict.map_err(|error| RunError::failed(error.to_string()))? else {
+            return Ok(());
+        };
+        metrics::counter!("tidegate_records_read_total").increment(fetch.len() as u64);
+        metrics::counter!("tidegate_bytes_read_total").increment(fetch.bytes() as u64);
+        if !fetch.is_empty() {
+            let shared = self.open_attempt(id);
+            self.parts.channels.give(&shared, fetch, permit);
+        }
+        let checkpoint = &self.parts.config.checkpoint;
+        let (records, bytes) = self.coverage.open_size();
+        let full = (checkpoint.max_records > 0 && records >= checkpoint.max_records)
+            || (checkpoint.max_bytes > 0 && bytes >= checkpoint.max_bytes);
+        let at_end =
+            self.parts.ends.as_ref().is_some_and(|ends| ends.get(&partition).is_some_and(|end| next >= *end));
+        if full || (at_end && self.all_read()) {
+            self.checkpoint();
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_attempt(&mut self, id: CommitId) -> Arc<Shared> {
+        if let Some(shared) = &self.open {
+            return shared.clone();
+        }
+        let state = &self.parts.state;
+        let begin = self.coverage.begin(state.incarnation).expect("a fetch was just accepted");
+        let left = self.parts.config.error_limit.records.map(|limit| limit.saturating_sub(state.rejects));
+        let job = self.parts.config.job.as_str().into();
+        let attempt = Attempt { id, incarnation: state.incarnation, job, next_file: Arc::default() };
+        let shared = Shared::new(attempt, begin, left);
+        self.open.insert(shared).clone()
+    }
+
+    /// Whether every held partition has been read to the end of a bounded run.
+    pub(super) fn all_read(&self) -> bool {
+        let Some(ends) = &self.parts.ends else { return false };
+        self.coverage.partitions().all(|(partition, next)| ends.get(partition).is_none_or(|end| next >= *end))
+    }
+
+    /// A bounded run ends when the sink's position has reached every end, whoever committed it.
+    pub(super) fn stop_at_end(&mut self) {
+        let Some(ends) = &self.parts.ends else { return };
+        let partitions = &self.parts.state.partitions;
+        let reached = |(partition, end): (&TopicPartition, &i64)| {
+            *end == 0 || partitions.get(partition).is_some_and(|state| state.next >= *end)
+        };
+        if !self.stopping && ends.iter().all(reached) {
+            self.stop("every partition is at its end");
+        }
+    }
+
+    // ---- the rest ----
+
+    pub(super) fn stop(&mut self, why: &str) {
+        tracing::info!(why, "stopping with a last checkpoint");
+        self.parts.status.set_stopping();
+        self.cut();
+        self.stopping = true;
+        self.settle();
+    }
+
+    pub(super) fn done(&mut self, done: Done) -> Result<(), RunError> {
+        match done {
+            Done::Worker(Report::TooManyRejects(_)) => self.checkpoint(),
+            Done::Worker(Report::Failed(shared, error)) => {
+                let open = self.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, &shared));
+                let sealed =
+                    self.sealed.iter().any(|s| s.shared.as_ref().is_some_and(|s| Arc::ptr_eq(s, &shared)));
+                self.failed_in_passing(open || sealed, error)?;
+            }
+            Done::Staged(id, staged) => {
+                let Some(sealed) = self.sealed.iter_mut().find(|sealed| sealed.cut.id == id) else {
+                    return Ok(());
+                };
+                match staged {
+                    Ok(staged) => {
+                        sealed.staged = Some(staged);
+                        self.send_next();
+                    }
+                    Err(error) => self.failed_in_passing(true, error)?,
+                }
+            }
+            Done::Committed(id, result) => self.committed(&id, result)?,
+            Done::Published(ids, result) => self.published(&ids, result)?,
+            Done::Settled(result) => {
+                self.settling = false;
+                match result {
+                    Ok(state) => self.adopt(state),
+                    Err(error) if error.kind == Kind::Retry => {
+                        tracing::warn!(%error, "to be dropped at the next checkpoint")
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                if self.stopping && self.parts.sink.has_finished() {
+                    self.settle();
+                }
+            }
+            Done::Loaded(purpose, loaded) => self.loaded(purpose, loaded?)?,
+            Done::LookAgain(partition, generation) => self.look_again(&partition, generation),
+        }
+        Ok(())
+    }
+
+    pub(super) fn command(&self, command: Command) {
+        // The thread may have ended already; then its last event says why.
+        let _ = self.parts.source.commands.send(command);
+    }
+
+    pub(super) fn spawn(&self, work: impl Future<Output = Done> + Send + 'static) {
+        let done = self.parts.done.clone();
+        tokio::spawn(async move {
+            // Nobody listens any more when the run has ended.
+            let _ = done.send(work.await);
+        });
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

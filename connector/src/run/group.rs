@@ -1,0 +1,255 @@
+//! Partitions come, go, and are read again: rebalances, rewinds, offsets outside the log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_sinks::{Checkpoint, CommitId, Error, Kind, Sink, Span, TopicPartition};
+use tokio::time::Instant;
+
+use super::RunError;
+use super::engine::{Done, Engine, Loaded, Purpose, Revoking};
+use crate::cluster::{Cluster, LogBounds};
+use crate::config::OnDataLoss;
+use crate::event::{Budget, Command, Fetch};
+use crate::status::PartitionStatus;
+
+impl Engine {
+    /// An error that may pass: start again from the newest state, but not for ever.
+    pub(super) fn failed_in_passing(&mut self, current: bool, error: Error) -> Result<(), RunError> {
+        if !current {
+            return Ok(());
+        }
+        self.failures += 1;
+        metrics::counter!("tidegate_errors_total").increment(1);
+        if error.kind != Kind::Retry || self.failures >= super::engine::FAILURES_IN_A_ROW {
+            return Err(error.into());
+        }
+        tracing::warn!(%error, source = error.source.as_ref().map(tracing::field::display), "checkpoint failed; going on from the sink");
+        self.drop_all();
+        self.rewinding = true;
+        self.load(Purpose::Rewind);
+        Ok(())
+    }
+
+    pub(super) fn drop_work_if(&mut self, current: bool, id: &CommitId, fenced: bool) {
+        if !current {
+            return;
+        }
+        let dropped = self.drop_all();
+        // What was sent and may yet turn out to be in force is the collector's to judge.
+        for other in dropped.into_iter().filter(|other| fenced || other != id) {
+            let sink = self.parts.sink.clone();
+            tokio::spawn(async move {
+                if let Err(error) = sink.discard(&other).await {
+                    tracing::debug!(%error, "left for the collector");
+                }
+            });
+        }
+        self.rewinding = true;
+        self.load(Purpose::Rewind);
+    }
+
+    /// Drops everything that is not committed. Returns the attempts.
+    pub(super) fn drop_all(&mut self) -> Vec<CommitId> {
+        self.due = false;
+        let open = self.open.take();
+        for shared in self.sealed.iter().filter_map(|sealed| sealed.shared.as_ref()).chain(open.as_ref()) {
+            shared.abandon();
+        }
+        self.parts.channels.discard();
+        let open = open.map(|shared| shared.attempt.id.clone());
+        let dropped = self.sealed.drain(..).map(|sealed| sealed.cut.id).chain(open).collect();
+        // Whoever waited for these waits no longer: they are decided as far as this replica goes.
+        self.coverage.drop_open();
+        self.release_if_decided();
+        dropped
+    }
+
+    pub(super) fn rewind(&mut self) {
+        self.rewinding = false;
+        let starts = &self.starts;
+        let start_of = |partition: &TopicPartition| starts.get(partition).copied().unwrap_or(0);
+        let assignments = self.coverage.rewind(&self.parts.state, start_of);
+        if !assignments.is_empty() {
+            self.command(Command::Rewind(assignments));
+        }
+    }
+
+    /// Takes a state for the newest seen, if it is.
+    pub(super) fn adopt(&mut self, state: Arc<Checkpoint>) {
+        if state.n >= self.parts.state.n {
+            self.mine.retain(|id| state.unpublished.contains(id));
+            self.parts.state = state;
+        }
+    }
+
+    pub(super) fn revoke(&mut self, partitions: Vec<TopicPartition>) {
+        tracing::info!(partitions = partitions.len(), "revoked");
+        if !self.stopping {
+            self.cut();
+        }
+        self.coverage.release(&partitions);
+        self.show_partitions();
+        let waits_for = self.sealed.iter().map(|sealed| sealed.cut.id.clone()).collect();
+        let deadline = Instant::now() + self.parts.config.timeouts.revoke;
+        self.revoking = Some(Revoking { waits_for, partitions, deadline });
+        self.release_if_decided();
+    }
+
+    /// For the status page and lag.
+    pub(super) fn show_partitions(&self) {
+        let ends = self.parts.source.ends.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let status = |(partition, _): (&TopicPartition, i64)| {
+            let ends = ends.get(partition);
+            let status = PartitionStatus {
+                next: self.parts.state.partitions.get(partition).map(|state| state.next),
+                last_stable_offset: ends.map(|ends| ends.last_stable_offset),
+                high_watermark: ends.map(|ends| ends.high_watermark),
+            };
+            (partition.clone(), status)
+        };
+        self.parts.status.set_partitions(self.coverage.partitions().map(status).collect());
+    }
+
+    pub(super) fn release_if_decided(&mut self) {
+        let sealed = &self.sealed;
+        let waits =
+            |revoking: &Revoking| sealed.iter().any(|sealed| revoking.waits_for.contains(&sealed.cut.id));
+        if self.revoking.as_ref().is_some_and(|revoking| !waits(revoking))
+            && let Some(revoking) = self.revoking.take()
+        {
+            self.command(Command::Release(revoking.partitions));
+        }
+    }
+
+    /// The group waits no longer: drop what is not committed, also of the partitions still held.
+    pub(super) fn revoke_late(&mut self) {
+        tracing::warn!("timeouts.revoke has passed; dropping what is not committed, to be read again");
+        self.drop_all();
+        self.rewinding = true;
+        self.load(Purpose::Rewind);
+    }
+
+    pub(super) fn load(&self, purpose: Purpose) {
+        let (sink, cluster) = (self.parts.sink.clone(), self.parts.cluster.clone());
+        let known = self.parts.state.clone();
+        self.spawn(async move {
+            let loaded = load(&*sink, &*cluster, &known, &purpose).await;
+            Done::Loaded(purpose, loaded)
+        });
+    }
+
+    pub(super) fn loaded(&mut self, purpose: Purpose, loaded: Loaded) -> Result<(), RunError> {
+        self.adopt(loaded.state);
+        match purpose {
+            Purpose::Look => self.stop_at_end(),
+            Purpose::Rewind => self.rewind(),
+            Purpose::Assign(partitions) => {
+                if !self.stopping {
+                    self.cut();
+                }
+                self.starts.extend(
+                    loaded.bounds.iter().map(|(partition, bounds)| (partition.clone(), bounds.start)),
+                );
+                let starts = &self.starts;
+                let start_of = |partition: &TopicPartition| starts.get(partition).copied().unwrap_or(0);
+                let assignments = self.coverage.assign(partitions, &self.parts.state, start_of);
+                self.show_partitions();
+                self.command(Command::Assign(assignments));
+            }
+            Purpose::Outside(partition, generation) => {
+                if let Some(bounds) = loaded.bounds.get(&partition)
+                    && self.coverage.is_held(&partition, generation)
+                {
+                    self.outside(&partition, generation, *bounds)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The offset wanted is not in the log: deleted before it was read, or the log is another one.
+    pub(super) fn outside(
+        &mut self,
+        partition: &TopicPartition,
+        generation: u64,
+        log: LogBounds,
+    ) -> Result<(), RunError> {
+        if self.stopping || self.rewinding {
+            return Ok(());
+        }
+        let next = self.coverage.next(partition).unwrap_or_default();
+        if next < log.start {
+            if self.parts.config.kafka.on_data_loss == OnDataLoss::Fail {
+                return Err(RunError::refused(format!(
+                    "{partition}: offset {next} is next, but the log begins at {}: Kafka has deleted {} offsets before they \
+                     were read; set kafka.on_data_loss: record to go on and have the gap written into the checkpoint",
+                    log.start,
+                    log.start - next
+                )));
+            }
+            tracing::error!(%partition, from = next, to = log.start, "offsets lost before they were read; recording the gap");
+            if let Some(span) = Span::new(next, log.start) {
+                let fetch = Fetch::of_gap(partition.clone(), generation, span);
+                self.fetched(fetch, Budget::default().take(0))?;
+            }
+            let assignments = self.coverage.restart(partition, log.start);
+            self.command(Command::Rewind(assignments));
+            return Ok(());
+        }
+        if next <= log.high_watermark {
+            self.above_end.remove(partition);
+        } else {
+            let since = *self.above_end.entry(partition.clone()).or_insert_with(Instant::now);
+            if since.elapsed() >= super::ABOVE_END_PATIENCE {
+                return Err(RunError::refused(format!(
+                    "{partition}: offset {next} is next, but the log ends at {}: the topic was recreated, or the brokers \
+                     lost data; restore the topic, or begin anew with another job name and sink folder",
+                    log.high_watermark
+                )));
+            }
+        }
+        // Look again a little later: a broker that has just become leader may lag behind.
+        let partition = partition.clone();
+        self.spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Done::LookAgain(partition, generation)
+        });
+        Ok(())
+    }
+
+    pub(super) fn look_again(&mut self, partition: &TopicPartition, generation: u64) {
+        if self.coverage.is_held(partition, generation)
+            && let Some(next) = self.coverage.next(partition)
+        {
+            let assignments = self.coverage.restart(partition, next);
+            self.command(Command::Rewind(assignments));
+        }
+    }
+}
+
+/// The newest state, and the bounds of those logs that the purpose asks about.
+async fn load(
+    sink: &dyn Sink,
+    cluster: &dyn Cluster,
+    known: &Checkpoint,
+    purpose: &Purpose,
+) -> Result<Loaded, RunError> {
+    let state = sink.load().await?.ok_or_else(|| {
+        RunError::refused(format!(
+            "the chain of checkpoints has vanished since checkpoint {}: somebody has deleted it; restore it before \
+             anything is started again",
+            known.n
+        ))
+    })?;
+    let asked: Vec<TopicPartition> = match purpose {
+        Purpose::Assign(partitions) => {
+            partitions.iter().filter(|partition| !state.partitions.contains_key(partition)).cloned().collect()
+        }
+        Purpose::Outside(partition, _) => vec![partition.clone()],
+        Purpose::Rewind | Purpose::Look => Vec::new(),
+    };
+    let bounds = if asked.is_empty() { BTreeMap::new() } else { cluster.bounds(&asked).await? };
+    Ok(Loaded { state, bounds })
+}

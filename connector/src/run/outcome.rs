@@ -1,0 +1,65 @@
+//! How a run ends.
+
+use std::error::Error as StdError;
+
+use tidegate_sinks::{Error, Kind};
+
+use crate::cluster::ClusterError;
+
+/// What a run did before it stopped clean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub commits: u64,
+    pub rows: u64,
+    pub rejects: u64,
+    pub files: u64,
+}
+
+/// Why a run ended otherwise. Everything up to the last checkpoint stands; a restart goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("{0}")]
+    Failed(String, #[source] Option<Box<dyn StdError + Send + Sync>>),
+    /// The job file or the environment must be changed first.
+    #[error("{0}")]
+    Config(String, #[source] Option<Box<dyn StdError + Send + Sync>>),
+    /// Going on could lose or double records.
+    #[error("{0}")]
+    Refused(String, #[source] Option<Box<dyn StdError + Send + Sync>>),
+}
+
+impl RunError {
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed(message.into(), None)
+    }
+
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::Refused(message.into(), None)
+    }
+
+    /// The process's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Failed(..) => 1,
+            Self::Config(..) => 2,
+            Self::Refused(..) => 3,
+        }
+    }
+}
+
+impl From<Error> for RunError {
+    fn from(error: Error) -> Self {
+        let Error { kind, context, source } = error;
+        match kind {
+            Kind::Retry | Kind::Corrupt => Self::Failed(context, source),
+            Kind::Config => Self::Config(context, source),
+            Kind::Refused => Self::Refused(context, source),
+        }
+    }
+}
+
+impl From<ClusterError> for RunError {
+    fn from(error: ClusterError) -> Self {
+        if error.permanent { Self::Config(error.message, None) } else { Self::Failed(error.message, None) }
+    }
+}

@@ -1,0 +1,100 @@
+//! Before the first record: find the chain or begin one, and finish what an earlier process left.
+
+use std::sync::Arc;
+
+use tidegate_sinks::{Checkpoint, CommitId, Genesis, PartitionState, Sink};
+
+use super::RunError;
+use crate::cluster::Cluster;
+use crate::config::{Config, Mode, Table};
+
+/// The state the job goes on from, with everything committed before made visible.
+pub(super) async fn open(
+    config: &Config,
+    sink: &dyn Sink,
+    cluster: &dyn Cluster,
+    new_incarnation: bool,
+    pin: impl AsyncFnOnce() -> Result<serde_json::Value, RunError>,
+) -> Result<Arc<Checkpoint>, RunError> {
+    let loaded = match sink.load().await {
+        Err(error) if new_incarnation && error.kind == tidegate_sinks::Kind::Refused => {
+            tracing::warn!(%error, "beginning a new chain all the same, as --new-incarnation demands");
+            None
+        }
+        other => other?,
+    };
+    let state = match loaded {
+        Some(state) => state,
+        None => begin(config, sink, cluster, new_incarnation, pin).await?,
+    };
+    check_cluster(&state, cluster).await?;
+    recover(sink, state).await
+}
+
+async fn begin(
+    config: &Config,
+    sink: &dyn Sink,
+    cluster: &dyn Cluster,
+    new_incarnation: bool,
+    pin: impl AsyncFnOnce() -> Result<serde_json::Value, RunError>,
+) -> Result<Arc<Checkpoint>, RunError> {
+    let partitions = cluster.partitions().await?;
+    if !new_incarnation && config.sink.mode == Mode::Append {
+        let committed = cluster.group_offsets(&partitions).await?;
+        if let Some((partition, offset)) = committed.iter().find(|(_, offset)| **offset > 0) {
+            return Err(RunError::refused(format!(
+                "the sink has no checkpoint of job {}, but the group {} has read {partition} up to {offset}: a lost or \
+                 renamed job would write everything again; give --new-incarnation to do just that",
+                config.job, config.kafka.group_id
+            )));
+        }
+    }
+    let starts = cluster.starts(&partitions, &config.kafka.start).await?;
+    let place = |(partition, start)| (partition, PartitionState { start, next: start, rows: 0 });
+    let overwrite_tables = match (&config.sink.mode, &config.sink.table) {
+        (Mode::Append, _) => Vec::new(),
+        (Mode::Overwrite, Table::Named(table)) => vec![table.clone()],
+        (Mode::Overwrite, Table::ByTopic { prefix, suffix }) => {
+            let topics: std::collections::BTreeSet<_> = partitions.iter().map(|p| p.topic.clone()).collect();
+            topics.iter().map(|topic| format!("{prefix}{topic}{suffix}")).collect()
+        }
+    };
+    let genesis = Genesis {
+        cluster_id: cluster.id().await?,
+        partitions: starts.into_iter().map(place).collect(),
+        pinned: pin().await?,
+        overwrite_tables,
+    };
+    tracing::info!(partitions = genesis.partitions.len(), "beginning the chain of checkpoints");
+    Ok(sink.begin_chain(genesis).await?)
+}
+
+async fn check_cluster(state: &Checkpoint, cluster: &dyn Cluster) -> Result<(), RunError> {
+    match (&state.cluster_id, cluster.id().await?) {
+        (Some(expected), Some(found)) if *expected != found => Err(RunError::refused(format!(
+            "the sink's offsets belong to the Kafka cluster {expected}, but bootstrap_servers leads to {found}: offsets \
+             mean nothing there; correct bootstrap_servers, or use another job name and sink folder"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Erases what is retracted, publishes what is committed, and drops both from the chain.
+async fn recover(sink: &dyn Sink, mut state: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, RunError> {
+    while !state.retracted.is_empty() || !state.unpublished.is_empty() {
+        let before = (state.retracted.len(), state.unpublished.len());
+        tracing::info!(
+            retracted = before.0,
+            unpublished = before.1,
+            "finishing what an earlier process left"
+        );
+        let ids: Vec<CommitId> = state.unpublished.clone();
+        sink.publish(&state, &ids).await?;
+        state = sink.settle(state).await?;
+        // Others may add to it meanwhile; those are theirs to publish.
+        if before.0 == 0 {
+            break;
+        }
+    }
+    Ok(state)
+}
