@@ -212,3 +212,6 @@ impl Coverage {
         self.held.iter().map(|(partition, held)| (partition, held.next))
     }
 }
+
+#[cfg(test)]
+mod tests;
