@@ -75,11 +75,7 @@ pub struct RunOptions {
 }
 
 /// Connects to Kafka, and runs the job until it is asked to stop, has reached its end, or cannot go on.
-pub async fn run(
-    config: Arc<Config>,
-    sink: Arc<dyn Sink>,
-    options: RunOptions,
-) -> Result<Summary, RunError> {
+pub async fn run(config: Arc<Config>, sink: Arc<dyn Sink>, options: RunOptions) -> Result<Summary, RunError> {
     let properties = client_properties(&config);
     let (topics, group) = (config.kafka.topics.clone(), config.kafka.group_id.clone());
     let cluster = Connected::connect(properties.clone(), topics.clone(), group).await?;
