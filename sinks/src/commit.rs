@@ -73,7 +73,7 @@ pub struct Commit {
     pub from: BTreeMap<TopicPartition, i64>,
     /// The offsets covered; may name partitions without any rows.
     pub delta: Delta,
-    /// Partitions that no checkpoint knew when the attempt began.
+    /// Those of `from` that no checkpoint knew when the attempt began.
     pub new_partitions: BTreeSet<TopicPartition>,
     /// Rows of each partition in the files of kind [`FileKind::Data`].
     pub rows: BTreeMap<TopicPartition, u64>,
@@ -82,6 +82,19 @@ pub struct Commit {
     /// Offsets that the log lost before they were read; inside `delta`.
     pub gaps: Vec<Gap>,
     pub files: Vec<StagedFile>,
+}
+
+impl Commit {
+    /// How the attempt was announced, or would have been if it had files.
+    pub fn begin(&self) -> Begin {
+        Begin {
+            format: self.format,
+            id: self.id.clone(),
+            incarnation: self.incarnation,
+            from: self.from.clone(),
+            new_partitions: self.new_partitions.clone(),
+        }
+    }
 }
 
 /// Written before the first file of a commit. Leftovers are judged by it: an attempt whose start has been passed can

@@ -6,7 +6,6 @@
 //! `commits/<id>.json`, which therefore names only what is in force and visible. Each step can be repeated by
 //! anybody, so whoever finds a job interrupted finishes it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,8 +47,6 @@ pub struct FilesSink {
     /// Checkpoints and commits.
     state: Arc<dyn Store>,
     paths: Paths,
-    /// Attempts of this process that have been announced.
-    begun: Mutex<BTreeMap<CommitId, Begin>>,
     finished: Mutex<Finished>,
     /// The highest checkpoint ever accepted by this process.
     seen: AtomicU64,
@@ -83,7 +80,6 @@ impl FilesSink {
             settings,
             data,
             state,
-            begun: Mutex::default(),
             finished: Mutex::default(),
             seen: AtomicU64::new(0),
         })
@@ -156,9 +152,7 @@ impl Sink for FilesSink {
     }
 
     async fn begin(&self, begin: &Begin) -> Result<(), Error> {
-        self.data.put(&self.paths.begin(&begin.id), to_json(begin)?).await?;
-        lock(&self.begun).insert(begin.id.clone(), begin.clone());
-        Ok(())
+        self.data.put(&self.paths.begin(&begin.id), to_json(begin)?).await
     }
 
     async fn stage(&self, id: &CommitId, name: &str) -> Result<Box<dyn Upload>, Error> {
@@ -172,9 +166,7 @@ impl Sink for FilesSink {
         max_rejects: Option<u64>,
     ) -> Result<Outcome, Error> {
         let what = format!("commit {}", commit.id);
-        let outcome = self.in_time(&what, self.send(base, &commit, max_rejects)).await?;
-        lock(&self.begun).remove(&commit.id);
-        Ok(outcome)
+        self.in_time(&what, self.send(base, &commit, max_rejects)).await
     }
 
     async fn publish(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<(), Error> {
@@ -190,7 +182,6 @@ impl Sink for FilesSink {
     }
 
     async fn discard(&self, id: &CommitId) -> Result<(), Error> {
-        lock(&self.begun).remove(id);
         self.remove_attempt(id).await
     }
 

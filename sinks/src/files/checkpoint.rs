@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::rules::{self, Verdict};
 use super::{FilesSink, from_json, lock, paths, to_json};
 use crate::checkpoint::Checkpoint;
-use crate::commit::{Begin, Commit};
+use crate::commit::Commit;
 use crate::error::{Error, Kind};
 use crate::sink::Outcome;
 use crate::store::Created;
@@ -121,8 +121,8 @@ impl FilesSink {
         commit: &Commit,
         max_rejects: Option<u64>,
     ) -> Result<Outcome, Error> {
-        let begin = self.begun(&base, commit).await?;
-        rules::check_commit(commit, &begin)?;
+        let begin = commit.begin();
+        rules::check_commit(commit)?;
         for file in &commit.files {
             self.paths.final_path(file)?;
             self.paths.staged(&commit.id, &file.staged)?;
@@ -204,22 +204,6 @@ impl FilesSink {
         let body = rules::commit_on(newest, &published, &erased, commit, self.settings.clock.now());
         rules::check_step(newest, &body)?;
         Ok(Arc::new(body))
-    }
-
-    /// The announcement of a commit, from memory or, for another process's attempt, from the store.
-    async fn begun(&self, base: &Checkpoint, commit: &Commit) -> Result<Begin, Error> {
-        if let Some(begin) = lock(&self.begun).get(&commit.id) {
-            return Ok(begin.clone());
-        }
-        let path = self.paths.begin(&commit.id);
-        if let Some(bytes) = self.data.get(&path).await? {
-            return from_json(&*self.data, &path, &bytes);
-        }
-        let context = format!(
-            "commit {} on checkpoint {} was never announced, or has been collected since",
-            commit.id, base.n
-        );
-        Err(Error::new(Kind::Refused, context))
     }
 
     /// A checkpoint that only drops what is finished.

@@ -165,24 +165,18 @@ pub(super) fn check_state(state: &Checkpoint) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses a commit that does not add up, or is not the attempt that was begun.
+/// Refuses a commit that does not add up.
 ///
 /// Errors: `Corrupt`.
-pub(super) fn check_commit(commit: &Commit, begin: &Begin) -> Result<(), Error> {
+pub(super) fn check_commit(commit: &Commit) -> Result<(), Error> {
     use crate::commit::FileKind;
     let refuse = |what: String| Err(Error::new(Kind::Corrupt, format!("commit {}: {what}", commit.id)));
-    if commit.id != begin.id || commit.incarnation != begin.incarnation {
-        return refuse("is not the attempt that was begun".to_owned());
-    }
     if commit.delta.is_empty() {
         return refuse("covers nothing".to_owned());
     }
     for (partition, span) in &commit.delta.0 {
-        if begin.from.get(partition) != Some(&span.from) || span.from < 0 || span.to <= span.from {
+        if commit.from.get(partition) != Some(&span.from) || span.from < 0 || span.to <= span.from {
             return refuse(format!("{partition} {span} does not start where the attempt began"));
-        }
-        if commit.new_partitions.contains(partition) != begin.new_partitions.contains(partition) {
-            return refuse(format!("{partition} is new only by half"));
         }
         let rows = commit.rows.get(partition).copied().unwrap_or(0);
         if rows > u64::try_from(span.to - span.from).unwrap_or(0) {
@@ -190,7 +184,7 @@ pub(super) fn check_commit(commit: &Commit, begin: &Begin) -> Result<(), Error> 
         }
     }
     let covered = |partition| commit.delta.0.contains_key(partition);
-    if !commit.rows.keys().all(covered) || !commit.new_partitions.iter().all(covered) {
+    if !commit.rows.keys().all(covered) {
         return refuse("counts a partition that it does not cover".to_owned());
     }
     let mut rows = std::collections::BTreeMap::new();
