@@ -1,0 +1,404 @@
+//! Splits a batch into the folders of `partition_by`, `day=2026-01-31/country=DE`, keeping the rows' order.
+//!
+//! The columns stay in the files too: a file is complete in itself wherever it is moved, and a value that a folder
+//! name cannot tell apart (null and the empty string) is not lost.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+use std::hash::Hash;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{cast, take_record_batch};
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type, Schema, TimeUnit};
+use arrow::error::ArrowError;
+use tidegate_sinks::TopicPartition;
+
+use super::bucket;
+use crate::config::{PartitionField, Transform};
+
+/// What Hive writes for null, and for the empty string, which it does not tell from null in a folder's name.
+const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// File systems end a name at 255 bytes.
+const MAX_NAME_BYTES: usize = 255;
+
+/// S3 ends a key at 1,024 bytes; the rest is for the URL, the table and the file.
+const MAX_FOLDERS_BYTES: usize = 600;
+
+/// Why a table cannot be partitioned as the job says.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionError {
+    #[error("sink.partition_by: there is no column {0}")]
+    UnknownColumn(String),
+    #[error("sink.partition_by: {transform} does not apply to column {column}, which is {data_type}")]
+    Type { transform: &'static str, column: String, data_type: DataType },
+    #[error("sink.partition_by: two folder levels, or a folder level and another column, are named {0}")]
+    SameName(String),
+    #[error(
+        "sink.partition_by: a value of {column} makes a folder name of {bytes} bytes, more than file systems and \
+         object stores take; bucket(16, {column}) makes short ones"
+    )]
+    TooLong { column: String, bytes: usize },
+    #[error("sink.partition_by: column {column} does not read")]
+    Read {
+        column: String,
+        #[source]
+        source: ArrowError,
+    },
+}
+
+/// How many rows in a row came from which partition.
+pub(super) type Runs = Vec<(TopicPartition, usize)>;
+
+/// The rows of a batch that go into one folder.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// `day=2026-01-31/country=DE`, empty without `partition_by`.
+    pub(super) folder: String,
+    pub(super) batch: RecordBatch,
+    pub(super) rows: BTreeMap<TopicPartition, u64>,
+}
+
+/// `partition_by`, checked against a table's columns.
+#[derive(Debug)]
+pub struct Partitioner {
+    levels: Vec<Level>,
+}
+
+#[derive(Debug)]
+struct Level {
+    transform: Transform,
+    column: String,
+    index: usize,
+    /// The folder's name up to the `=`.
+    key: String,
+}
+
+/// The folder of each row, as an index into the names.
+struct Folders {
+    codes: Vec<u32>,
+    names: Vec<String>,
+}
+
+impl Partitioner {
+    /// Errors: a column that does not exist, a transform that its type does not have, names that collide.
+    pub fn new(fields: &[PartitionField], schema: &Schema) -> Result<Self, PartitionError> {
+        let mut levels: Vec<Level> = Vec::with_capacity(fields.len());
+        for field in fields {
+            let (index, column) = schema
+                .column_with_name(&field.column)
+                .ok_or_else(|| PartitionError::UnknownColumn(field.column.clone()))?;
+            if !applies(field.transform, column.data_type()) {
+                return Err(PartitionError::Type {
+                    transform: name(field.transform),
+                    column: field.column.clone(),
+                    data_type: column.data_type().clone(),
+                });
+            }
+            let key = key(field, fields, schema);
+            if levels.iter().any(|level| level.key == key)
+                || (field.transform != Transform::Identity && schema.column_with_name(&key).is_some())
+            {
+                return Err(PartitionError::SameName(key));
+            }
+            levels.push(Level {
+                transform: field.transform,
+                column: field.column.clone(),
+                index,
+                key: escape(&key).into_owned(),
+            });
+        }
+        Ok(Self { levels })
+    }
+
+    /// Splits a batch whose rows came from `runs`, in order. Folders come in the order of their first rows.
+    pub(super) fn split(&self, batch: RecordBatch, runs: &Runs) -> Result<Vec<Part>, PartitionError> {
+        let mut folders = match self.folders(&batch)? {
+            Some(folders) => folders,
+            None => Folders { codes: Vec::new(), names: vec![String::new()] },
+        };
+        if folders.names.len() == 1 {
+            let rows = count(runs, 0..batch.num_rows() as u32);
+            let folder = folders.names.swap_remove(0);
+            return Ok(vec![Part { folder, batch, rows }]);
+        }
+        let mut indices = vec![Vec::new(); folders.names.len()];
+        for (row, code) in (0_u32..).zip(folders.codes) {
+            indices[code as usize].push(row);
+        }
+        let parts = folders.names.into_iter().zip(indices).map(|(folder, indices)| {
+            let rows = count(runs, indices.iter().copied());
+            let batch = take_record_batch(&batch, &UInt32Array::from(indices))
+                .map_err(|source| PartitionError::Read { column: folder.clone(), source })?;
+            Ok(Part { folder, batch, rows })
+        });
+        parts.collect()
+    }
+
+    fn folders(&self, batch: &RecordBatch) -> Result<Option<Folders>, PartitionError> {
+        let mut all: Option<Folders> = None;
+        for level in &self.levels {
+            let own = level.folders(batch.column(level.index))?;
+            all = Some(match all {
+                None => own,
+                Some(upper) => {
+                    let pairs = upper.codes.into_iter().zip(own.codes);
+                    group(pairs, |(upper_code, code)| {
+                        format!("{}/{}", upper.names[upper_code as usize], own.names[code as usize])
+                    })
+                }
+            });
+        }
+        let too_long =
+            |names: &[String]| names.iter().map(String::len).max().filter(|bytes| *bytes > MAX_FOLDERS_BYTES);
+        if let Some(bytes) = all.as_ref().and_then(|folders| too_long(&folders.names)) {
+            let column = self.levels.iter().map(|level| level.column.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(PartitionError::TooLong { column, bytes });
+        }
+        Ok(all)
+    }
+}
+
+impl Level {
+    fn folders(&self, column: &ArrayRef) -> Result<Folders, PartitionError> {
+        let folders = match self.transform {
+            Transform::Identity => self.identity(column),
+            Transform::Bucket(buckets) => self.buckets(column, buckets),
+            transform => self.times(column, transform),
+        };
+        let folders =
+            folders.map_err(|source| PartitionError::Read { column: self.column.clone(), source })?;
+        if let Some(long) = folders.names.iter().find(|name| name.len() > MAX_NAME_BYTES) {
+            return Err(PartitionError::TooLong { column: self.column.clone(), bytes: long.len() });
+        }
+        Ok(folders)
+    }
+
+    fn name(&self, value: Option<&str>) -> String {
+        format!("{}={}", self.key, value.filter(|value| !value.is_empty()).map_or(NULL.into(), escape))
+    }
+
+    fn identity(&self, column: &ArrayRef) -> Result<Folders, ArrowError> {
+        let column = match column.data_type() {
+            // The value in UTC, without a zone's name, whatever the zone.
+            DataType::Timestamp(unit, Some(_)) => {
+                cast(&cast(column, &DataType::Int64)?, &DataType::Timestamp(*unit, None))?
+            }
+            _ => column.clone(),
+        };
+        let text = cast(&column, &DataType::Utf8)?;
+        Ok(group(text.as_string::<i32>().iter(), |value| self.name(value)))
+    }
+
+    fn times(&self, column: &ArrayRef, transform: Transform) -> Result<Folders, ArrowError> {
+        let seconds = if transform == Transform::Hour { 3_600 } else { 86_400 };
+        // A date counts days already.
+        let ticks = ticks_per_second(column.data_type()).map_or(1, |ticks| ticks * seconds);
+        let values = integers(column)?;
+        let periods =
+            values.as_primitive::<Int64Type>().iter().map(|value| value.map(|value| value.div_euclid(ticks)));
+        let months = matches!(transform, Transform::Year | Transform::Month);
+        let folders =
+            group(periods, |period| self.name(period.map(|period| time(period, transform)).as_deref()));
+        // Days of the same month are one folder.
+        Ok(if months { merge(folders) } else { folders })
+    }
+
+    fn buckets(&self, column: &ArrayRef, buckets: u32) -> Result<Folders, ArrowError> {
+        let name = |bucket: Option<u32>| self.name(bucket.map(|bucket| bucket.to_string()).as_deref());
+        Ok(match column.data_type() {
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
+                let text = cast(column, &DataType::Utf8)?;
+                let text = text.as_string::<i32>().iter();
+                group(text.map(|value| value.map(|value| bucket::of_bytes(buckets, value.as_bytes()))), name)
+            }
+            DataType::Binary | DataType::LargeBinary => {
+                let bytes = cast(column, &DataType::Binary)?;
+                let bytes = bytes.as_binary::<i32>().iter();
+                group(bytes.map(|value| value.map(|value| bucket::of_bytes(buckets, value))), name)
+            }
+            DataType::Decimal128(..) => {
+                let values = column.as_primitive::<Decimal128Type>().iter();
+                group(values.map(|value| value.map(|value| bucket::of_decimal(buckets, value))), name)
+            }
+            data_type => {
+                let per_second = ticks_per_second(data_type).unwrap_or(1_000_000);
+                let values = integers(column)?;
+                let micros = |value: i64| match per_second {
+                    1_000_000_000 => value.div_euclid(1_000),
+                    _ => value.wrapping_mul(1_000_000 / per_second),
+                };
+                let values = values.as_primitive::<Int64Type>().iter();
+                group(values.map(|value| value.map(|value| bucket::of_integer(buckets, micros(value)))), name)
+            }
+        })
+    }
+}
+
+/// Numbers equal keys alike, in the order of their first rows.
+fn group<K: Eq + Hash + Copy>(keys: impl Iterator<Item = K>, mut name: impl FnMut(K) -> String) -> Folders {
+    let mut known: HashMap<K, u32> = HashMap::new();
+    let mut folders = Folders { codes: Vec::with_capacity(keys.size_hint().0), names: Vec::new() };
+    let mut last: Option<(K, u32)> = None;
+    for key in keys {
+        // Neighbours are mostly alike: the same hour, the same country.
+        let code = match last {
+            Some((last, code)) if last == key => code,
+            _ => *known.entry(key).or_insert_with(|| {
+                folders.names.push(name(key));
+                folders.names.len() as u32 - 1
+            }),
+        };
+        last = Some((key, code));
+        folders.codes.push(code);
+    }
+    folders
+}
+
+/// Makes folders of the same name one.
+fn merge(folders: Folders) -> Folders {
+    let names = folders.names;
+    group(folders.codes.into_iter().map(|code| names[code as usize].as_str()), str::to_owned)
+}
+
+/// How many of the rows came from each partition. `indices` ascend.
+pub(super) fn count(runs: &Runs, indices: impl Iterator<Item = u32>) -> BTreeMap<TopicPartition, u64> {
+    let mut indices = indices.peekable();
+    let mut rows = BTreeMap::new();
+    let mut end = 0_usize;
+    for (partition, length) in runs {
+        end += length;
+        let mut own = 0;
+        while indices.next_if(|index| (*index as usize) < end).is_some() {
+            own += 1;
+        }
+        if own > 0 {
+            *rows.entry(partition.clone()).or_default() += own;
+        }
+    }
+    rows
+}
+
+/// The numbers behind a value of any integer-like type.
+fn integers(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        DataType::Date32 | DataType::Time32(_) => cast(&cast(column, &DataType::Int32)?, &DataType::Int64),
+        _ => cast(column, &DataType::Int64),
+    }
+}
+
+/// `None` for what has no unit of time, and for dates.
+fn ticks_per_second(data_type: &DataType) -> Option<i64> {
+    match data_type {
+        DataType::Timestamp(unit, _) | DataType::Time32(unit) | DataType::Time64(unit) => Some(match unit {
+            TimeUnit::Second => 1,
+            TimeUnit::Millisecond => 1_000,
+            TimeUnit::Microsecond => 1_000_000,
+            TimeUnit::Nanosecond => 1_000_000_000,
+        }),
+        _ => None,
+    }
+}
+
+/// `2026`, `2026-01`, `2026-01-31`, `2026-01-31-05`, out of days (or hours) since 1970.
+fn time(period: i64, transform: Transform) -> String {
+    let (days, hour) = match transform {
+        Transform::Hour => (period.div_euclid(24), Some(period.rem_euclid(24))),
+        _ => (period, None),
+    };
+    let (year, month, day) = civil(days);
+    let mut text = format!("{year:04}");
+    if transform != Transform::Year {
+        let _ = write!(text, "-{month:02}");
+    }
+    if matches!(transform, Transform::Day | Transform::Hour) {
+        let _ = write!(text, "-{day:02}");
+    }
+    if let Some(hour) = hour {
+        let _ = write!(text, "-{hour:02}");
+    }
+    text
+}
+
+/// Year, month and day of a day since 1970, in the proleptic Gregorian calendar; years begin in March inside, so
+/// that the leap day is the last.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+fn applies(transform: Transform, data_type: &DataType) -> bool {
+    let text = matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+        || matches!(data_type, DataType::Dictionary(_, value) if **value == DataType::Utf8);
+    let day = matches!(data_type, DataType::Date32 | DataType::Timestamp(..));
+    match transform {
+        Transform::Year | Transform::Month | Transform::Day => day,
+        Transform::Hour => matches!(data_type, DataType::Timestamp(..)),
+        Transform::Identity => {
+            text || day
+                || data_type.is_integer()
+                || matches!(data_type, DataType::Boolean | DataType::Decimal128(..))
+        }
+        Transform::Bucket(buckets) => {
+            buckets > 0
+                && (text
+                    || day
+                    || (data_type.is_integer() && *data_type != DataType::UInt64)
+                    || matches!(
+                        data_type,
+                        DataType::Time32(_) | DataType::Time64(_) | DataType::Decimal128(..)
+                    )
+                    || matches!(data_type, DataType::Binary | DataType::LargeBinary))
+        }
+    }
+}
+
+fn name(transform: Transform) -> &'static str {
+    match transform {
+        Transform::Identity => "identity",
+        Transform::Year => "year",
+        Transform::Month => "month",
+        Transform::Day => "day",
+        Transform::Hour => "hour",
+        Transform::Bucket(_) => "bucket",
+    }
+}
+
+/// The column for identity; else the transform, with the column before it where the transform alone would not be
+/// unique: readers take a folder for a column and would see two of one name.
+fn key(field: &PartitionField, fields: &[PartitionField], schema: &Schema) -> String {
+    let own = name(field.transform);
+    if field.transform == Transform::Identity {
+        return field.column.clone();
+    }
+    let alone = fields.iter().filter(|other| name(other.transform) == own).count() == 1;
+    if alone && schema.column_with_name(own).is_none() {
+        own.into()
+    } else {
+        format!("{}_{own}", field.column)
+    }
+}
+
+/// Percent-encodes what Hive does, by the same list.
+fn escape(value: &str) -> Cow<'_, str> {
+    let special = |c: char| c.is_ascii_control() || "\"#%'*/:=?\\{[]^".contains(c);
+    if !value.contains(special) {
+        return Cow::Borrowed(value);
+    }
+    let mut text = String::with_capacity(value.len() + 8);
+    for c in value.chars() {
+        if special(c) {
+            let _ = write!(text, "%{:02X}", c as u32);
+        } else {
+            text.push(c);
+        }
+    }
+    Cow::Owned(text)
+}

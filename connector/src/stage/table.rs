@@ -1,0 +1,115 @@
+//! Rows on their way from a decoder to the files: which partitions they came from, and when they are a batch.
+
+use std::sync::Arc;
+
+use super::file::Place;
+use super::partition::{Partitioner, Runs, count};
+use super::rejects::{Rejects, describe};
+use super::writers::Writers;
+use super::{Attempt, Error, RejectAt};
+use crate::decode::{Decode, Reject};
+use crate::event::Record;
+
+/// Rows at which a batch goes to its files: enough that a call costs nothing against its rows.
+const BATCH_ROWS: usize = 8_192;
+
+/// The records behind the rows of a batch that is growing.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    runs: Runs,
+    rows: usize,
+    /// Of keys and payloads: what a row costs in memory, before anybody has measured it.
+    bytes: usize,
+}
+
+impl Pending {
+    pub(super) fn add(&mut self, record: &Record<'_>) {
+        self.rows += 1;
+        self.bytes += record.key.map_or(0, <[u8]>::len) + record.payload.map_or(0, <[u8]>::len);
+        match self.runs.last_mut() {
+            Some((partition, rows)) if partition == record.partition => *rows += 1,
+            _ => self.runs.push((record.partition.clone(), 1)),
+        }
+    }
+
+    pub(super) fn is_full(&self, bytes: usize) -> bool {
+        self.rows >= BATCH_ROWS || self.bytes >= bytes
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// A table's rows that no file has yet.
+#[derive(Debug)]
+pub(super) struct OpenTable {
+    pub(super) decode: Box<dyn Decode>,
+    pub(super) partitioner: Partitioner,
+    pub(super) pending: Pending,
+}
+
+impl OpenTable {
+    pub(super) async fn flush(
+        &mut self,
+        name: &Arc<str>,
+        attempt: &Arc<Attempt>,
+        writers: &mut Writers,
+    ) -> Result<(), Error> {
+        let Pending { runs, rows, .. } = std::mem::take(&mut self.pending);
+        if rows == 0 {
+            return Ok(());
+        }
+        let batch = self.decode.finish();
+        assert_eq!(batch.num_rows(), rows, "a decoder gives back each row that it took");
+        for part in self.partitioner.split(batch, &runs)? {
+            let place = Place { table: Some(name.clone()), folder: part.folder };
+            writers.write(attempt, place, &part.batch, &part.rows).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn discard(&mut self) {
+        self.pending = Pending::default();
+        // The rows that it holds go with the batch.
+        self.decode.finish();
+    }
+}
+
+/// The rejects of an attempt, and those of them that no file has yet.
+#[derive(Debug)]
+pub(super) struct RejectTable {
+    batch: Rejects,
+    pub(super) pending: Pending,
+    pub(super) count: u64,
+    pub(super) first: Option<RejectAt>,
+}
+
+impl Default for RejectTable {
+    fn default() -> Self {
+        Self { batch: Rejects::new(), pending: Pending::default(), count: 0, first: None }
+    }
+}
+
+impl RejectTable {
+    pub(super) fn append(&mut self, record: &Record<'_>, reject: &Reject) {
+        self.count += 1;
+        self.pending.add(record);
+        self.batch.append(record, reject);
+        self.first.get_or_insert_with(|| RejectAt {
+            partition: record.partition.clone(),
+            offset: record.offset,
+            error: describe(reject),
+        });
+    }
+
+    pub(super) async fn flush(&mut self, attempt: &Arc<Attempt>, writers: &mut Writers) -> Result<(), Error> {
+        let Pending { runs, rows, .. } = std::mem::take(&mut self.pending);
+        if rows == 0 {
+            return Ok(());
+        }
+        let rows = count(&runs, 0..rows as u32);
+        let place = Place { table: None, folder: String::new() };
+        writers.write(attempt, place, &self.batch.finish(), &rows).await
+    }
+}

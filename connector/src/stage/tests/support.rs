@@ -1,0 +1,259 @@
+//! A sink that only takes uploads, and a decoder of `id|country|milliseconds`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMillisecondBuilder};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::ParquetMetaData;
+use tidegate_sinks::{
+    Begin, Checkpoint, Collected, Commit, CommitId, Delta, Error, Genesis, Outcome, Sink, Span,
+    TopicPartition, Upload, Uploaded,
+};
+
+use crate::config::{Compression, File, Table};
+use crate::decode::{Appended, Decode, Reject};
+use crate::event::{Fetch, Record};
+use crate::stage::{Attempt, BoxError, StageSettings, Stager};
+
+#[derive(Debug, Default)]
+pub(super) struct Uploads {
+    finished: Arc<Mutex<BTreeMap<(CommitId, String), Bytes>>>,
+}
+
+impl Uploads {
+    pub(super) fn files(&self) -> BTreeMap<String, Bytes> {
+        let finished = self.finished.lock().unwrap();
+        finished.iter().map(|((_, name), bytes)| (name.clone(), bytes.clone())).collect()
+    }
+}
+
+#[derive(Debug)]
+struct Growing {
+    name: (CommitId, String),
+    bytes: Vec<u8>,
+    finished: Arc<Mutex<BTreeMap<(CommitId, String), Bytes>>>,
+}
+
+#[async_trait]
+impl Upload for Growing {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
+        tokio::task::yield_now().await;
+        self.bytes.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<Uploaded, Error> {
+        let bytes = self.bytes.len() as u64;
+        let before = self.finished.lock().unwrap().insert(self.name, self.bytes.into());
+        assert!(before.is_none(), "two files of one name");
+        Ok(Uploaded { bytes, sha256: String::new() })
+    }
+}
+
+impl fmt::Display for Uploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("uploads")
+    }
+}
+
+#[async_trait]
+impl Sink for Uploads {
+    async fn load(&self) -> Result<Option<Arc<Checkpoint>>, Error> {
+        unreachable!("a stager only stages")
+    }
+
+    async fn begin_chain(&self, _: Genesis) -> Result<Arc<Checkpoint>, Error> {
+        unreachable!("a stager only stages")
+    }
+
+    async fn begin(&self, _: &Begin) -> Result<(), Error> {
+        unreachable!("a stager only stages")
+    }
+
+    async fn stage(&self, id: &CommitId, name: &str) -> Result<Box<dyn Upload>, Error> {
+        Ok(Box::new(Growing {
+            name: (id.clone(), name.into()),
+            bytes: Vec::new(),
+            finished: self.finished.clone(),
+        }))
+    }
+
+    async fn commit(&self, _: Arc<Checkpoint>, _: Arc<Commit>, _: Option<u64>) -> Result<Outcome, Error> {
+        unreachable!("a stager only stages")
+    }
+
+    async fn publish(&self, _: &Checkpoint, _: &[CommitId]) -> Result<(), Error> {
+        unreachable!("a stager only stages")
+    }
+
+    async fn settle(&self, _: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, Error> {
+        unreachable!("a stager only stages")
+    }
+
+    fn has_finished(&self) -> bool {
+        unreachable!("a stager only stages")
+    }
+
+    async fn discard(&self, _: &CommitId) -> Result<(), Error> {
+        unreachable!("a stager only stages")
+    }
+
+    async fn collect(&self, _: &Checkpoint, _: bool) -> Result<Collected, Error> {
+        unreachable!("a stager only stages")
+    }
+}
+
+#[derive(Debug)]
+struct Rows {
+    schema: SchemaRef,
+    id: Int64Builder,
+    country: StringBuilder,
+    ts: TimestampMillisecondBuilder,
+    noise: StringBuilder,
+    topic: StringBuilder,
+    partition: Int32Builder,
+    offset: Int64Builder,
+    rows: usize,
+}
+
+pub(super) fn decoder() -> Box<dyn Decode> {
+    let schema = Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("country", DataType::Utf8, true),
+        Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
+        Field::new("noise", DataType::Utf8, true),
+        Field::new("_topic", DataType::Utf8, false),
+        Field::new("_partition", DataType::Int32, false),
+        Field::new("_offset", DataType::Int64, false),
+    ]);
+    Box::new(Rows {
+        schema: schema.into(),
+        id: Int64Builder::new(),
+        country: StringBuilder::new(),
+        ts: TimestampMillisecondBuilder::new().with_timezone("UTC"),
+        noise: StringBuilder::new(),
+        topic: StringBuilder::new(),
+        partition: Int32Builder::new(),
+        offset: Int64Builder::new(),
+        rows: 0,
+    })
+}
+
+impl Decode for Rows {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn append(&mut self, record: &Record<'_>) -> Result<Appended, Reject> {
+        let Some(payload) = record.payload else { return Ok(Appended::Skipped) };
+        let text = std::str::from_utf8(payload).unwrap();
+        let mut fields = text.split('|');
+        let id = fields.next().and_then(|id| id.parse().ok());
+        let id: i64 = id.ok_or_else(|| Reject { error: "not a number".into(), column: Some("id".into()) })?;
+        self.id.append_value(id);
+        self.country.append_value(fields.next().unwrap());
+        self.ts.append_value(fields.next().unwrap().parse().unwrap());
+        self.noise.append_option(fields.next());
+        self.topic.append_value(&record.partition.topic);
+        self.partition.append_value(record.partition.partition);
+        self.offset.append_value(record.offset);
+        self.rows += 1;
+        Ok(Appended::Row)
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn bytes(&self) -> usize {
+        self.rows * 64
+    }
+
+    fn finish(&mut self) -> RecordBatch {
+        self.rows = 0;
+        let columns: Vec<arrow::array::ArrayRef> = vec![
+            Arc::new(self.id.finish()),
+            Arc::new(self.country.finish()),
+            Arc::new(self.ts.finish()),
+            Arc::new(self.noise.finish()),
+            Arc::new(self.topic.finish()),
+            Arc::new(self.partition.finish()),
+            Arc::new(self.offset.finish()),
+        ];
+        RecordBatch::try_new(self.schema.clone(), columns).unwrap()
+    }
+}
+
+pub(super) fn settings() -> StageSettings {
+    StageSettings {
+        table: Table::Named("orders".into()),
+        partition_by: Vec::new(),
+        file: File { target_size: 128 << 20, compression: Compression::Zstd(1), row_group_rows: 1 << 20 },
+        memory: 128 << 20,
+    }
+}
+
+pub(super) fn stager(sink: &Arc<Uploads>, settings: StageSettings) -> Stager {
+    Stager::new(settings, sink.clone(), |_| Ok::<_, BoxError>(decoder())).unwrap()
+}
+
+pub(super) fn attempt() -> Arc<Attempt> {
+    Arc::new(Attempt { id: CommitId::new(), incarnation: 3, job: "job".into(), next_file: Arc::default() })
+}
+
+pub(super) fn row(id: i64, country: &str, ts: i64) -> Option<String> {
+    Some(format!("{id}|{country}|{ts}"))
+}
+
+/// A row with 48 characters that no encoding makes much smaller.
+pub(super) fn noisy_row(id: i64, country: &str) -> Option<String> {
+    let mut state = id as u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        format!("{:016x}", (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb))
+    });
+    let noise: String = noise.take(3).collect();
+    Some(format!("{id}|{country}|0|{noise}"))
+}
+
+/// Records of one partition from an offset on; `None` is a tombstone.
+pub(super) fn fetch(
+    topic: &str,
+    partition: i32,
+    from: i64,
+    payloads: impl IntoIterator<Item = Option<String>>,
+) -> Fetch {
+    let mut fetch = Fetch::new(TopicPartition::new(topic, partition), 1, from);
+    for (offset, payload) in (from..).zip(payloads) {
+        fetch.push(offset, Some(offset), None, payload.as_deref().map(str::as_bytes), []);
+    }
+    fetch
+}
+
+/// What the fetches cover.
+pub(super) fn delta<'a>(fetches: impl IntoIterator<Item = &'a Fetch>) -> Delta {
+    let mut delta = Delta::default();
+    for fetch in fetches {
+        let from = fetch.first().unwrap_or(fetch.next);
+        let Some(own) = Span::new(from, fetch.next) else { continue };
+        let span = delta.0.entry(fetch.partition.clone()).or_insert(own);
+        span.to = own.to;
+    }
+    delta
+}
+
+pub(super) fn read(file: &Bytes) -> (Arc<ParquetMetaData>, Vec<RecordBatch>) {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.clone()).unwrap();
+    let metadata = reader.metadata().clone();
+    (metadata, reader.build().unwrap().map(Result::unwrap).collect())
+}
+
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
