@@ -30,6 +30,7 @@ mod finished;
 mod genesis;
 mod paths;
 mod publish;
+mod read;
 mod rules;
 mod settings;
 

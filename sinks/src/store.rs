@@ -5,6 +5,7 @@
 //! number of [`Store::create`]s of one path at most one answers [`Created::Created`].
 
 use std::fmt;
+use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -61,6 +62,14 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error>;
     /// Reads an object, if there is one.
     async fn get(&self, path: &str) -> Result<Option<Bytes>, Error>;
+    /// Reads a part of an object, if there is one. The range lies within its size.
+    async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>, Error> {
+        let part = |bytes: Bytes| {
+            let at = |offset: u64| bytes.len().min(offset as usize);
+            bytes.slice(at(range.start)..at(range.end))
+        };
+        Ok(self.get(path).await?.map(part))
+    }
     /// The size of an object in bytes, if there is one.
     async fn head(&self, path: &str) -> Result<Option<u64>, Error>;
     /// All objects below a folder, at any depth, sorted by path. An empty path is the root.

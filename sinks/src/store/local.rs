@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -97,6 +98,11 @@ impl Store for Local {
     async fn get(&self, path: &str) -> Result<Option<Bytes>, Error> {
         check_path(path)?;
         self.run("read", path, steps::get).await
+    }
+
+    async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>, Error> {
+        check_path(path)?;
+        self.run("read", path, move |root, path| steps::get_range(root, path, range)).await
     }
 
     async fn head(&self, path: &str) -> Result<Option<u64>, Error> {

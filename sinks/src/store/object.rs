@@ -4,6 +4,7 @@
 //! once. A server that ignores the condition is found out by `probe`.
 
 use std::fmt::{self, Write as _};
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -145,6 +146,12 @@ impl Store for Object {
             }
         };
         read.await.map_err(|source| self.error("read", path, source))
+    }
+
+    async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>, Error> {
+        check_path(path)?;
+        let part = found(self.inner.get_range(&self.key(path)?, range).await);
+        part.map_err(|source| self.error("read", path, source))
     }
 
     async fn head(&self, path: &str) -> Result<Option<u64>, Error> {

@@ -31,6 +31,8 @@ async fn what_is_written_is_read_listed_and_deleted() {
         store.put("tt/z", Bytes::new()).await.unwrap();
         assert_eq!(store.get("t/x").await.unwrap().unwrap(), "22");
         assert_eq!(store.head("t/x").await.unwrap(), Some(2));
+        assert_eq!(store.get_range("t/country=D%2FE/y", 1..3).await.unwrap().unwrap(), "33");
+        assert_eq!(store.get_range("t/none", 0..1).await.unwrap(), None);
         let entry = |path: &str, size| Entry { path: path.to_owned(), size };
         assert_eq!(store.list("t").await.unwrap(), [entry("t/country=D%2FE/y", 3), entry("t/x", 2)]);
         assert_eq!(store.list("").await.unwrap().len(), 3);

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -77,6 +79,14 @@ pub(super) fn get(root: &Path, path: &str) -> io::Result<Option<Bytes>> {
         }
         _ => Ok(Some(bytes.into())),
     }
+}
+
+/// For files that are final, and so were synced before their name appeared.
+pub(super) fn get_range(root: &Path, path: &str, range: Range<u64>) -> io::Result<Option<Bytes>> {
+    let Some(file) = found(File::open(root.join(path)))? else { return Ok(None) };
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    file.read_exact_at(&mut bytes, range.start)?;
+    Ok(Some(bytes.into()))
 }
 
 pub(super) fn head(root: &Path, path: &str) -> io::Result<Option<u64>> {
