@@ -3,6 +3,7 @@
 //!
 //! Decoding is pure: no store, no clock, no waiting. Rows keep the order of the records.
 
+mod json;
 mod metadata;
 mod raw;
 
@@ -55,6 +56,6 @@ pub trait Decode: Send + fmt::Debug {
 pub fn decoder(format: &Format, columns: &[Column]) -> Result<Box<dyn Decode>, ColumnError> {
     Ok(match format.kind {
         FormatKind::Raw => Box::new(raw::Raw::new(format, columns)?),
-        FormatKind::Json => return Err(ColumnError::new("", "json is not decoded yet")),
+        FormatKind::Json => Box::new(json::Json::new(format, columns)?),
     })
 }

@@ -1,0 +1,114 @@
+//! JSON objects to rows, by the schema and in one pass: a value goes from the text straight into its column.
+//!
+//! What a record may be is narrow on purpose, so that a row says what the record said:
+//! - a missing member and null are null; members that no column asks for are checked as JSON and left out;
+//! - a key that a column asks for, or of a map, must not come twice;
+//! - an integer or a decimal is taken digit by digit and must fit exactly (`1.0` and `1e3` are integers, `1.5` is
+//!   not; a decimal may be a string); a `float` or `double` is the nearest one, because two bases can't do better, but
+//!   nothing that overflows or vanishes;
+//! - a string is a string, a bool is a bool: nothing is converted;
+//! - `binary` is standard base64 in a string; `json` is the text of any value, verbatim, and null for null;
+//! - a `timestamp` is RFC 3339 (with an offset if the type has a zone, without if not) or a number of its unit since
+//!   1970; a `date` is `2026-01-31` or days since 1970, a `time` is `23:59:59.999` or a number since midnight; digits
+//!   of a fraction that the unit can't hold are an error unless they are zero, and so is a leap second.
+
+mod base64;
+mod column;
+pub(super) mod flaw;
+mod names;
+mod nested;
+pub(super) mod number;
+mod paths;
+mod scalar;
+pub(super) mod scan;
+#[cfg(test)]
+mod tests;
+pub(super) mod time;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use super::metadata::MetadataColumns;
+use super::{Appended, Decode, Reject};
+use crate::columns::{self, ColumnError};
+use crate::config::{Column, Format, Tombstones};
+use crate::event::Record;
+use flaw::Flaw;
+use paths::Paths;
+use scan::{Scanner, Token};
+
+#[derive(Debug)]
+pub(super) struct Json {
+    schema: SchemaRef,
+    tombstones: Tombstones,
+    paths: Paths,
+    columns: Vec<column::Column>,
+    metadata: MetadataColumns,
+    rows: usize,
+}
+
+impl Json {
+    pub(super) fn new(format: &Format, columns: &[Column]) -> Result<Self, ColumnError> {
+        if columns.is_empty() {
+            return Err(ColumnError::new("", "a JSON job needs at least one column"));
+        }
+        let schema = columns::schema(columns, &format.metadata)?;
+        let paths = Paths::new(columns)?;
+        let fields = &schema.fields()[..columns.len()];
+        let columns = fields.iter().map(|field| column::Column::new(field)).collect();
+        let metadata = MetadataColumns::new(&format.metadata);
+        Ok(Self { schema, tombstones: format.tombstones, paths, columns, metadata, rows: 0 })
+    }
+
+    fn read(&mut self, payload: &[u8]) -> Result<(), Flaw> {
+        if payload.is_empty() {
+            return Err(Flaw::new("the payload is empty"));
+        }
+        let text = std::str::from_utf8(payload)
+            .map_err(|error| Flaw::new(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
+        let mut json = Scanner::new(text);
+        match json.token()? {
+            Token::Object => self.paths.read(&mut json, &mut self.columns)?,
+            token => return Err(Flaw::mismatch("an object", token.name())),
+        }
+        json.end()
+    }
+}
+
+impl Decode for Json {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn append(&mut self, record: &Record<'_>) -> Result<Appended, Reject> {
+        match record.payload {
+            Some(payload) => {
+                if let Err(flaw) = self.read(payload) {
+                    self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
+                    return Err(flaw.reject());
+                }
+            }
+            None if self.tombstones == Tombstones::Skip => return Ok(Appended::Skipped),
+            None => {}
+        }
+        self.columns.iter_mut().filter(|column| column.len() == self.rows).for_each(column::Column::null);
+        self.metadata.append(record);
+        self.rows += 1;
+        Ok(Appended::Row)
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn bytes(&self) -> usize {
+        self.columns.iter().map(column::Column::bytes).sum::<usize>() + self.metadata.bytes()
+    }
+
+    fn finish(&mut self) -> RecordBatch {
+        self.rows = 0;
+        let columns =
+            self.columns.iter_mut().map(column::Column::finish).chain(self.metadata.finish()).collect();
+        RecordBatch::try_new(self.schema.clone(), columns).expect("one column a field, one value a row")
+    }
+}

@@ -1,0 +1,66 @@
+//! The names of an object's known members, found by guessing: producers keep the order of their keys, so a key is
+//! compared in place with the one that stood there in the record before, and looked up only when that fails.
+
+use std::collections::HashMap;
+
+use super::flaw::Flaw;
+use super::scan::Scanner;
+
+/// Members after this many are not guessed.
+const MAX_GUESSES: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Names {
+    by_name: HashMap<Box<str>, usize>,
+    /// Each name with its closing quote, as it stands in a record.
+    quoted: Vec<Box<[u8]>>,
+    /// By the place in the object: the member that stood there last.
+    guesses: Vec<usize>,
+}
+
+impl Names {
+    pub(super) fn new<'n>(names: impl Iterator<Item = &'n str>) -> Self {
+        let mut this = Self { by_name: HashMap::new(), quoted: Vec::new(), guesses: Vec::new() };
+        names.for_each(|name| {
+            this.add(name);
+        });
+        this
+    }
+
+    /// The index of `name`, which is new or known.
+    pub(super) fn add(&mut self, name: &str) -> usize {
+        let next = self.quoted.len();
+        let index = *self.by_name.entry(name.into()).or_insert(next);
+        if index == next {
+            let plain = name.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
+            // What needs an escape is never guessed: 0xFF stands in no text.
+            let quoted = if plain { [name.as_bytes(), b"\""].concat() } else { vec![0xFF] };
+            self.quoted.push(quoted.into());
+            self.guesses.push(index);
+        }
+        index
+    }
+
+    /// Consumes the key of the member at the place `ordinal`, up to its value: which member it is, if known.
+    #[inline]
+    pub(super) fn find(&mut self, ordinal: usize, json: &mut Scanner<'_>) -> Result<Option<usize>, Flaw> {
+        if let Some(&guess) = self.guesses.get(ordinal)
+            && json.guessed_key(&self.quoted[guess])?
+        {
+            return Ok(Some(guess));
+        }
+        self.look_up(ordinal, json)
+    }
+
+    fn look_up(&mut self, ordinal: usize, json: &mut Scanner<'_>) -> Result<Option<usize>, Flaw> {
+        let found = self.by_name.get(&*json.key()?).copied();
+        if let Some(index) = found
+            && ordinal < MAX_GUESSES
+        {
+            let len = self.guesses.len().max(ordinal + 1);
+            self.guesses.resize(len, index);
+            self.guesses[ordinal] = index;
+        }
+        Ok(found)
+    }
+}

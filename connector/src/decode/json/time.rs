@@ -1,0 +1,127 @@
+//! Dates and times as RFC 3339 writes them, without losing a digit of a fraction.
+
+use arrow::datatypes::TimeUnit;
+
+use super::flaw::Flaw;
+
+const DAY_SECONDS: i64 = 86_400;
+
+/// A moment as written: `2026-01-31T12:00:00.5+02:00`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::decode) struct Moment {
+    /// Seconds since 1970, in UTC if there is an offset, else as the clock on the wall shows.
+    pub(in crate::decode) seconds: i64,
+    pub(in crate::decode) nanos: u32,
+    pub(in crate::decode) has_offset: bool,
+}
+
+impl Moment {
+    /// A date, `T` or a space, a time, and an offset or none. Leap seconds have no place in the types, so they are
+    /// none.
+    #[inline]
+    pub(in crate::decode) fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let days = parse_days(bytes.get(..10)?)?;
+        if !matches!(bytes.get(10)?, b'T' | b't' | b' ') {
+            return None;
+        }
+        let (seconds, nanos, offset) = parse_clock(&bytes[11..])?;
+        let (shift, has_offset) = match offset {
+            [] => (0, false),
+            [b'Z' | b'z'] => (0, true),
+            [sign @ (b'+' | b'-'), hours @ .., b':', tens, ones] if hours.len() == 2 => {
+                let (hours, minutes) = (two_digits(hours, 23)?, two_digits(&[*tens, *ones], 59)?);
+                let shift = hours * 3600 + minutes * 60;
+                (if *sign == b'+' { shift } else { -shift }, true)
+            }
+            _ => return None,
+        };
+        Some(Self { seconds: days * DAY_SECONDS + seconds - shift, nanos, has_offset })
+    }
+
+    /// In `unit` since 1970.
+    #[inline]
+    pub(in crate::decode) fn at(&self, unit: TimeUnit) -> Result<i64, Flaw> {
+        let nanos = fraction(self.nanos, unit)?;
+        let value = i128::from(self.seconds) * i128::from(per_second(unit)) + i128::from(nanos);
+        value.try_into().map_err(|_| Flaw::new("the time is out of the range of the column's unit"))
+    }
+}
+
+/// Days since 1970 of `2026-01-31`.
+pub(super) fn date(text: &str) -> Result<i32, Flaw> {
+    let days = parse_days(text.as_bytes()).and_then(|days| days.try_into().ok());
+    days.ok_or_else(|| Flaw::new("the text is no date as in 2026-01-31"))
+}
+
+/// In `unit` since midnight, of `23:59:59.999`.
+pub(super) fn time(text: &str, unit: TimeUnit) -> Result<i64, Flaw> {
+    match parse_clock(text.as_bytes()) {
+        Some((seconds, nanos, [])) => Ok(seconds * per_second(unit) + fraction(nanos, unit)?),
+        _ => Err(Flaw::new("the text is no time as in 23:59:59.999")),
+    }
+}
+
+/// Whether a number of `unit` is a time of the day.
+pub(super) fn is_time(value: i64, unit: TimeUnit) -> bool {
+    (0..DAY_SECONDS * per_second(unit)).contains(&value)
+}
+
+fn per_second(unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    }
+}
+
+fn fraction(nanos: u32, unit: TimeUnit) -> Result<i64, Flaw> {
+    let nanos_per_unit = 1_000_000_000 / per_second(unit);
+    if i64::from(nanos) % nanos_per_unit != 0 {
+        return Err(Flaw::new("the column's unit would lose digits of the second"));
+    }
+    Ok(i64::from(nanos) / nanos_per_unit)
+}
+
+fn two_digits(bytes: &[u8], max: i64) -> Option<i64> {
+    let &[tens, ones] = bytes else { return None };
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    let value = i64::from(tens) * 10 + i64::from(ones);
+    (tens < 10 && ones < 10 && value <= max).then_some(value)
+}
+
+/// Days since 1970 of exactly `YYYY-MM-DD`, in the Gregorian calendar.
+fn parse_days(bytes: &[u8]) -> Option<i64> {
+    let &[_, _, _, _, b'-', _, _, b'-', _, _] = bytes else { return None };
+    let year = two_digits(&bytes[..2], 99)? * 100 + two_digits(&bytes[2..4], 99)?;
+    let (month, day) = (two_digits(&bytes[5..7], 12)?, two_digits(&bytes[8..], 31)?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        0 => return None,
+        _ => 31,
+    };
+    if day == 0 || day > last {
+        return None;
+    }
+    // Years begin in March here, so that the leap day is the last one.
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let (era, year) = (year.div_euclid(400), year.rem_euclid(400));
+    Some(era * 146_097 + year * 365 + year / 4 - year / 100 + (153 * month + 2) / 5 + day - 1 - 719_468)
+}
+
+/// Seconds since midnight, nanoseconds, and what follows `HH:MM:SS[.f]` with 1 to 9 digits of fraction.
+fn parse_clock(bytes: &[u8]) -> Option<(i64, u32, &[u8])> {
+    let &[_, _, b':', _, _, b':', _, _, ref rest @ ..] = bytes else { return None };
+    let (hours, minutes) = (two_digits(&bytes[..2], 23)?, two_digits(&bytes[3..5], 59)?);
+    let seconds = hours * 3600 + minutes * 60 + two_digits(&bytes[6..8], 59)?;
+    let [b'.', rest @ ..] = rest else { return Some((seconds, 0, rest)) };
+    let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=9).contains(&count) {
+        return None;
+    }
+    let digits = rest[..count].iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+    Some((seconds, digits * 10_u32.pow(9 - count as u32), &rest[count..]))
+}
