@@ -20,9 +20,8 @@ impl Engine {
             self.load(Purpose::Look);
         }
         self.checkpoint();
-        if self.sealed.is_empty() {
-            self.settle();
-        }
+        self.publish();
+        self.settle();
     }
 
     /// Ends the open attempt now, or as soon as the one before is decided.
@@ -159,9 +158,13 @@ impl Engine {
         ))
     }
 
+    /// Publishes what this replica has committed, and what another one has left lying.
     pub(super) fn publish(&mut self) {
-        let ids: BTreeSet<_> =
-            self.parts.state.unpublished.iter().filter(|id| self.mine.contains(id)).cloned().collect();
+        let patience = self.parts.config.checkpoint.interval * 2;
+        let due = |id: &&CommitId| {
+            self.mine.contains(*id) || self.others.get(*id).is_some_and(|since| since.elapsed() > patience)
+        };
+        let ids: BTreeSet<_> = self.parts.state.unpublished.iter().filter(due).cloned().collect();
         if self.publishing || ids.is_empty() {
             return;
         }
@@ -183,6 +186,7 @@ impl Engine {
         match result {
             Ok(()) => {
                 self.mine.retain(|id| !ids.contains(id));
+                self.others.retain(|id, _| !ids.contains(id));
                 self.publish();
                 if self.stopping && self.sealed.is_empty() && self.mine.is_empty() {
                     self.settle();

@@ -25,6 +25,9 @@ use crate::status::Status;
 /// Commits in a row that may run into `checkpoint.timeout`, or fail in passing, before the job gives up.
 pub(super) const FAILURES_IN_A_ROW: u32 = 3;
 
+/// How often metrics and status are brought up to date.
+const SHOW: Duration = Duration::from_secs(1);
+
 /// What tasks of the engine's own report to it.
 #[derive(Debug)]
 pub(super) enum Done {
@@ -100,6 +103,8 @@ pub(super) struct Engine {
     pub(super) starts: BTreeMap<TopicPartition, i64>,
     /// Commits of this replica that are not known to be visible.
     pub(super) mine: BTreeSet<CommitId>,
+    /// Commits of other replicas that are not known to be visible, and since when.
+    pub(super) others: BTreeMap<CommitId, Instant>,
     pub(super) publishing: bool,
     pub(super) settling: bool,
     /// A load for [`Purpose::Rewind`] is under way: fetches are dropped until it is done.
@@ -123,6 +128,7 @@ impl Engine {
             revoking: None,
             starts: BTreeMap::new(),
             mine: BTreeSet::new(),
+            others: BTreeMap::new(),
             publishing: false,
             settling: false,
             rewinding: false,
@@ -140,6 +146,8 @@ impl Engine {
             self.parts.config.checkpoint.interval.max(Duration::from_millis(1)),
         );
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut shows = tokio::time::interval(SHOW);
+        shows.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = self.parts.stop.clone();
         self.stop_at_end();
         while !self.is_finished() {
@@ -150,6 +158,7 @@ impl Engine {
                 Some(done) = done.recv() => self.done(done)?,
                 () = until(deadline) => self.revoke_late(),
                 _ = ticks.tick() => self.tick(),
+                _ = shows.tick() => self.show(),
                 event = self.parts.source.events.recv() => match event {
                     Some(event) => self.event(event)?,
                     None => return Err(RunError::failed("the consumer thread has ended by a panic")),
@@ -264,7 +273,12 @@ impl Engine {
 
     pub(super) fn done(&mut self, done: Done) -> Result<(), RunError> {
         match done {
-            Done::Worker(Report::TooManyRejects(_)) => self.checkpoint(),
+            Done::Worker(Report::TooManyRejects(shared)) => {
+                // Stop early: its commit will be refused, so nothing more need be read.
+                if self.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, &shared)) {
+                    self.checkpoint();
+                }
+            }
             Done::Worker(Report::Failed(shared, error)) => {
                 let open = self.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, &shared));
                 let sealed =

@@ -1,7 +1,7 @@
 //! Partitions come, go, and are read again: rebalances, rewinds, offsets outside the log.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tidegate_sinks::{Checkpoint, CommitId, Error, Kind, Sink, Span, TopicPartition};
@@ -80,6 +80,10 @@ impl Engine {
     pub(super) fn adopt(&mut self, state: Arc<Checkpoint>) {
         if state.n >= self.parts.state.n {
             self.mine.retain(|id| state.unpublished.contains(id));
+            self.others.retain(|id, _| state.unpublished.contains(id));
+            for id in state.unpublished.iter().filter(|id| !self.mine.contains(*id)) {
+                self.others.entry(id.clone()).or_insert_with(Instant::now);
+            }
             self.parts.state = state;
         }
     }
@@ -90,16 +94,16 @@ impl Engine {
             self.cut();
         }
         self.coverage.release(&partitions);
-        self.show_partitions();
+        self.show();
         let waits_for = self.sealed.iter().map(|sealed| sealed.cut.id.clone()).collect();
         let deadline = Instant::now() + self.parts.config.timeouts.revoke;
         self.revoking = Some(Revoking { waits_for, partitions, deadline });
         self.release_if_decided();
     }
 
-    /// For the status page and lag.
-    pub(super) fn show_partitions(&self) {
-        let ends = self.parts.source.ends.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    /// Brings status and gauges up to date.
+    pub(super) fn show(&self) {
+        let ends = self.parts.source.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let status = |(partition, _): (&TopicPartition, i64)| {
             let ends = ends.get(partition);
             let status = PartitionStatus {
@@ -109,7 +113,17 @@ impl Engine {
             };
             (partition.clone(), status)
         };
-        self.parts.status.set_partitions(self.coverage.partitions().map(status).collect());
+        let partitions: BTreeMap<_, _> = self.coverage.partitions().map(status).collect();
+        let lag = |end: fn(&PartitionStatus) -> Option<i64>| {
+            partitions
+                .values()
+                .filter_map(|status| Some((end(status)? - status.next?).max(0) as f64))
+                .sum::<f64>()
+        };
+        metrics::gauge!("tidegate_lag_records", "to" => "lso").set(lag(|status| status.last_stable_offset));
+        metrics::gauge!("tidegate_lag_records", "to" => "hw").set(lag(|status| status.high_watermark));
+        metrics::gauge!("tidegate_memory_bytes").set(self.parts.source.budget.used_bytes() as f64);
+        self.parts.status.set_partitions(partitions);
     }
 
     pub(super) fn release_if_decided(&mut self) {
@@ -155,7 +169,7 @@ impl Engine {
                 let starts = &self.starts;
                 let start_of = |partition: &TopicPartition| starts.get(partition).copied().unwrap_or(0);
                 let assignments = self.coverage.assign(partitions, &self.parts.state, start_of);
-                self.show_partitions();
+                self.show();
                 self.command(Command::Assign(assignments));
             }
             Purpose::Outside(partition, generation) => {
