@@ -1,1 +1,4 @@
-//! (being written)
+//! What tests Tidegate as a whole: the model of its commit protocol, and the mistakes that the tests must catch.
+
+pub mod mistakes;
+pub mod model;

@@ -1,0 +1,207 @@
+//! Every mistake that the tests put in on purpose, what it breaks, and who catches it: a rule whose removal nobody notices
+//! is either superfluous or untested.
+
+use crate::model::properties::{
+    COMMITS_TILE, COMMITTED_EXISTS, MANIFEST_HAS_DATA, NO_FALSE_ALARM, NO_FALSE_REFUSAL, NOTHING_COMES_BACK,
+    VISIBLE_IS_COMMITTED, VISIBLE_ONCE,
+};
+
+/// One mistake.
+#[derive(Clone, Copy, Debug)]
+pub struct Mistake {
+    pub name: &'static str,
+    /// The invariant that it breaks.
+    pub breaks: &'static str,
+    /// What is done wrong, and how it does harm.
+    pub story: &'static str,
+    /// Whether the protocol's model has it as a negative control.
+    pub caught_by_model: bool,
+    /// Whether the simulation of the real code has it as a negative control.
+    pub caught_by_simulation: bool,
+}
+
+/// The mistake called `name`.
+pub fn mistake(name: &str) -> Option<&'static Mistake> {
+    MISTAKES.iter().find(|mistake| mistake.name == name)
+}
+
+const fn modelled(name: &'static str, breaks: &'static str, story: &'static str) -> Mistake {
+    Mistake { name, breaks, story, caught_by_model: true, caught_by_simulation: false }
+}
+
+pub const MISTAKES: &[Mistake] = &[
+    // Load, commit, publish.
+    modelled(
+        "trust-200",
+        VISIBLE_IS_COMMITTED,
+        "A successful PUT is taken for a commit: its slot was filled, overtaken and collected before, and the writer publishes a file that was never committed.",
+    ),
+    modelled(
+        "load-unconfirmed",
+        VISIBLE_IS_COMMITTED,
+        "A load ends with the GET: the slot it listed was collected and filled again by a late PUT, whose file is published.",
+    ),
+    modelled(
+        "drop-before-delete",
+        NOTHING_COMES_BACK,
+        "A file is dropped before its staged copy is deleted: a user moves it away, and a second publisher copies the left-over again.",
+    ),
+    modelled(
+        "gc-by-age",
+        COMMITTED_EXISTS,
+        "Staged files are collected by age: then the commit of one of them lands.",
+    ),
+    modelled(
+        "gc-unpublished",
+        COMMITTED_EXISTS,
+        "Staged files are collected when their offsets are passed: so are those of a commit that waits to be published.",
+    ),
+    modelled(
+        "blind-rebase",
+        COMMITS_TILE,
+        "A commit that lost its slot is put on the newest state without the lane check: the records are committed twice.",
+    ),
+    modelled(
+        "publish-before-commit",
+        VISIBLE_IS_COMMITTED,
+        "Files are published first and committed afterwards: the commit never comes.",
+    ),
+    modelled(
+        "short-history",
+        COMMITTED_EXISTS,
+        "Absence from a history that does not reach back far enough is taken for Fenced: the writer deletes what it has committed.",
+    ),
+    modelled(
+        "use-when-visible",
+        NOTHING_COMES_BACK,
+        "A final is moved away as soon as it is visible: another publisher copies it again from staging.",
+    ),
+    modelled(
+        "rename-false-alarm",
+        NO_FALSE_ALARM,
+        "Likewise with rename: another publisher finds neither copy and raises the alarm.",
+    ),
+    modelled(
+        "alarm-without-reload",
+        NO_FALSE_ALARM,
+        "LOST is raised without loading the newest state: the file was published, dropped and moved away.",
+    ),
+    modelled(
+        "slow-copy-no-grace",
+        NOTHING_COMES_BACK,
+        "Nobody waits for copies that still run: one lands after another's final was moved away.",
+    ),
+    // Rollback.
+    modelled(
+        "rollback-same-incarnation",
+        COMMITTED_EXISTS,
+        "A rollback keeps the incarnation: it revives the offsets of an attempt whose staged file was collected, and that commits.",
+    ),
+    modelled(
+        "slow-copy-no-grace-rollback",
+        VISIBLE_IS_COMMITTED,
+        "A retracted final is erased while a copy still runs, which then brings it back.",
+    ),
+    modelled(
+        "gc-across-incarnations",
+        COMMITTED_EXISTS,
+        "A collector with a state from before a rollback deletes a newer incarnation's staged file.",
+    ),
+    modelled(
+        "fenced-by-incarnation",
+        COMMITTED_EXISTS,
+        "A new incarnation is taken for proof that a commit was refused: it lay below the cut and stands.",
+    ),
+    modelled(
+        "publish-during-retraction",
+        VISIBLE_ONCE,
+        "Publishing goes on while retracted files are visible: the replayed records stand beside them.",
+    ),
+    modelled(
+        "retract-visible-only",
+        VISIBLE_ONCE,
+        "A rollback forgets what is committed and unpublished: it is published later, beside its replay.",
+    ),
+    modelled(
+        "erase-final-first",
+        VISIBLE_IS_COMMITTED,
+        "A retracted final is erased before its staged copy: a zombie publishes in between.",
+    ),
+    modelled(
+        "restore-cut-branch",
+        COMMITS_TILE,
+        "A point that an earlier rollback cut off is restored: its offset lies inside a commit.",
+    ),
+    modelled(
+        "rollback-forgets-new-lanes",
+        COMMITS_TILE,
+        "Files of a lane that the restored point does not know stay: the lane is read again from its beginning.",
+    ),
+    // Start of a chain, new lanes.
+    modelled(
+        "genesis-overwrites",
+        COMMITS_TILE,
+        "The genesis replaces the one that is there: the starts change under the winner's hands.",
+    ),
+    modelled(
+        "genesis-loser-keeps-start",
+        COMMITS_TILE,
+        "The loser of the race goes on from the start it resolved itself, instead of the winner's.",
+    ),
+    modelled(
+        "genesis-trust-200",
+        VISIBLE_IS_COMMITTED,
+        "A late genesis that fills the collected slot 1 is taken for the chain's start, and so on for the next slot.",
+    ),
+    modelled(
+        "fresh-start-after-loss",
+        VISIBLE_ONCE,
+        "No chain is found although the job's files are there, and a new one is begun: everything is published twice.",
+    ),
+    modelled(
+        "refuse-without-second-look",
+        NO_FALSE_REFUSAL,
+        "A worker lists no chain, then files of one that was created in between, and reports that it was lost.",
+    ),
+    modelled(
+        "publish-beside-foreign",
+        VISIBLE_ONCE,
+        "With `mode: overwrite`, publishing begins before the foreign files are erased.",
+    ),
+    modelled(
+        "new-lane-unchecked",
+        COMMITS_TILE,
+        "The first commit of a new lane does not check that the lane is still new: two workers commit its first records.",
+    ),
+    // Attempts and manifests.
+    modelled(
+        "join-begun-attempt",
+        COMMITS_TILE,
+        "A newly assigned lane joins an attempt that began without it: begin.json does not name it and nobody checks it.",
+    ),
+    modelled(
+        "check-lanes-with-data-only",
+        COMMITTED_EXISTS,
+        "A commit checks the lanes it has records of, not all that begin.json names: another lane is passed, the collector takes the attempt for dead, and it commits.",
+    ),
+    modelled(
+        "commit-before-manifest",
+        COMMITTED_EXISTS,
+        "The checkpoint is sent before the manifest is staged: after a crash nobody knows the commit's files.",
+    ),
+    modelled(
+        "manifest-first",
+        MANIFEST_HAS_DATA,
+        "The manifest is moved before the data: the next publisher takes the commit for finished.",
+    ),
+    modelled(
+        "gc-retracted",
+        VISIBLE_IS_COMMITTED,
+        "A retracted commit's staged manifest is collected, being of an older incarnation: nobody can tell any more which finals are to be erased.",
+    ),
+    modelled(
+        "erase-manifest-first",
+        VISIBLE_IS_COMMITTED,
+        "A retracted commit's manifest is erased before its data: the next eraser finds none and drops the commit.",
+    ),
+];

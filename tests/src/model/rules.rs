@@ -1,0 +1,259 @@
+//! The protocol itself, as pure functions of what a worker can read: the implementation can be compared with this file
+//! line by line.
+
+use super::bug::Bug;
+use super::checkpoint::{Checkpoint, Savepoint, Slot, offsets};
+use super::files::{Attempt, Begun, FileId, FileSet, LANES, Position};
+use super::world::Worker;
+
+/// How a staged object becomes a final one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishBy {
+    /// A server-side copy that takes effect at once, then a delete.
+    Copy,
+    /// A server-side copy that reads its source when it starts and writes its target at some later time.
+    SlowCopy,
+    /// An atomic rename on a local file system.
+    Rename,
+}
+
+/// When somebody outside may move a final away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumeWhen {
+    Never,
+    /// Once the newest checkpoint lists the file neither as unpublished nor as retracted, and no copy that began
+    /// before its staged source was deleted can still be running.
+    Dropped,
+    /// As soon as it can be seen.
+    Visible,
+}
+
+/// Parameters of the protocol, and the mistake, if any.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub publish: PublishBy,
+    /// Whether the manifest moves on its own, after the data; else it is taken as part of the data file.
+    pub manifests: bool,
+    pub consume: ConsumeWhen,
+    /// Whether a file found neither staged nor final is reported as lost (after a reload).
+    pub alarm_when_missing: bool,
+    /// `mode: overwrite`: the genesis retracts what it finds in the table.
+    pub overwrite: bool,
+    /// How many slots below the newest the commit history covers.
+    pub history: u8,
+    /// How many checkpoints survive; lower slots may be deleted.
+    pub keep: u8,
+    pub bug: Option<Bug>,
+}
+
+/// What a worker concludes about a commit from a state that it has loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Effective.
+    Committed,
+    /// Not effective so far, and still possible: send it to the slot after the loaded state.
+    Retry,
+    /// Not effective, and impossible from now on.
+    Fenced,
+    /// Overtaken, and too late to tell by whom: go on from the loaded state as after a restart.
+    Unknown,
+}
+
+impl Rules {
+    pub fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    // ---- start of a chain ----
+
+    /// Whether a worker that has found no chain must stop: the table holds files of this job, so there was one.
+    pub fn must_refuse_to_found(&self, own_files: FileSet) -> bool {
+        !own_files.is_empty() && !self.overwrite && !self.has(Bug::FreshStartAfterLoss)
+    }
+
+    /// The genesis of a worker that has resolved `start` and found `listed` in the table.
+    pub fn genesis(&self, start: Position, listed: FileSet) -> Checkpoint {
+        Checkpoint::genesis(start, if self.overwrite { listed } else { FileSet::EMPTY })
+    }
+
+    // ---- commit ----
+
+    /// The commit rule: every lane that the attempt began with, with or without records since, must stand exactly where
+    /// the attempt started, or be as unknown as it was then; in the attempt's own incarnation.
+    pub fn lanes_untouched(&self, state: &Checkpoint, attempt: &Attempt) -> bool {
+        let untouched = |lane: usize| {
+            let (begun, range) = (attempt.begun[lane], attempt.ranges[lane]);
+            if begun == Begun::No || (range.is_empty() && self.has(Bug::CheckOnlyLanesWithData)) {
+                return true;
+            }
+            match state.next[lane] {
+                Some(next) => next == range.from || (begun == Begun::New && self.has(Bug::NewLaneUnchecked)),
+                None => begun == Begun::New,
+            }
+        };
+        state.incarnation == attempt.incarnation && (0..LANES).all(untouched)
+    }
+
+    /// The outcome of `file`'s commit, last sent to `sent_to`, judged by a genuine `state`.
+    pub fn resolve(
+        &self,
+        state: &Checkpoint,
+        file: FileId,
+        attempt: &Attempt,
+        sent_to: Option<Slot>,
+    ) -> Verdict {
+        if self.has(Bug::FencedByIncarnation) && state.incarnation != attempt.incarnation {
+            return Verdict::Fenced;
+        }
+        let history = &state.history[..usize::from(self.history)];
+        if state.commit == Some(file) || history.contains(&Some(file)) {
+            return Verdict::Committed;
+        }
+        if self.lanes_untouched(state, attempt) || self.has(Bug::BlindRebase) {
+            return Verdict::Retry;
+        }
+        match sent_to {
+            // Never sent, or proved absent from every slot it was sent to.
+            None => Verdict::Fenced,
+            Some(slot) => {
+                let covered = slot <= state.slot && state.slot - slot <= self.history;
+                if covered || self.has(Bug::ShortHistoryMeansFenced) {
+                    Verdict::Fenced
+                } else {
+                    Verdict::Unknown
+                }
+            }
+        }
+    }
+
+    /// The body after `state` that changes nothing but drops what this worker has finished.
+    pub fn housekeeping_on(&self, state: &Checkpoint, worker: &Worker) -> Checkpoint {
+        let mut body = *state;
+        body.slot += 1;
+        body.history.rotate_right(1);
+        body.history[0] = state.commit;
+        body.history[usize::from(self.history)..].fill(None);
+        body.commit = None;
+        body.unpublished = state.unpublished.minus(worker.done);
+        body.retracted = state.retracted.minus(worker.erased);
+        body
+    }
+
+    /// The body after `state` that commits `file`. All lists are taken from `state`, never from an older one.
+    pub fn commit_on(
+        &self,
+        state: &Checkpoint,
+        worker: &Worker,
+        file: FileId,
+        attempt: &Attempt,
+    ) -> Checkpoint {
+        let mut body = self.housekeeping_on(state, worker);
+        body.commit = Some(file);
+        body.unpublished.insert(file);
+        for (next, range) in body.next.iter_mut().zip(attempt.ranges) {
+            if !range.is_empty() {
+                *next = Some(next.map_or(range.to, |next| next.max(range.to)));
+            }
+        }
+        body
+    }
+
+    // ---- rollback ----
+
+    /// Whether an operator may restore `point` on top of `state`: it must lie on the lineage that is in force.
+    pub fn may_restore(&self, state: &Checkpoint, point: &Savepoint) -> bool {
+        if point.incarnation > state.incarnation {
+            return false; // `state` is stale.
+        }
+        let restored = offsets(&point.next);
+        let at_or_below = |limit: &[u8; LANES]| (0..LANES).all(|lane| restored[lane] <= limit[lane]);
+        let cut_since = &state.cuts[usize::from(point.incarnation) - 1..usize::from(state.incarnation) - 1];
+        at_or_below(&offsets(&state.next))
+            && point.next != state.next
+            && (self.has(Bug::RestoreCutBranch) || cut_since.iter().all(at_or_below))
+    }
+
+    /// Whether `attempt` holds records at or after `point`; of a lane that the point does not know, all are.
+    pub fn is_after(&self, attempt: &Attempt, point: &Savepoint) -> bool {
+        (0..LANES).any(|lane| {
+            let range = attempt.ranges[lane];
+            match point.next[lane] {
+                Some(next) => !range.is_empty() && range.to > next,
+                None => !range.is_empty() && !self.has(Bug::RollbackForgetsNewLanes),
+            }
+        })
+    }
+
+    /// The body after `state` that takes the lanes back to `point` and every file after it out of the sink.
+    /// `visible` must have been listed after `state` was loaded.
+    pub fn rollback_on(
+        &self,
+        state: &Checkpoint,
+        worker: &Worker,
+        point: &Savepoint,
+        visible: FileSet,
+        attempts: &[Attempt],
+    ) -> Checkpoint {
+        let mut body = self.housekeeping_on(state, worker);
+        let only_visible = self.has(Bug::RetractVisibleOnly);
+        let candidates = if only_visible { visible } else { visible.or(state.unpublished) };
+        for file in candidates.iter() {
+            if self.is_after(&attempts[usize::from(file)], point) {
+                body.unpublished.remove(file);
+                body.retracted.insert(file);
+            }
+        }
+        body.next = point.next;
+        if !self.has(Bug::RollbackKeepsIncarnation) {
+            body.cuts[usize::from(state.incarnation) - 1] = offsets(&point.next);
+            body.incarnation += 1;
+        }
+        body
+    }
+
+    // ---- collection ----
+
+    /// Whether `attempt`, not committed in `state`, can never be committed in any later state either. Attempts of
+    /// an incarnation that `state` has not heard of are not judged.
+    pub fn can_never_commit(&self, state: &Checkpoint, attempt: &Attempt) -> bool {
+        let passed = (0..LANES).any(|lane| {
+            attempt.begun[lane] != Begun::No
+                && state.next[lane].is_some_and(|next| attempt.ranges[lane].from < next)
+        });
+        if self.has(Bug::CollectAcrossIncarnations) {
+            return attempt.incarnation != state.incarnation || passed;
+        }
+        attempt.incarnation < state.incarnation || (attempt.incarnation == state.incarnation && passed)
+    }
+
+    /// Whether anybody who has loaded `state` may delete what is staged of `file`. What is retracted is left to those
+    /// who erase it: its staged manifest may be all that tells which finals belong to it.
+    pub fn may_collect_staged(&self, state: &Checkpoint, file: FileId, attempt: &Attempt) -> bool {
+        let unpublished = state.unpublished.contains(file) && !self.has(Bug::CollectUnpublished);
+        let retracted = state.retracted.contains(file) && !self.has(Bug::CollectRetracted);
+        let dead = self.can_never_commit(state, attempt) || self.has(Bug::CollectStagedByAge);
+        dead && !unpublished && !retracted
+    }
+
+    // ---- publishing and use ----
+
+    /// Whether a worker that has loaded `state` may publish from it.
+    pub fn may_publish(&self, state: &Checkpoint) -> bool {
+        state.retracted.is_empty() || self.has(Bug::PublishDuringRetraction)
+    }
+
+    /// Whether somebody outside may move the final of `file` away, `newest` having been loaded after the final was
+    /// seen. `copy_running` is what waiting for the longest possible copy stands for.
+    pub fn may_consume(&self, newest: &Checkpoint, file: FileId, copy_running: bool) -> bool {
+        match self.consume {
+            ConsumeWhen::Never => false,
+            ConsumeWhen::Visible => true,
+            ConsumeWhen::Dropped => {
+                newest.is_chain()
+                    && !newest.unpublished.contains(file)
+                    && !newest.retracted.contains(file)
+                    && (!copy_running || self.has(Bug::NoCopyGrace))
+            }
+        }
+    }
+}
