@@ -1,7 +1,8 @@
 //! From records to Parquet files that wait under temporary names.
 //!
-//! The guarantee: each row that was accepted is in exactly one of the files that [`Stager::seal`] returns, in the order
-//! of its partition, and counted there under its partition; each reject is a row of a rejects file of the same commit.
+//! The guarantee: each row that was accepted is in exactly one of the files that [`Stager::seal`] returns, and counted
+//! there under its partition; in each file the rows of a partition keep the order in which they were accepted; each
+//! reject is a row of a rejects file of the same commit.
 //! Nothing becomes visible here: a stager knows a sink only as a place to upload to.
 //!
 //! A stager runs on one thread. Decoding and encoding are plain work on it, only uploads are awaited, so a slow store
@@ -9,6 +10,7 @@
 
 mod bucket;
 mod chunks;
+pub mod contents;
 mod file;
 pub mod footer;
 mod partition;

@@ -1,14 +1,20 @@
 //! What a data file says of itself: the job, the commit, and the spans its rows come from, as key-value metadata.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use parquet::file::metadata::FileMetaData;
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use serde::{Deserialize, Serialize};
 use tidegate_sinks::CommitId;
 
 const JOB: &str = "tidegate.job";
 const COMMIT: &str = "tidegate.commit";
 const SPANS: &str = "tidegate.spans";
+
+/// Bytes of a file's end that are read at first: footers of some dozen columns and row groups fit.
+const FIRST_READ_BYTES: u64 = 64 << 10;
 
 /// The offsets `[from, to)` of a partition that the file's commit covers, and how many rows of them the file has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,14 +26,26 @@ pub struct FileSpan {
     pub rows: u64,
 }
 
-/// A file's own words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A file's own words; without those that it does not have, as files of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footer {
-    pub job: String,
-    pub commit: CommitId,
-    pub spans: Vec<FileSpan>,
     /// Rows by the row groups' counts.
     pub rows: u64,
+    pub job: Option<String>,
+    pub commit: Option<CommitId>,
+    pub spans: Option<Vec<FileSpan>>,
+}
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Store(#[from] tidegate_sinks::Error),
+    #[error("not a readable Parquet file")]
+    Parquet(#[from] ParquetError),
+    /// What it holds, against what it says.
+    #[error("{0}")]
+    Contents(String),
 }
 
 pub(super) fn entries(job: &str, commit: &CommitId, spans: &[FileSpan]) -> [(&'static str, String); 3] {
@@ -36,15 +54,35 @@ pub(super) fn entries(job: &str, commit: &CommitId, spans: &[FileSpan]) -> [(&'s
 }
 
 impl Footer {
-    /// `None` for a file that Tidegate did not write.
-    pub fn parse(metadata: &FileMetaData) -> Option<Self> {
-        let entries = metadata.key_value_metadata()?;
+    pub fn parse(metadata: &ParquetMetaData) -> Self {
+        let metadata = metadata.file_metadata();
+        let entries = metadata.key_value_metadata().map(Vec::as_slice).unwrap_or_default();
         let value = |key: &str| entries.iter().find(|entry| entry.key == key)?.value.clone();
-        Some(Self {
-            job: value(JOB)?,
-            commit: CommitId(value(COMMIT)?.into()),
-            spans: serde_json::from_str(&value(SPANS)?).ok()?,
-            rows: u64::try_from(metadata.num_rows()).ok()?,
-        })
+        Self {
+            rows: u64::try_from(metadata.num_rows()).unwrap_or_default(),
+            job: value(JOB),
+            commit: value(COMMIT).map(|id| CommitId(id.into())),
+            spans: value(SPANS).and_then(|spans| serde_json::from_str(&spans).ok()),
+        }
+    }
+}
+
+/// Reads a file's metadata out of its last bytes. `size` is the file's; `fetch` gives a range of its bytes.
+pub async fn metadata(
+    size: u64,
+    fetch: &impl AsyncFn(Range<u64>) -> Result<Bytes, tidegate_sinks::Error>,
+) -> Result<Arc<ParquetMetaData>, ReadError> {
+    let mut tail = FIRST_READ_BYTES.min(size);
+    loop {
+        let bytes = fetch(size - tail..size).await?;
+        let mut reader = ParquetMetaDataReader::new();
+        match reader.try_parse_sized(&bytes, size) {
+            Ok(()) => return Ok(Arc::new(reader.finish()?)),
+            // Each time more is asked for, so this ends.
+            Err(ParquetError::NeedMoreData(needed)) if tail < needed as u64 && needed as u64 <= size => {
+                tail = needed as u64;
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
 }
