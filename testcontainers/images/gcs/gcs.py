@@ -1,120 +1,273 @@
-"""In-memory fake of the part of the GCS XML API that Rust object_store uses. Loopback only, stdlib only.
-usage: gcs.py PORT [BUCKET ...]; port 0 is any free one, printed; ends when its standard input does.
-PUT /_fault?status=503&count=2[&match=REGEX of 'METHOD target'] injects failures"""
-import sys, threading, time, hashlib, itertools, re, json
+"""In-memory stand-in for the part of the GCS XML API that Rust's object_store uses. Loopback and standard library only.
+
+usage: gcs.py PORT [BUCKET ...]   port 0 is any free one, printed; it ends when its standard input does.
+PUT /_fault?status=503&count=2[&match=REGEX of 'METHOD target'] makes the next matching requests fail.
+"""
+import hashlib
+import itertools
+import re
+import sys
+import threading
+import time
 from email.utils import formatdate, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit, parse_qs, unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
-L = threading.Lock(); B = {}; UP = {}; OLD = {}; GEN = itertools.count(time.time_ns() // 1000); FAULT = []; LOG = []
-KEEP = {'content-type': 'Content-Type', 'cache-control': 'Cache-Control', 'content-disposition': 'Content-Disposition',
-        'content-encoding': 'Content-Encoding', 'content-language': 'Content-Language', 'x-goog-storage-class': 'x-goog-storage-class'}
-class O:
-    def __init__(s, data, hdr):
-        s.d, s.h, s.g, s.t = data, hdr, next(GEN), time.time(); OLD[str(s.g)] = s; s.e = '"%s-%x"' % (hashlib.md5(data).hexdigest(), s.g)
-class H(BaseHTTPRequestHandler):
-    protocol_version = 'HTTP/1.1'; disable_nagle_algorithm = True
-    def log_message(s, *a): pass
-    def out(s, code, body=b'', **h):
-        if isinstance(body, str): body = body.encode()
-        s.send_response(code); n = h.pop('length', len(body))
-        for k, v in h.items(): s.send_header(k if k.startswith('x-goog-meta-') else k.replace('_', '-'), str(v))
-        if code not in (204, 304): s.send_header('Content-Length', str(n))
-        s.end_headers()
-        if s.command != 'HEAD' and code not in (204, 304): s.wfile.write(body)
-    def err(s, code, c): s.out(code, f'<?xml version="1.0"?><Error><Code>{c}</Code><Message>{c}</Message></Error>', Content_Type='application/xml')
-    def body(s):
-        if s.headers.get('Transfer-Encoding', '').lower() == 'chunked':
-            b = b''
-            while (n := int(s.rfile.readline().split(b';')[0], 16)): b += s.rfile.read(n); s.rfile.readline()
-            s.rfile.readline(); return b
-        return s.rfile.read(int(s.headers.get('Content-Length') or 0))
-    def meta(s):
-        return {KEEP.get(k.lower(), k.lower()): v for k, v in s.headers.items() if k.lower() in KEEP or k.lower().startswith('x-goog-meta-')}
-    def gen_ok(s, cur):
-        w = s.headers.get('x-goog-if-generation-match')
-        return w is None or int(w) == (cur.g if cur else 0)
-    def go(s):
-        data = s.body(); u = urlsplit(s.path); q = {k: v[0] for k, v in parse_qs(u.query, keep_blank_values=True).items()}; m = s.command
-        if u.path == '/_fault': FAULT.append([int(q['status']), int(q.get('count', 1)), re.compile(q.get('match', '.'))]); return s.out(200)
-        with L:
-            LOG.append(f'{m} {s.path}')
-            for f in FAULT:
-                if f[1] > 0 and f[2].search(f'{m} {unquote(s.path)}'): f[1] -= 1; return s.err(f[0], 'InjectedFault')
-        if u.path == '/storage/v1/b' and m == 'POST':
-            n = json.loads(data)['name']; B.setdefault(n, {}); return s.out(200, json.dumps({'kind': 'storage#bucket', 'name': n}), Content_Type='application/json')
-        bn, _, key = u.path[1:].partition('/'); bn, key = unquote(bn), unquote(key)
-        with L:
-            b = B.get(bn)
-            if b is None: return s.err(404, 'NoSuchBucket')
-            if not key: return s.ls(bn, b, q) if m == 'GET' else s.err(405, 'MethodNotAllowed')
-            o = b.get(key)
-            if m in ('GET', 'HEAD'): return s.get(o, q)
-            if m == 'DELETE':
-                if 'uploadId' in q: return s.out(204) if UP.pop(q['uploadId'], None) else s.err(404, 'NoSuchUpload')
-                if o is None: return s.err(404, 'NoSuchKey')
-                if not s.gen_ok(o): return s.err(412, 'PreconditionFailed')
-                del b[key]; return s.out(204)
-            if m == 'POST' and 'uploads' in q:
-                i = 'u%d' % next(GEN); UP[i] = (s.meta(), {}, bn, key)
-                return s.out(200, f'<?xml version="1.0"?><InitiateMultipartUploadResult><Bucket>{escape(bn)}</Bucket><Key>{escape(key)}</Key><UploadId>{i}</UploadId></InitiateMultipartUploadResult>')
-            if 'uploadId' in q:
-                up = UP.get(q['uploadId'])
-                if not up or up[2:] != (bn, key): return s.err(404, 'NoSuchUpload')
-                if m == 'PUT':
-                    p = O(data, {}); up[1][int(q['partNumber'])] = p; return s.out(200, ETag=p.e)
-                want = [(int(re.search(r'<PartNumber>(\d+)<', x)[1]), re.search(r'<ETag>(.*?)</ETag>', x)[1].replace('&quot;', '"')) for x in re.findall(r'<Part>.*?</Part>', data.decode(), re.S)]
-                if any(n not in up[1] or up[1][n].e != e for n, e in want) or [n for n, _ in want] != sorted({n for n, _ in want}): return s.err(400, 'InvalidPart')
-                if any(len(up[1][n].d) < 5 << 20 for n, _ in want[:-1]): return s.err(400, 'EntityTooSmall')
-                if not s.gen_ok(o): return s.err(412, 'PreconditionFailed')
-                b[key] = n = O(b''.join(up[1][k].d for k, _ in want), up[0]); del UP[q['uploadId']]
-                return s.out(200, f'<?xml version="1.0"?><CompleteMultipartUploadResult><Key>{escape(key)}</Key><ETag>{escape(n.e)}</ETag></CompleteMultipartUploadResult>', x_goog_generation=n.g)
-            if m == 'PUT':
-                if src := s.headers.get('x-goog-copy-source'):
-                    sb, _, sk = src.lstrip('/').partition('/'); f = B.get(unquote(sb), {}).get(unquote(sk))
-                    if f is None: return s.err(404, 'NoSuchKey')
-                    if not s.gen_ok(o): return s.err(412, 'PreconditionFailed')
-                    b[key] = n = O(f.d, f.h); return s.out(200, f'<?xml version="1.0"?><CopyObjectResult><ETag>{escape(n.e)}</ETag></CopyObjectResult>', ETag=n.e, x_goog_generation=n.g)
-                if not s.gen_ok(o): return s.err(412, 'PreconditionFailed')
-                b[key] = n = O(data, s.meta()); return s.out(200, ETag=n.e, x_goog_generation=n.g)
-        s.err(405, 'MethodNotAllowed')
-    def get(s, o, q):
-        if 'generation' in q: o = OLD.get(q['generation'])
-        if o is None: return s.err(404, 'NoSuchKey')
-        h = s.headers; et = lambda v: v.strip() == '*' or o.e in [x.strip() for x in v.split(',')]; dt = lambda k: parsedate_to_datetime(h[k]).timestamp()
-        r = {'ETag': o.e, 'Last_Modified': formatdate(o.t, usegmt=True), 'x_goog_generation': o.g, **o.h}
-        if 'If-Match' in h:
-            if not et(h['If-Match']): return s.err(412, 'PreconditionFailed')
-        elif 'If-Unmodified-Since' in h and int(o.t) > dt('If-Unmodified-Since'): return s.err(412, 'PreconditionFailed')
-        if 'If-None-Match' in h:
-            if et(h['If-None-Match']): return s.out(304, **r)
-        elif 'If-Modified-Since' in h and int(o.t) <= dt('If-Modified-Since'): return s.out(304, **r)
-        d = o.d; code = 200
-        if (g := re.fullmatch(r'bytes=(\d*)-(\d*)', h.get('Range', ''))) and (g[1] or g[2]):
-            a = int(g[1]) if g[1] else max(0, len(d) - int(g[2])); z = min(len(d), int(g[2]) + 1) if g[1] and g[2] else len(d)
-            if a >= len(d): return s.err(416, 'InvalidRange')
-            r['Content_Range'] = f'bytes {a}-{z-1}/{len(d)}'; d = d[a:z]; code = 206
-        s.out(code, d, length=len(d), **r)
-    def ls(s, bn, b, q):
-        p, dl = q.get('prefix', ''), q.get('delimiter', ''); after = q.get('continuation-token') or q.get('start-after', ''); mx = int(q.get('max-keys', 1000)); con = []; pre = []; tok = ''; last = ''
-        for k in sorted(b, key=str.encode):
-            if not k.startswith(p) or k <= after: continue
-            if dl and (i := k.find(dl, len(p))) >= 0:
-                c = k[:i + len(dl)]
-                if c in pre or after.startswith(c) and 'continuation-token' in q: last = k; continue
-                if len(con) + len(pre) >= mx: tok = last; break
-                pre.append(c)
+
+ATTRIBUTES = {'content-type', 'cache-control', 'content-disposition', 'content-encoding', 'content-language',
+              'x-goog-storage-class'}
+SMALLEST_PART = 5 << 20
+
+lock = threading.Lock()
+buckets = {}      # name -> {key: Object}
+uploads = {}      # id -> Upload
+generations = {}  # every object there ever was
+faults = []       # [status, requests left, regex]
+generation = itertools.count(time.time_ns() // 1000)
+
+
+class Object:
+    def __init__(self, data, attributes):
+        self.data, self.attributes = data, attributes
+        self.generation, self.time = next(generation), time.time()
+        self.etag = '"%s-%x"' % (hashlib.md5(data).hexdigest(), self.generation)
+        generations[str(self.generation)] = self
+
+
+class Upload:
+    def __init__(self, bucket, key, attributes):
+        self.target, self.attributes, self.parts = (bucket, key), attributes, {}
+
+
+class Refused(Exception):
+    def __init__(self, status, code):
+        self.status, self.code = status, code
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, body='', headers=None):
+        body = body.encode() if isinstance(body, str) else body
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, str(value))
+        bodiless = status in (204, 304)
+        if not bodiless:
+            self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        if self.command != 'HEAD' and not bodiless:
+            self.wfile.write(body)
+
+    def answer_xml(self, root, content, headers=None):
+        text = f'<?xml version="1.0"?><{root}>{content}</{root}>'
+        self.answer(200, text, {'Content-Type': 'application/xml', **(headers or {})})
+
+    def handle_request(self):
+        data = self.read_body()
+        try:
+            self.dispatch(data)
+        except Refused as refused:
+            text = f'<?xml version="1.0"?><Error><Code>{refused.code}</Code><Message>{refused.code}</Message></Error>'
+            self.answer(refused.status, text, {'Content-Type': 'application/xml'})
+        except ConnectionError:
+            self.close_connection = True  # nobody waits for the answer any more
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_request
+
+    def read_body(self):
+        if self.headers.get('Transfer-Encoding', '').lower() != 'chunked':
+            return self.rfile.read(int(self.headers.get('Content-Length') or 0))
+        body = b''
+        while size := int(self.rfile.readline().split(b';')[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def dispatch(self, data):
+        url = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
+        with lock:
+            if url.path == '/_fault':
+                faults.append([int(query['status']), int(query.get('count', 1)), re.compile(query.get('match', '.'))])
+                return self.answer(200)
+            self.fail_if_told()
+            bucket, _, key = (unquote(part) for part in url.path[1:].partition('/'))
+            objects = buckets.get(bucket)
+            if objects is None:
+                raise Refused(404, 'NoSuchBucket')
+            if not key and self.command == 'GET':
+                return self.list(bucket, objects, query)
+            if self.command in ('GET', 'HEAD'):
+                return self.get(objects.get(key), query)
+            if 'uploads' in query or 'uploadId' in query:
+                return self.multipart(bucket, objects, key, query, data)
+            if self.command == 'PUT' and key:
+                return self.put(objects, key, data)
+            if self.command == 'DELETE' and key:
+                return self.delete(objects, key)
+            raise Refused(405, 'MethodNotAllowed')
+
+    def fail_if_told(self):
+        for fault in faults:
+            if fault[1] > 0 and fault[2].search(f'{self.command} {unquote(self.path)}'):
+                fault[1] -= 1
+                raise Refused(fault[0], 'InjectedFault')
+
+    def check_generation(self, current):
+        wanted = self.headers.get('x-goog-if-generation-match')
+        if wanted is not None and int(wanted) != (current.generation if current else 0):
+            raise Refused(412, 'PreconditionFailed')
+
+    def attributes(self):
+        return {name: value for name, value in self.headers.items()
+                if name.lower() in ATTRIBUTES or name.lower().startswith('x-goog-meta-')}
+
+    def put(self, objects, key, data):
+        source = self.headers.get('x-goog-copy-source')
+        attributes = self.attributes()
+        if source:
+            bucket, _, name = (unquote(part) for part in source.lstrip('/').partition('/'))
+            copied = buckets.get(bucket, {}).get(name)
+            if copied is None:
+                raise Refused(404, 'NoSuchKey')
+            data, attributes = copied.data, copied.attributes
+        self.check_generation(objects.get(key))
+        objects[key] = new = Object(data, attributes)
+        headers = {'ETag': new.etag, 'x-goog-generation': new.generation}
+        if source:
+            return self.answer_xml('CopyObjectResult', f'<ETag>{escape(new.etag)}</ETag>', headers)
+        self.answer(200, headers=headers)
+
+    def delete(self, objects, key):
+        if key not in objects:
+            raise Refused(404, 'NoSuchKey')
+        self.check_generation(objects[key])
+        del objects[key]
+        self.answer(204)
+
+    def multipart(self, bucket, objects, key, query, data):
+        if self.command == 'POST' and 'uploads' in query:
+            upload_id = f'u{next(generation)}'
+            uploads[upload_id] = Upload(bucket, key, self.attributes())
+            content = f'<Bucket>{escape(bucket)}</Bucket><Key>{escape(key)}</Key><UploadId>{upload_id}</UploadId>'
+            return self.answer_xml('InitiateMultipartUploadResult', content)
+        upload_id = query.get('uploadId')
+        upload = uploads.get(upload_id)
+        if upload is None or upload.target != (bucket, key):
+            raise Refused(404, 'NoSuchUpload')
+        if self.command == 'PUT':
+            upload.parts[int(query['partNumber'])] = part = Object(data, {})
+            return self.answer(200, headers={'ETag': part.etag})
+        if self.command == 'DELETE':
+            del uploads[upload_id]
+            return self.answer(204)
+        self.complete(objects, key, upload_id, data)
+
+    def complete(self, objects, key, upload_id, data):
+        upload = uploads[upload_id]
+        wanted = [(int(re.search(r'<PartNumber>(\d+)<', part)[1]),
+                   re.search(r'<ETag>(.*?)</ETag>', part)[1].replace('&quot;', '"'))
+                  for part in re.findall(r'<Part>.*?</Part>', data.decode(), re.S)]
+        numbers = [number for number, _ in wanted]
+        unknown = any(number not in upload.parts or upload.parts[number].etag != etag for number, etag in wanted)
+        if unknown or numbers != sorted(set(numbers)):
+            raise Refused(400, 'InvalidPart')
+        parts = [upload.parts[number].data for number in numbers]
+        if any(len(part) < SMALLEST_PART for part in parts[:-1]):
+            raise Refused(400, 'EntityTooSmall')
+        self.check_generation(objects.get(key))
+        objects[key] = new = Object(b''.join(parts), upload.attributes)
+        del uploads[upload_id]
+        content = f'<Key>{escape(key)}</Key><ETag>{escape(new.etag)}</ETag>'
+        self.answer_xml('CompleteMultipartUploadResult', content, {'x-goog-generation': new.generation})
+
+    def get(self, found, query):
+        if 'generation' in query:
+            found = generations.get(query['generation'])
+        if found is None:
+            raise Refused(404, 'NoSuchKey')
+        headers = {'ETag': found.etag, 'Last-Modified': formatdate(found.time, usegmt=True),
+                   'x-goog-generation': found.generation, **found.attributes}
+        if not self.is_modified(found):
+            return self.answer(304, headers=headers)
+        data, status = found.data, 200
+        asked = re.fullmatch(r'bytes=(\d*)-(\d*)', self.headers.get('Range', ''))
+        if asked and (asked[1] or asked[2]):
+            size = len(data)
+            start = int(asked[1]) if asked[1] else max(0, size - int(asked[2]))
+            end = min(size, int(asked[2]) + 1) if asked[1] and asked[2] else size
+            if start >= size:
+                raise Refused(416, 'InvalidRange')
+            headers['Content-Range'] = f'bytes {start}-{end - 1}/{size}'
+            data, status = data[start:end], 206
+        self.answer(status, data, headers)
+
+    def is_modified(self, found):
+        """Whether a GET answers with the object, by its conditions; refuses when one of them fails."""
+        def tagged(name):
+            tags = self.headers[name].strip()
+            return tags == '*' or found.etag in [tag.strip() for tag in tags.split(',')]
+
+        def later_than(name):
+            return int(found.time) > parsedate_to_datetime(self.headers[name]).timestamp()
+
+        if 'If-Match' in self.headers:
+            if not tagged('If-Match'):
+                raise Refused(412, 'PreconditionFailed')
+        elif 'If-Unmodified-Since' in self.headers and later_than('If-Unmodified-Since'):
+            raise Refused(412, 'PreconditionFailed')
+        if 'If-None-Match' in self.headers:
+            return not tagged('If-None-Match')
+        return 'If-Modified-Since' not in self.headers or later_than('If-Modified-Since')
+
+    def list(self, bucket, objects, query):
+        prefix, delimiter = query.get('prefix', ''), query.get('delimiter', '')
+        token = query.get('continuation-token', '')
+        after = token or query.get('start-after', '')
+        most = int(query.get('max-keys', 1000))
+        keys, folders, last, next_token = [], [], '', ''
+        for key in sorted(objects, key=str.encode):
+            if not key.startswith(prefix) or key <= after:
+                continue
+            cut = key.find(delimiter, len(prefix)) if delimiter else -1
+            folder = key[:cut + len(delimiter)] if cut >= 0 else None
+            if folder and (folder in folders or token and after.startswith(folder)):
+                last = key  # told already, here or on the page before
+                continue
+            if len(keys) + len(folders) >= most:
+                next_token = last
+                break
+            if folder:
+                folders.append(folder)
             else:
-                if len(con) + len(pre) >= mx: tok = last; break
-                con.append(k)
-            last = k
-        x = ''.join(f'<Contents><Key>{escape(k)}</Key><Generation>{b[k].g}</Generation><Size>{len(b[k].d)}</Size><LastModified>{time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(b[k].t))}.{int(b[k].t % 1 * 1000):03}Z</LastModified><ETag>{escape(b[k].e)}</ETag></Contents>' for k in con)
-        x += ''.join(f'<CommonPrefixes><Prefix>{escape(c)}</Prefix></CommonPrefixes>' for c in pre)
-        s.out(200, f'<?xml version="1.0"?><ListBucketResult><Name>{escape(bn)}</Name><Prefix>{escape(p)}</Prefix><IsTruncated>{str(bool(tok)).lower()}</IsTruncated>' + (f'<NextContinuationToken>{escape(tok)}</NextContinuationToken>' if tok else '') + x + '</ListBucketResult>', Content_Type='application/xml')
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = go
+                keys.append(key)
+            last = key
+        content = f'<Name>{escape(bucket)}</Name><Prefix>{escape(prefix)}</Prefix>'
+        content += f'<IsTruncated>{str(bool(next_token)).lower()}</IsTruncated>'
+        if next_token:
+            content += f'<NextContinuationToken>{escape(next_token)}</NextContinuationToken>'
+        content += ''.join(listed(key, objects[key]) for key in keys)
+        content += ''.join(f'<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>' for folder in folders)
+        self.answer_xml('ListBucketResult', content)
+
+
+def listed(key, found):
+    modified = time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(found.time)) + f'.{int(found.time % 1 * 1000):03}Z'
+    return (f'<Contents><Key>{escape(key)}</Key><Generation>{found.generation}</Generation>'
+            f'<Size>{len(found.data)}</Size><LastModified>{modified}</LastModified>'
+            f'<ETag>{escape(found.etag)}</ETag></Contents>')
+
+
 if __name__ == '__main__':
-    for n in sys.argv[2:]: B[n] = {}
-    server = ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), H); server.daemon_threads = True
+    buckets.update((name, {}) for name in sys.argv[2:])
+    server = ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Handler)
+    server.daemon_threads = True
     print(server.server_port, flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()
