@@ -1,14 +1,14 @@
 //! What configurations are made of: the protocol's parameters, and small worlds.
 
 use super::files::LANES;
-use super::rules::{ConsumeWhen, PublishBy, Rules};
+use super::rules::{ConsumeWhen, Manifests, PublishBy, Rules};
 use super::system::{Bounds, Origin};
 
 /// The protocol as built, with a manifest that is taken as part of its data file.
 pub(super) fn sound() -> Rules {
     Rules {
         publish: PublishBy::Copy,
-        manifests: false,
+        manifests: Manifests::WithData,
         consume: ConsumeWhen::Dropped,
         alarm_when_missing: true,
         overwrite: false,
@@ -19,7 +19,12 @@ pub(super) fn sound() -> Rules {
 }
 
 pub(super) fn with_manifests() -> Rules {
-    Rules { manifests: true, ..sound() }
+    Rules { manifests: Manifests::Moved, ..sound() }
+}
+
+/// What the connector does: data copied or renamed, the manifest PUT.
+pub(super) fn as_built(publish: PublishBy) -> Rules {
+    Rules { manifests: Manifests::Put, publish, ..sound() }
 }
 
 pub(super) fn overwriting() -> Rules {

@@ -4,6 +4,7 @@ use stateright::Property;
 
 use super::events::Event;
 use super::files::{FileSet, LANES, Range};
+use super::rules::Manifests;
 use super::system::ProtocolModel;
 use super::world::World;
 
@@ -36,14 +37,19 @@ const INVARIANTS: [(&str, Condition); 15] = [
         let foreign = if w.newest.is_chain() { FileSet::EMPTY } else { w.foreign };
         w.visible.is_subset_of(w.effective().or(w.newest.retracted).or(foreign))
     }),
-    (MANIFEST_IS_COMMITTED, |_, w| w.manifests.is_subset_of(w.effective().or(w.newest.retracted))),
+    // A PUT may bring back the manifest of a commit that was taken back and erased; the cuts tell (I6).
+    (MANIFEST_IS_COMMITTED, |m, w| match m.rules.manifests {
+        Manifests::Put => w.manifests.is_subset_of(w.committed),
+        _ => w.manifests.is_subset_of(w.effective().or(w.newest.retracted)),
+    }),
     (NOTHING_COMES_BACK, |_, w| !w.harm.resurrected),
     (VISIBLE_ONCE, |_, w| {
         no_two_overlap(w, w.visible) && no_two_overlap(w, w.visible.or(w.consumed).minus(w.revoked))
     }),
     (COMMITTED_EXISTS, |m, w| {
         w.effective().is_subset_of(w.staged.or(w.visible).or(w.consumed))
-            && (!m.rules.manifests || w.effective().is_subset_of(w.staged_manifests.or(w.manifests)))
+            && (!m.rules.separate_manifests()
+                || w.effective().is_subset_of(w.staged_manifests.or(w.manifests)))
     }),
     (NO_FALSE_ALARM, |_, w| !w.harm.alarm),
     (VERDICTS_ARE_RIGHT, |_, w| !w.harm.wrong_verdict),
@@ -53,7 +59,7 @@ const INVARIANTS: [(&str, Condition); 15] = [
         !w.newest.is_chain()
             || (dropped.is_subset_of(w.visible.or(w.consumed))
                 && dropped.and(w.staged.or(w.staged_manifests)).is_empty()
-                && (!m.rules.manifests || dropped.is_subset_of(w.manifests)))
+                && (!m.rules.separate_manifests() || dropped.is_subset_of(w.manifests)))
     }),
     (MANIFEST_HAS_DATA, |_, w| w.manifests.and(w.effective()).is_subset_of(w.visible.or(w.consumed))),
     (CUTS_TELL, |_, w| {

@@ -4,7 +4,7 @@
 use super::bug::Bug;
 use super::events::Event;
 use super::files::FileId;
-use super::rules::PublishBy;
+use super::rules::{Manifests, PublishBy};
 use super::system::{ProtocolModel, WorkerId};
 use super::world::{Hand, World};
 
@@ -20,7 +20,7 @@ enum Copies {
 impl ProtocolModel {
     /// Begins to publish `file`: looks at the manifest, then moves the data.
     pub(super) fn publish(&self, world: &mut World, id: WorkerId, file: FileId) {
-        if self.rules.manifests && !world.staged_manifests.contains(file) {
+        if self.rules.separate_manifests() && !world.staged_manifests.contains(file) {
             return self.manifest_not_staged(world, id, file);
         }
         if self.rules.has(Bug::ManifestFirst) {
@@ -60,7 +60,7 @@ impl ProtocolModel {
 
     /// The data of `file` is final and staged no more.
     pub(super) fn data_moved(&self, world: &mut World, id: WorkerId, file: FileId) {
-        if self.rules.manifests {
+        if self.rules.separate_manifests() {
             world.workers[id].hand = Hand::DataMoved(file);
         } else {
             self.finished(world, id, file);
@@ -68,17 +68,18 @@ impl ProtocolModel {
     }
 
     pub(super) fn move_manifest(&self, world: &mut World, id: WorkerId, file: FileId) {
-        if !world.staged_manifests.contains(file) {
+        let put = self.rules.manifests == Manifests::Put;
+        if !put && !world.staged_manifests.contains(file) {
             return self.manifest_not_staged(world, id, file);
         }
         match self.rules.publish {
-            PublishBy::Rename => {
+            PublishBy::Rename if !put => {
                 world.staged_manifests.remove(file);
                 world.manifests.insert(file);
                 self.finished(world, id, file);
             }
             PublishBy::SlowCopy => world.workers[id].hand = Hand::CopyingManifest(file),
-            PublishBy::Copy => {
+            PublishBy::Copy | PublishBy::Rename => {
                 world.manifests.insert(file);
                 world.workers[id].hand = Hand::ManifestCopied(file);
             }
@@ -116,7 +117,7 @@ impl ProtocolModel {
         match self.rules.bug {
             Some(Bug::EraseFinalFirst) => &[FinalData, StagedData],
             Some(Bug::EraseManifestFirst) => &[StagedManifest, FinalManifest, StagedData, FinalData],
-            _ if self.rules.manifests => &[StagedData, FinalData, StagedManifest, FinalManifest],
+            _ if self.rules.separate_manifests() => &[StagedData, FinalData, StagedManifest, FinalManifest],
             _ => &[StagedData, FinalData],
         }
     }
@@ -124,7 +125,7 @@ impl ProtocolModel {
     /// Whether an eraser finds no manifest: then nobody can tell the commit's files, and they are gone already.
     fn erased_by_another(&self, world: &World, file: FileId) -> bool {
         let manifest = world.staged_manifests.or(world.manifests).contains(file);
-        self.rules.manifests && !manifest && !world.foreign.contains(file)
+        self.rules.separate_manifests() && !manifest && !world.foreign.contains(file)
     }
 
     /// Whether the next copy of `file` may be deleted, `deleted` of them being gone. Nothing is taken for gone while a
@@ -133,7 +134,10 @@ impl ProtocolModel {
         let next = self.order_of_erasure()[usize::from(deleted)];
         let concludes = matches!(next, Copies::FinalData | Copies::FinalManifest)
             || (deleted == 0 && self.erased_by_another(world, file));
-        !concludes || !world.is_being_copied(file) || self.rules.has(Bug::NoCopyGrace)
+        // How long a copy takes is known; how late a PUT may come is not.
+        let manifest_coming = self.rules.manifests == Manifests::Moved && world.manifest_is_coming(file);
+        let running = world.is_being_copied(file) || manifest_coming;
+        !concludes || !running || self.rules.has(Bug::NoCopyGrace)
     }
 
     /// Deletes the next copy of `file`.

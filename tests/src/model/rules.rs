@@ -17,6 +17,17 @@ pub enum PublishBy {
     Rename,
 }
 
+/// How a commit's manifest becomes final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manifests {
+    /// As part of its data file: one object.
+    WithData,
+    /// On its own, after the data, the way the data is published.
+    Moved,
+    /// On its own, after the data, by a PUT of what the publisher has read: as late as that PUT may come.
+    Put,
+}
+
 /// When somebody outside may move a final away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumeWhen {
@@ -32,8 +43,7 @@ pub enum ConsumeWhen {
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub publish: PublishBy,
-    /// Whether the manifest moves on its own, after the data; else it is taken as part of the data file.
-    pub manifests: bool,
+    pub manifests: Manifests,
     pub consume: ConsumeWhen,
     /// Whether a file found neither staged nor final is reported as lost (after a reload).
     pub alarm_when_missing: bool,
@@ -64,6 +74,11 @@ impl Rules {
         self.bug == Some(bug)
     }
 
+    /// Whether manifests are objects of their own.
+    pub fn separate_manifests(&self) -> bool {
+        self.manifests != Manifests::WithData
+    }
+
     // ---- start of a chain ----
 
     /// Whether a worker that has found no chain must stop: the table holds files of this job, so there was one.
@@ -79,7 +94,7 @@ impl Rules {
     // ---- commit ----
 
     /// The commit rule: every lane that the attempt began with, with or without records since, must stand exactly where
-    /// the attempt started, or be as unknown as it was then; in the attempt's own incarnation.
+    /// the attempt started, and one that was unknown must be so still; in the attempt's own incarnation.
     pub fn lanes_untouched(&self, state: &Checkpoint, attempt: &Attempt) -> bool {
         let untouched = |lane: usize| {
             let (begun, range) = (attempt.begun[lane], attempt.ranges[lane]);
@@ -87,7 +102,8 @@ impl Rules {
                 return true;
             }
             match state.next[lane] {
-                Some(next) => next == range.from || (begun == Begun::New && self.has(Bug::NewLaneUnchecked)),
+                Some(_) if begun == Begun::New => self.has(Bug::NewLaneUnchecked),
+                Some(next) => next == range.from,
                 None => begun == Begun::New,
             }
         };
@@ -217,8 +233,11 @@ impl Rules {
     /// an incarnation that `state` has not heard of are not judged.
     pub fn can_never_commit(&self, state: &Checkpoint, attempt: &Attempt) -> bool {
         let passed = (0..LANES).any(|lane| {
-            attempt.begun[lane] != Begun::No
-                && state.next[lane].is_some_and(|next| attempt.ranges[lane].from < next)
+            state.next[lane].is_some_and(|next| match attempt.begun[lane] {
+                Begun::No => false,
+                Begun::At => attempt.ranges[lane].from < next,
+                Begun::New => true,
+            })
         });
         if self.has(Bug::CollectAcrossIncarnations) {
             return attempt.incarnation != state.incarnation || passed;

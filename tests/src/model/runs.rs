@@ -1,7 +1,7 @@
 //! The configurations of the protocol as built: in none of them may an invariant break.
 
 use super::config::{
-    by, gc, new_lane, no_history, one_lane, overwriting, racing, shared_lanes, sound, two_lanes,
+    as_built, by, gc, new_lane, no_history, one_lane, overwriting, racing, shared_lanes, sound, two_lanes,
     with_manifests,
 };
 use super::rules::{ConsumeWhen, PublishBy, Rules};
@@ -200,10 +200,16 @@ fn attempt_runs() -> Vec<Run> {
             Bounds { crashes: 1, rollbacks: 1, ..one_lane() },
         ),
         Run::new(
-            "manifests-slow-rollback",
-            "likewise, copies land late; 2 attempts, 1 crash, 1 rollback",
-            Rules { publish: PublishBy::SlowCopy, ..with_manifests() },
+            "as-built-rename",
+            "as built: manifests are PUT, data renamed; 2 attempts, 1 crash, 1 rollback",
+            as_built(PublishBy::Rename),
             Bounds { crashes: 1, rollbacks: 1, ..one_lane() },
+        ),
+        Run::new(
+            "as-built-slow-copy",
+            "as built: manifests are PUT, data copied, both land late; 2 attempts, 1 rollback",
+            as_built(PublishBy::SlowCopy),
+            Bounds { rollbacks: 1, ..one_lane() },
         ),
     ]
 }
@@ -300,6 +306,12 @@ pub fn large_runs() -> Vec<Run> {
             "likewise; 3 attempts, 1 rollback",
             with_manifests(),
             Bounds { attempts: 3, rollbacks: 1, ..one_lane() },
+        ),
+        Run::new(
+            "large-manifests-slow-rollback",
+            "manifests move on their own, copies land late; 2 attempts, 1 crash, 1 rollback",
+            Rules { publish: PublishBy::SlowCopy, ..with_manifests() },
+            Bounds { crashes: 1, rollbacks: 1, ..one_lane() },
         ),
         Run::new(
             "large-begun",

@@ -166,7 +166,7 @@ impl ProtocolModel {
 
     /// The data files that a begun attempt may come to: records of any lanes that it began with, not of all perhaps.
     fn filled(&self, id: WorkerId, state: &Checkpoint, attempt: &Attempt) -> Vec<Attempt> {
-        let progress = if self.rules.manifests { Progress::Staged } else { Progress::Sealed };
+        let progress = if self.rules.separate_manifests() { Progress::Staged } else { Progress::Sealed };
         let mut filled = combine(Attempt { progress, ..*attempt }, |lane| match attempt.begun[lane] {
             Begun::No
                 if self.rules.has(Bug::JoinBegunAttempt) && self.bounds.lanes_of[id].contains(&lane) =>
@@ -271,7 +271,7 @@ impl ProtocolModel {
     }
 
     fn stage_manifest(&self, world: &mut World, file: FileId) {
-        if self.rules.manifests {
+        if self.rules.separate_manifests() {
             world.staged_manifests.insert(file);
         }
     }

@@ -43,7 +43,7 @@ pub enum Hand {
     Copied(FileId),
     /// The data is final and staged no more: the manifest is next (only where it moves on its own).
     DataMoved(FileId),
-    /// The store is executing the worker's server-side copy of the manifest.
+    /// The worker's copy or PUT of the manifest is on its way.
     CopyingManifest(FileId),
     /// The manifest is final; its staged copy still has to be deleted.
     ManifestCopied(FileId),
@@ -108,7 +108,7 @@ pub struct World {
     pub staged_manifests: FileSet,
     /// Manifests `commits/<id>.json`.
     pub manifests: FileSet,
-    /// Server-side copies of data, and of manifests, that outlived the worker that asked for them.
+    /// Server-side copies of data, and copies or PUTs of manifests, that outlived the worker that asked for them.
     pub orphan_copies: FileSet,
     pub orphan_manifests: FileSet,
 
@@ -192,11 +192,15 @@ impl World {
         }
     }
 
-    /// Whether a server-side copy of the data or the manifest of `file` is running.
+    /// Whether a server-side copy of the data of `file` is running.
     pub fn is_being_copied(&self, file: FileId) -> bool {
-        let running = [Hand::Copying(file), Hand::CopyingManifest(file)];
-        self.orphan_copies.or(self.orphan_manifests).contains(file)
-            || self.workers.iter().any(|worker| running.contains(&worker.hand))
+        self.orphan_copies.contains(file) || self.workers.iter().any(|w| w.hand == Hand::Copying(file))
+    }
+
+    /// Whether a copy, or a PUT, of the manifest of `file` is on its way.
+    pub fn manifest_is_coming(&self, file: FileId) -> bool {
+        let coming = Hand::CopyingManifest(file);
+        self.orphan_manifests.contains(file) || self.workers.iter().any(|w| w.hand == coming)
     }
 
     /// Makes the final of `file` exist.
