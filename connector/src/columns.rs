@@ -60,6 +60,11 @@ pub fn type_name(field: &Field) -> Option<String> {
     print::print(field)
 }
 
+/// A name as a type writes it inside `struct<…>`: in quotes where it must be.
+pub(crate) fn quoted(name: &str) -> String {
+    print::quoted(name)
+}
+
 /// Whether the field holds the text of any JSON value, not a string.
 pub(crate) fn is_json(field: &Field) -> bool {
     field.metadata().get(TYPE_KEY).is_some_and(|kind| kind == "json")

@@ -41,7 +41,7 @@ impl Flaw {
     }
 
     #[cold]
-    pub(super) fn twice() -> Self {
+    pub(in crate::decode) fn twice() -> Self {
         Self::new("a key comes twice")
     }
 

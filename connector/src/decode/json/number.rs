@@ -60,6 +60,12 @@ impl<'a> Number<'a> {
         }
     }
 
+    /// `None` when it is written with a point or an exponent; inside, `None` when it does not fit.
+    pub(in crate::decode) fn integer(&self) -> Option<Option<i64>> {
+        let plain = !self.text.contains(['.', 'e', 'E']);
+        plain.then(|| self.scaled(0).ok().and_then(|integer| integer.try_into().ok()))
+    }
+
     /// The number times ten to the `scale`, exactly.
     #[inline]
     pub(super) fn scaled(&self, scale: usize) -> Result<i128, Inexact> {

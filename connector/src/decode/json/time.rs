@@ -12,6 +12,8 @@ pub(in crate::decode) struct Moment {
     /// Seconds since 1970, in UTC if there is an offset, else as the clock on the wall shows.
     pub(in crate::decode) seconds: i64,
     pub(in crate::decode) nanos: u32,
+    /// Of the second's fraction as written, 0 to 9.
+    pub(in crate::decode) digits: usize,
     pub(in crate::decode) has_offset: bool,
 }
 
@@ -25,7 +27,7 @@ impl Moment {
         if !matches!(bytes.get(10)?, b'T' | b't' | b' ') {
             return None;
         }
-        let (seconds, nanos, offset) = parse_clock(&bytes[11..])?;
+        let (clock, offset) = parse_clock(&bytes[11..])?;
         let (shift, has_offset) = match offset {
             [] => (0, false),
             [b'Z' | b'z'] => (0, true),
@@ -36,14 +38,19 @@ impl Moment {
             }
             _ => return None,
         };
-        Some(Self { seconds: days * DAY_SECONDS + seconds - shift, nanos, has_offset })
+        let seconds = days * DAY_SECONDS + clock.seconds - shift;
+        Some(Self { seconds, has_offset, ..clock })
     }
 
     /// In `unit` since 1970.
     #[inline]
     pub(in crate::decode) fn at(&self, unit: TimeUnit) -> Result<i64, Flaw> {
-        let nanos = fraction(self.nanos, unit)?;
-        let value = i128::from(self.seconds) * i128::from(per_second(unit)) + i128::from(nanos);
+        let nanos_per_unit = 1_000_000_000 / per_second(unit);
+        if i64::from(self.nanos) % nanos_per_unit != 0 {
+            return Err(Flaw::new("the column's unit would lose digits of the second"));
+        }
+        let fraction = i64::from(self.nanos) / nanos_per_unit;
+        let value = i128::from(self.seconds) * i128::from(per_second(unit)) + i128::from(fraction);
         value.try_into().map_err(|_| Flaw::new("the time is out of the range of the column's unit"))
     }
 }
@@ -57,7 +64,7 @@ pub(super) fn date(text: &str) -> Result<i32, Flaw> {
 /// In `unit` since midnight, of `23:59:59.999`.
 pub(super) fn time(text: &str, unit: TimeUnit) -> Result<i64, Flaw> {
     match parse_clock(text.as_bytes()) {
-        Some((seconds, nanos, [])) => Ok(seconds * per_second(unit) + fraction(nanos, unit)?),
+        Some((clock, [])) => clock.at(unit),
         _ => Err(Flaw::new("the text is no time as in 23:59:59.999")),
     }
 }
@@ -74,14 +81,6 @@ fn per_second(unit: TimeUnit) -> i64 {
         TimeUnit::Microsecond => 1_000_000,
         TimeUnit::Nanosecond => 1_000_000_000,
     }
-}
-
-fn fraction(nanos: u32, unit: TimeUnit) -> Result<i64, Flaw> {
-    let nanos_per_unit = 1_000_000_000 / per_second(unit);
-    if i64::from(nanos) % nanos_per_unit != 0 {
-        return Err(Flaw::new("the column's unit would lose digits of the second"));
-    }
-    Ok(i64::from(nanos) / nanos_per_unit)
 }
 
 fn two_digits(bytes: &[u8], max: i64) -> Option<i64> {
@@ -112,16 +111,20 @@ fn parse_days(bytes: &[u8]) -> Option<i64> {
     Some(era * 146_097 + year * 365 + year / 4 - year / 100 + (153 * month + 2) / 5 + day - 1 - 719_468)
 }
 
-/// Seconds since midnight, nanoseconds, and what follows `HH:MM:SS[.f]` with 1 to 9 digits of fraction.
-fn parse_clock(bytes: &[u8]) -> Option<(i64, u32, &[u8])> {
+/// `HH:MM:SS[.f]`, with 1 to 9 digits of fraction, as a moment of the first day; and what follows.
+fn parse_clock(bytes: &[u8]) -> Option<(Moment, &[u8])> {
     let &[_, _, b':', _, _, b':', _, _, ref rest @ ..] = bytes else { return None };
     let (hours, minutes) = (two_digits(&bytes[..2], 23)?, two_digits(&bytes[3..5], 59)?);
     let seconds = hours * 3600 + minutes * 60 + two_digits(&bytes[6..8], 59)?;
-    let [b'.', rest @ ..] = rest else { return Some((seconds, 0, rest)) };
-    let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if !(1..=9).contains(&count) {
+    let [b'.', fraction @ ..] = rest else {
+        return Some((Moment { seconds, nanos: 0, digits: 0, has_offset: false }, rest));
+    };
+    let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=9).contains(&digits) {
         return None;
     }
-    let digits = rest[..count].iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
-    Some((seconds, digits * 10_u32.pow(9 - count as u32), &rest[count..]))
+    let (fraction, rest) = fraction.split_at(digits);
+    let fraction = fraction.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+    let nanos = fraction * 10_u32.pow(9 - digits as u32);
+    Some((Moment { seconds, nanos, digits, has_offset: false }, rest))
 }

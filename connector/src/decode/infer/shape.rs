@@ -1,0 +1,117 @@
+//! What the values of a column have been like so far, and the narrowest type that holds them all without loss.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::TimeUnit;
+
+use crate::columns;
+use crate::decode::json::number::Number;
+use crate::decode::json::time::Moment;
+
+/// An object with more members is taken for a map of whatever keys there are, which no list of names can hold.
+const MAX_MEMBERS: usize = 64;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Shape {
+    /// Nothing but null.
+    Null,
+    Bool,
+    /// An int64.
+    Integer {
+        /// Whether a double holds them as well.
+        as_double: bool,
+    },
+    Double,
+    /// RFC 3339 with an offset.
+    Moment {
+        /// Of the second's fraction.
+        digits: usize,
+        /// Whether nanoseconds since 1970 fit an int64.
+        as_nanos: bool,
+    },
+    Text,
+    List(Box<Shape>),
+    /// In the order of first appearance, each name once.
+    Object(Vec<(String, Shape)>),
+    /// Values that only their own text holds.
+    Json,
+}
+
+impl Shape {
+    pub(super) fn number(number: &Number<'_>) -> Self {
+        match number.integer() {
+            Some(Some(integer)) => Self::Integer { as_double: integer.unsigned_abs() <= 1 << 53 },
+            Some(None) => Self::Json,
+            None => number.double().map_or(Self::Json, |_| Self::Double),
+        }
+    }
+
+    pub(super) fn text(text: &str) -> Self {
+        match Moment::parse(text) {
+            Some(moment) if moment.has_offset => {
+                Self::Moment { digits: moment.digits, as_nanos: moment.at(TimeUnit::Nanosecond).is_ok() }
+            }
+            _ => Self::Text,
+        }
+    }
+
+    pub(super) fn merge(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Null, shape) | (shape, Self::Null) => shape,
+            (Self::Bool, Self::Bool) => Self::Bool,
+            (Self::Integer { as_double: left }, Self::Integer { as_double: right }) => {
+                Self::Integer { as_double: left && right }
+            }
+            (Self::Double, Self::Double)
+            | (Self::Double, Self::Integer { as_double: true })
+            | (Self::Integer { as_double: true }, Self::Double) => Self::Double,
+            (
+                Self::Moment { digits: left, as_nanos: left_nanos },
+                Self::Moment { digits: right, as_nanos: right_nanos },
+            ) => Self::Moment { digits: left.max(right), as_nanos: left_nanos && right_nanos },
+            (Self::Text | Self::Moment { .. }, Self::Text | Self::Moment { .. }) => Self::Text,
+            (Self::List(left), Self::List(right)) => Self::List(Box::new(left.merge(*right))),
+            (Self::Object(left), Self::Object(right)) => Self::Object(merge_members(left, right)),
+            _ => Self::Json,
+        }
+    }
+
+    /// In the grammar of the job file.
+    pub(super) fn type_name(&self) -> String {
+        match self {
+            Self::Bool => "bool".to_owned(),
+            Self::Integer { .. } => "int64".to_owned(),
+            Self::Double => "double".to_owned(),
+            Self::Moment { digits: 0..=3, .. } => "timestamp(ms, UTC)".to_owned(),
+            Self::Moment { digits: 4..=6, .. } => "timestamp(us, UTC)".to_owned(),
+            Self::Moment { as_nanos: true, .. } => "timestamp(ns, UTC)".to_owned(),
+            Self::Moment { .. } | Self::Text | Self::Null => "string".to_owned(),
+            Self::List(elements) => format!("list<{}>", elements.type_name()),
+            Self::Object(members) if (1..=MAX_MEMBERS).contains(&members.len()) => {
+                let member = |(name, shape): &(String, Self)| {
+                    format!("{}: {}", columns::quoted(name), shape.type_name())
+                };
+                format!("struct<{}>", members.iter().map(member).collect::<Vec<_>>().join(", "))
+            }
+            Self::Object(_) | Self::Json => "json".to_owned(),
+        }
+    }
+}
+
+fn merge_members(mut left: Vec<(String, Shape)>, right: Vec<(String, Shape)>) -> Vec<(String, Shape)> {
+    let mut by_name: HashMap<_, _> =
+        left.iter().enumerate().map(|(index, (name, _))| (name.clone(), index)).collect();
+    for (name, shape) in right {
+        match by_name.get(&name) {
+            Some(&index) => {
+                let known = &mut left[index].1;
+                *known = std::mem::replace(known, Shape::Null).merge(shape);
+            }
+            None => {
+                by_name.insert(name.clone(), left.len());
+                left.push((name, shape));
+            }
+        }
+    }
+    left
+}
