@@ -127,8 +127,8 @@ fn ambiguous(pattern: &str) -> Option<&'static str> {
             }
             '[' => in_class = true,
             ']' => in_class = false,
-            '&' | '~' if in_class && previous == c => {
-                return Some("has && or ~~ inside [ ], which librdkafka does not know");
+            '&' | '~' | '-' if in_class && previous == c => {
+                return Some("has &&, ~~ or -- inside [ ], which librdkafka does not know");
             }
             '?' if !in_class && matches!(previous, '(' | '*' | '+' | '?' | '}') => {
                 return Some("has (?…) or a lazy repetition, which librdkafka does not know");

@@ -46,6 +46,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("{kafka: {topics: null, topics_regex: 'a\\d+'}}", "kafka.topics_regex", "librdkafka does not know"),
     ("{kafka: {topics: null, topics_regex: '(?i)a'}}", "kafka.topics_regex", "librdkafka does not know"),
     ("{kafka: {topics: null, topics_regex: '[a\\.]'}}", "kafka.topics_regex", "takes it literally"),
+    ("{kafka: {topics: null, topics_regex: '[--a]'}}", "kafka.topics_regex", "librdkafka does not know"),
     ("{kafka: {topics: null}}", "kafka.topics", "is missing"),
     // Kafka.
     ("{kafka: {bootstrap_servers: localhost}}", "kafka.bootstrap_servers", "host:port"),
