@@ -185,10 +185,11 @@ async fn pinned(config: &Config, cluster: &dyn Cluster) -> Result<serde_json::Va
             None,
         ));
     }
-    Err(RunError::Config(
-        "format.columns is left out; inferring them is not built yet: list the columns".into(),
-        None,
-    ))
+    let columns = decode::infer::infer(sample.iter().map(Vec::as_slice)).map_err(|error| {
+        RunError::Config(format!("inferring format.columns from a sample: {error}; list the columns"), None)
+    })?;
+    tracing::info!(columns = columns.len(), records = sample.len(), "inferred the columns, and pins them");
+    Ok(serde_json::json!({ "columns": columns }))
 }
 
 /// The job's columns: those of the job file, or those pinned.
