@@ -5,9 +5,12 @@
 //! it wrong. Spans tile each partition from where the job began to its position; rows add up from files to commits
 //! to the checkpoint; each file is there with its size and rows. Files of others are listed and do no harm.
 
+pub mod deep;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::stage::footer::Footer;
 use serde::Serialize;
 use tidegate_sinks::{Checkpoint, Commit, CommitId, FileKind, Retracted, Span, StagedFile, TopicPartition};
 
@@ -30,18 +33,8 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub bytes: u64,
-    /// What its footer says; `None` when it was not read.
+    /// What its footer says, or why it does not read; `None` when nobody looked.
     pub footer: Option<Result<Footer, String>>,
-}
-
-/// What a Parquet footer says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Footer {
-    pub rows: u64,
-    /// `tidegate.job`.
-    pub job: Option<String>,
-    /// `tidegate.commit`.
-    pub commit: Option<String>,
 }
 
 /// Something that makes the output not exact.
@@ -316,8 +309,23 @@ impl Report {
             let detail = format!("{} rows, {} were committed", footer.rows, file.rows);
             self.problem(ProblemKind::Content, &file.path, detail);
         }
-        if footer.job.as_deref() != Some(&commit.job) || footer.commit.as_deref() != Some(&commit.id.0) {
-            let detail = format!("its footer names another job or commit than {} {}", commit.job, commit.id);
+        if footer.job.as_deref() != Some(&commit.job) || footer.commit.as_ref() != Some(&commit.id) {
+            let detail =
+                format!("its footer does not name its job and commit, {} and {}", commit.job, commit.id);
+            self.problem(ProblemKind::Content, &file.path, detail);
+        }
+        let spans = footer.spans.iter().flatten();
+        let spans: BTreeMap<_, _> = spans
+            .map(|span| {
+                (TopicPartition::new(span.topic.clone(), span.partition), (span.from, span.to, span.rows))
+            })
+            .collect();
+        let same = |(partition, rows): (&TopicPartition, &u64)| {
+            let span = commit.delta.0.get(partition);
+            span.is_some_and(|span| spans.get(partition) == Some(&(span.from, span.to, *rows)))
+        };
+        if !file.partitions.iter().all(same) || spans.len() != file.partitions.len() {
+            let detail = "its footer names other spans than were committed";
             self.problem(ProblemKind::Content, &file.path, detail);
         }
     }
@@ -333,20 +341,20 @@ impl Report {
 
     /// What is visible, but belongs to no commit in force.
     fn judge_others(&mut self, found: &Found) {
-        let mut ours = BTreeSet::new();
+        let (mut tables, mut rejects) = (BTreeSet::new(), BTreeSet::new());
         for file in found.commits.iter().flat_map(|commit| &commit.files) {
-            if file.kind == FileKind::Data && !ours.insert(file.path.as_str()) {
+            let named = if file.kind == FileKind::Data { &mut tables } else { &mut rejects };
+            if !named.insert(file.path.as_str()) {
                 self.problem(ProblemKind::Overlap, &file.path, "more than one commit names this file");
             }
         }
-        for (path, seen) in &found.visible {
-            if ours.contains(path.as_str()) {
-                continue;
-            }
+        let others = found.visible.iter().filter(|(path, _)| !tables.contains(path.as_str()));
+        let others = others.chain(found.rejects.iter().filter(|(path, _)| !rejects.contains(path.as_str())));
+        for (path, seen) in others {
             let footer = seen.footer.as_ref().and_then(|footer| footer.as_ref().ok());
             let retracted = found.checkpoint.retracted.iter().any(|retracted| match retracted {
                 Retracted::File(file) => file == path,
-                Retracted::Commit(id) => footer.is_some_and(|footer| footer.commit.as_deref() == Some(&id.0)),
+                Retracted::Commit(id) => footer.is_some_and(|footer| footer.commit.as_ref() == Some(id)),
             });
             if retracted {
                 self.retracted.push(path.clone());

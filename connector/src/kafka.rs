@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
+use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use regex::Regex;
 use tidegate_sinks::TopicPartition;
 
 use crate::config::Topics;
+use crate::config::timeouts::BrokerLimits;
 use native::Failure;
 
 /// How long an answer may take.
@@ -62,6 +65,7 @@ pub type Offsets = BTreeMap<TopicPartition, i64>;
 /// A connection for questions.
 pub struct Queries {
     admin: AdminClient<DefaultClientContext>,
+    config: ClientConfig,
     servers: String,
 }
 
@@ -82,7 +86,7 @@ impl Queries {
         config.set("allow.auto.create.topics", "false");
         let servers = properties.get("bootstrap.servers").cloned().unwrap_or_default();
         let admin = config.create().map_err(|error| client_refused(&error))?;
-        let queries = Self { admin, servers };
+        let queries = Self { admin, config, servers };
         queries.check_reachable()?;
         Ok(queries)
     }
@@ -215,13 +219,25 @@ impl Queries {
             return Ok(Offsets::new());
         }
         let asking = format!("asking for the offsets of group {group:?}");
-        let answers = self.patiently(|| {
-            native::group_offsets(&self.admin, group, partitions, TIMEOUT)
-                .map_err(|Failure { code, reason }| self.failed(&asking, code, &reason))
+        let failed = |error: &KafkaError| self.failed(&asking, code_of(error), "");
+        // A consumer that never subscribes joins nothing. The admin client's request for the same crashes librdkafka
+        // 2.12 while a coordinator is being chosen: it looks for the group that only a consumer has.
+        let mut config = self.config.clone();
+        config.set("group.id", group);
+        let consumer: BaseConsumer = config.create().map_err(|error| client_refused(&error))?;
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&partition.topic, partition.partition);
+        }
+        let committed = self.patiently(|| {
+            consumer.committed_offsets(list.clone(), TIMEOUT).map_err(|error| failed(&error))
         })?;
-        let mut offsets = self.each(&asking, answers)?;
-        offsets.retain(|_, offset| *offset >= 0);
-        Ok(offsets)
+        let offset = |element: TopicPartitionListElem<'_>| {
+            element.error().map_err(|error| failed(&error))?;
+            let partition = TopicPartition::new(element.topic(), element.partition());
+            Ok(element.offset().to_raw().filter(|offset| *offset >= 0).map(|offset| (partition, offset)))
+        };
+        committed.elements().into_iter().filter_map(|element| offset(element).transpose()).collect()
     }
 
     fn each(&self, asking: &str, answers: native::Answers) -> Result<Offsets, QueryError> {
@@ -234,30 +250,36 @@ impl Queries {
             .collect()
     }
 
-    /// The longest transaction that the brokers allow (`transaction.max.timeout.ms`).
-    pub fn broker_transaction_max_timeout(&self) -> Result<Duration, QueryError> {
-        const NAME: &str = "transaction.max.timeout.ms";
-        let asking = format!("asking a broker for {NAME}");
+    /// The bounds that the brokers set on timeouts. Needs the right to describe the cluster's configuration.
+    pub fn broker_limits(&self) -> Result<BrokerLimits, QueryError> {
+        let asking = "asking a broker for its limits";
         let metadata = self.metadata(Some("_"))?;
         let broker = metadata
             .brokers()
             .first()
-            .ok_or_else(|| self.failed(&asking, RDKafkaErrorCode::BrokerNotAvailable, ""))?;
+            .ok_or_else(|| self.failed(asking, RDKafkaErrorCode::BrokerNotAvailable, ""))?;
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
-            .map_err(|error| self.failed(&asking, RDKafkaErrorCode::Fail, &error.to_string()))?;
+            .map_err(|error| self.failed(asking, RDKafkaErrorCode::Fail, &error.to_string()))?;
         let resource = ResourceSpecifier::Broker(broker.id());
         let described = runtime
             .block_on(self.admin.describe_configs([&resource], &options))
-            .map_err(|error| self.failed(&asking, code_of(&error), ""))?;
+            .map_err(|error| self.failed(asking, code_of(&error), ""))?;
         let resource = described.into_iter().next().transpose();
-        let resource = resource.map_err(|code| self.failed(&asking, code, ""))?;
-        resource
-            .as_ref()
-            .and_then(|resource| resource.get(NAME)?.value.as_deref()?.parse().ok())
-            .map(Duration::from_millis)
-            .ok_or_else(|| self.failed(&asking, RDKafkaErrorCode::UnsupportedFeature, ""))
+        let resource = resource.map_err(|code| self.failed(asking, code, ""))?;
+        let value = |name| {
+            let entry = resource.as_ref().and_then(|resource| resource.get(name));
+            let value = entry.and_then(|entry| entry.value.as_deref()?.parse().ok());
+            value.map(Duration::from_millis).ok_or_else(|| {
+                self.failed(&format!("{asking} ({name})"), RDKafkaErrorCode::UnsupportedFeature, "")
+            })
+        };
+        Ok(BrokerLimits {
+            transaction_max_timeout: value("transaction.max.timeout.ms")?,
+            group_min_session_timeout: value("group.min.session.timeout.ms")?,
+            group_max_session_timeout: value("group.max.session.timeout.ms")?,
+        })
     }
 
     /// Asks again, within [`TIMEOUT`], while a partition is between leaders or a coordinator is being chosen.

@@ -3,9 +3,10 @@
 //! Data goes to stdout, so that nothing but what a command prints is ever in a pipe. A metric exists from the start,
 //! at zero, so an alert on its rate works before the first event.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
 
 use anyhow::{Context, Result};
+use indicatif::ProgressBar;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -56,8 +57,9 @@ const HISTOGRAMS: &[(&str, &str, &[f64])] = &[
     ),
 ];
 
-/// Starts logging. `level` is a level or tracing's filter directives; librdkafka's own lines come from `warn` up.
-pub fn init_logs(level: &str, format: LogFormat) -> Result<()> {
+/// Starts logging. `level` is a level or tracing's filter directives; librdkafka's own lines come from `warn` up. A
+/// progress bar steps aside for each line.
+pub fn init_logs(level: &str, format: LogFormat, bar: Option<ProgressBar>) -> Result<()> {
     let directives =
         if level.contains(['=', ',']) { level.to_owned() } else { format!("{level},librdkafka=warn") };
     let filter =
@@ -67,13 +69,29 @@ pub fn init_logs(level: &str, format: LogFormat) -> Result<()> {
         LogFormat::Json => false,
         LogFormat::Auto => stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || Lines(bar.clone()));
     let started = if text {
         builder.with_ansi(stderr().is_terminal()).with_target(false).try_init()
     } else {
         builder.json().flatten_event(true).try_init()
     };
     started.map_err(|error| anyhow::anyhow!("starting the log: {error}"))
+}
+
+/// Stderr, around a progress bar.
+struct Lines(Option<ProgressBar>);
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        match &self.0 {
+            Some(bar) => bar.suspend(|| stderr().write(line)),
+            None => stderr().write(line),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        stderr().flush()
+    }
 }
 
 /// What `/metrics` shows.

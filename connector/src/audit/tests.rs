@@ -3,6 +3,7 @@ use proptest::sample::Index;
 use tidegate_sinks::{Delta, PartitionState, checkpoint};
 
 use super::*;
+use crate::stage::footer::FileSpan;
 
 /// Lengths of the spans of each partition in each commit, and how many offsets of each are holes.
 type Shape = Vec<Vec<(i64, i64)>>;
@@ -41,7 +42,7 @@ fn good(shape: &Shape, unpublished: usize) -> Found {
         let file = file(index, &rows);
         let published = index + unpublished < shape.len();
         if published {
-            found.visible.insert(file.path.clone(), seen(&file, &id));
+            found.visible.insert(file.path.clone(), seen(&file, &id, &delta));
         } else {
             found.staged.insert((id.clone(), file.staged.clone()), file.bytes);
             found.checkpoint.unpublished.push(id.clone());
@@ -102,8 +103,17 @@ fn commit(id: CommitId, delta: Delta, rows: BTreeMap<TopicPartition, u64>, file:
     }
 }
 
-fn seen(file: &StagedFile, id: &CommitId) -> Seen {
-    let footer = Footer { rows: file.rows, job: Some("j".into()), commit: Some(id.0.to_string()) };
+fn seen(file: &StagedFile, id: &CommitId, delta: &Delta) -> Seen {
+    let span = |(partition, rows): (&TopicPartition, &u64)| FileSpan {
+        topic: partition.topic.clone(),
+        partition: partition.partition,
+        from: delta.0[partition].from,
+        to: delta.0[partition].to,
+        rows: *rows,
+    };
+    let spans = file.partitions.iter().map(span).collect();
+    let footer =
+        Footer { rows: file.rows, job: Some("j".into()), commit: Some(id.clone()), spans: Some(spans) };
     Seen { bytes: file.bytes, footer: Some(Ok(footer)) }
 }
 
@@ -121,6 +131,8 @@ enum Harm {
     ChangeSize,
     ChangeFooterRows,
     ChangeFooterCommit,
+    ChangeFooterSpan,
+    ReplaceFile,
     BreakFooter,
     ChangeCommitRows,
     ChangeCheckpointRows,
@@ -129,7 +141,7 @@ enum Harm {
     ChangeRejects,
 }
 
-const HARMS: [(Harm, ProblemKind); 17] = [
+const HARMS: [(Harm, ProblemKind); 19] = [
     (Harm::DropFile, ProblemKind::Missing),
     (Harm::DropCommit, ProblemKind::Gap),
     (Harm::RepeatCommit, ProblemKind::Overlap),
@@ -141,6 +153,8 @@ const HARMS: [(Harm, ProblemKind); 17] = [
     (Harm::ChangeSize, ProblemKind::Size),
     (Harm::ChangeFooterRows, ProblemKind::Content),
     (Harm::ChangeFooterCommit, ProblemKind::Content),
+    (Harm::ChangeFooterSpan, ProblemKind::Content),
+    (Harm::ReplaceFile, ProblemKind::Content),
     (Harm::BreakFooter, ProblemKind::Content),
     (Harm::ChangeCommitRows, ProblemKind::Rows),
     (Harm::ChangeCheckpointRows, ProblemKind::Rows),
@@ -173,8 +187,14 @@ fn spoil(found: &mut Found, harm: Harm, at: Index) {
         Harm::LowerPosition => state.next -= 1,
         Harm::ChangeSize => found.visible.get_mut(&path).unwrap().bytes += 1,
         Harm::ChangeFooterRows => footer(found, |footer| footer.rows += 1),
-        Harm::ChangeFooterCommit => footer(found, |footer| footer.commit = Some("other".into())),
-        Harm::BreakFooter => found.visible.get_mut(&path).unwrap().footer = Some(Err("torn".into())),
+        Harm::ChangeFooterCommit => footer(found, |footer| footer.commit = Some(CommitId("other".into()))),
+        Harm::ChangeFooterSpan => footer(found, |footer| footer.spans.as_mut().unwrap()[0].to += 1),
+        Harm::ReplaceFile => {
+            footer(found, |footer| *footer = Footer { rows: footer.rows, ..Footer::default() })
+        }
+        Harm::BreakFooter => {
+            found.visible.get_mut(&path).unwrap().footer = Some(Err("torn".into()));
+        }
         Harm::ChangeCommitRows => *found.commits[which].rows.get_mut(&partition).unwrap() += 1,
         Harm::ChangeCheckpointRows => state.rows += 1,
         Harm::ShowUncommitted => {
@@ -214,7 +234,7 @@ proptest! {
 #[test]
 fn files_of_others_are_listed_and_do_no_harm() {
     let mut found = good(&vec![vec![(5, 0); 3]], 0);
-    let foreign = Footer { rows: 3, job: Some("another".into()), commit: None };
+    let foreign = Footer { rows: 3, job: Some("another".into()), ..Footer::default() };
     found.visible.insert("t/a.parquet".into(), Seen { bytes: 9, footer: None });
     found.visible.insert("t/b.parquet".into(), Seen { bytes: 9, footer: Some(Ok(foreign)) });
     found.visible.insert("t/old.parquet".into(), Seen { bytes: 9, footer: None });

@@ -1,5 +1,5 @@
-//! The calls into librdkafka that rdkafka does not wrap, and the only unsafe code here: offsets by
-//! isolation level, a group's offsets without joining it, and the log lines that say why a broker is not reached.
+//! The calls into librdkafka that rdkafka does not wrap, and the only unsafe code here: offsets by isolation level,
+//! and the log lines that say why a broker is not reached.
 //!
 //! Every pointer made here is owned by a guard that frees it; what comes back is plain data.
 
@@ -60,54 +60,6 @@ pub(super) fn list_offsets<C: ClientContext>(
         Ok((0..count)
             .map(|index| answer_of(rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index))))
             .collect())
-    }
-}
-
-/// The offsets that a group has committed; asks the coordinator and joins nothing.
-pub(super) fn group_offsets<C: ClientContext>(
-    admin: &AdminClient<C>,
-    group: &str,
-    partitions: &[TopicPartition],
-    timeout: Duration,
-) -> Result<Answers, Failure> {
-    let client = admin.inner().native_ptr();
-    let list = List::new(partitions.iter().map(|partition| (partition, 0)))?;
-    let name = c_string(group)?;
-    let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-    let options = Options::new(client, operation, timeout);
-    let queue = Queue::new(client);
-    // SAFETY: all pointers are live; the call copies the request, which is freed here once, and answers on `queue`.
-    unsafe {
-        let mut request = rd::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), list.0.as_ptr());
-        rd::rd_kafka_ListConsumerGroupOffsets(
-            client,
-            &raw mut request,
-            1,
-            options.0.as_ptr(),
-            queue.0.as_ptr(),
-        );
-        rd::rd_kafka_ListConsumerGroupOffsets_destroy(request);
-    }
-    let answer = queue.answer(timeout)?;
-    let mut count = 0;
-    // SAFETY: the answer is to ListConsumerGroupOffsets and lives to the end of the function; one group was asked
-    // for; a group's partitions are a list of `cnt` elements or null, and live as long as the answer.
-    unsafe {
-        let result = rd::rd_kafka_event_ListConsumerGroupOffsets_result(answer.0.as_ptr());
-        let groups = rd::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
-        let mut answers = Vec::new();
-        for index in 0..count {
-            let group = *groups.add(index);
-            let error = rd::rd_kafka_group_result_error(group);
-            if !error.is_null() {
-                let code = rd::rd_kafka_error_code(error).into();
-                return Err(Failure { code, reason: text(rd::rd_kafka_error_string(error)) });
-            }
-            if let Some(list) = rd::rd_kafka_group_result_partitions(group).as_ref() {
-                answers.extend((0..list.cnt as usize).map(|index| answer_of(list.elems.add(index))));
-            }
-        }
-        Ok(answers)
     }
 }
 

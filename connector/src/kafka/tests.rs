@@ -42,6 +42,18 @@ fn answers_of_a_cluster() {
     assert_eq!(queries.committed_group_offsets("nobody", &orders).unwrap(), Offsets::new());
 }
 
+/// With an admin request this crashes the process, in librdkafka 2.12.
+#[test]
+fn a_group_whose_coordinator_is_moving_is_asked_again() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let code = rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR;
+    cluster.request_errors(rdkafka::types::RDKafkaApiKey::OffsetFetch, &[code; 2]);
+    let queries = Queries::connect(&properties(&cluster.bootstrap_servers())).unwrap();
+    let partitions = [TopicPartition::new("t", 0)];
+    assert_eq!(queries.committed_group_offsets("nobody", &partitions).unwrap(), Offsets::new());
+}
+
 #[test]
 fn a_missing_topic_is_named_and_not_made() {
     let cluster = MockCluster::new(1).unwrap();

@@ -1,0 +1,234 @@
+//! Reads files in full: their bytes are those that were committed, every row decodes, lies within its commit's
+//! spans, and is there once.
+//!
+//! Spans of different commits do not overlap (that is judged elsewhere), so rows need to be compared only within a
+//! commit, and memory is bounded by one commit's offsets.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use sha2::{Digest, Sha256};
+use tidegate_sinks::{Commit, FileKind, StagedFile, TopicPartition};
+
+use super::{Problem, ProblemKind};
+
+/// The reading of one commit's files.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    commit: &'a Commit,
+    offsets: BTreeMap<TopicPartition, Vec<i64>>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reading<'a> {
+    pub fn new(commit: &'a Commit) -> Self {
+        Self { commit, offsets: BTreeMap::new(), problems: Vec::new() }
+    }
+
+    fn problem(&mut self, kind: ProblemKind, subject: impl ToString, detail: impl ToString) {
+        self.problems.push(Problem { kind, subject: subject.to_string(), detail: detail.to_string() });
+    }
+
+    /// Reads a file of the commit.
+    pub fn file(&mut self, file: &StagedFile, bytes: Bytes) {
+        let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        if hash != file.sha256 {
+            let detail = "its bytes are not those that were committed (SHA-256)";
+            self.problem(ProblemKind::Content, &file.path, detail);
+        }
+        match rows(file, bytes) {
+            Ok(rows) => self.compare(file, rows),
+            Err(error) => self.problem(ProblemKind::Content, &file.path, format!("does not read: {error}")),
+        }
+    }
+
+    fn compare(&mut self, file: &StagedFile, rows: Rows) {
+        if rows.count != file.rows {
+            let detail = format!("{} rows read, {} were committed", rows.count, file.rows);
+            self.problem(ProblemKind::Content, &file.path, detail);
+        }
+        // Without the columns of Kafka's metadata a row does not say where it comes from.
+        let Some(offsets) = rows.offsets else { return };
+        for (partition, expected) in &file.partitions {
+            let found = offsets.get(partition).map_or(0, Vec::len) as u64;
+            if found != *expected {
+                let detail = format!("{found} rows of {partition} read, {expected} were committed");
+                self.problem(ProblemKind::Content, &file.path, detail);
+            }
+        }
+        for (partition, offsets) in offsets {
+            let span = self.commit.delta.0.get(&partition).copied();
+            let outside = offsets
+                .iter()
+                .find(|&&offset| span.is_none_or(|span| offset < span.from || offset >= span.to));
+            if let Some(offset) = outside {
+                let span = span.map_or("none".to_owned(), |span| span.to_string());
+                let detail = format!("row {partition} {offset} is outside the commit's span ({span})");
+                self.problem(ProblemKind::Content, &file.path, detail);
+            }
+            self.offsets.entry(partition).or_default().extend(offsets);
+        }
+    }
+
+    /// Looks for rows that are there more than once. Returns all that was wrong.
+    pub fn finish(mut self) -> Vec<Problem> {
+        for (partition, mut offsets) in std::mem::take(&mut self.offsets) {
+            offsets.sort_unstable();
+            let twice: Vec<_> = offsets.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+            if let Some(first) = twice.first() {
+                let detail =
+                    format!("{} rows are there once more, the first at offset {}", twice.len(), first[0]);
+                let subject = format!("{} {partition}", self.commit.id);
+                self.problem(ProblemKind::Duplicate, subject, detail);
+            }
+        }
+        self.problems
+    }
+}
+
+struct Rows {
+    count: u64,
+    /// By partition; `None` where the columns don't tell.
+    offsets: Option<BTreeMap<TopicPartition, Vec<i64>>>,
+}
+
+type ReadError = Box<dyn std::error::Error + Send + Sync>;
+
+fn rows(file: &StagedFile, bytes: Bytes) -> Result<Rows, ReadError> {
+    let mut rows = Rows { count: 0, offsets: Some(BTreeMap::new()) };
+    // Every column is decoded, so that a page that does not read is found wherever it is.
+    for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
+        let batch = batch?;
+        rows.count += batch.num_rows() as u64;
+        rows.offsets = match rows.offsets.take() {
+            Some(offsets) => add(offsets, file, &batch)?,
+            None => None,
+        };
+    }
+    Ok(rows)
+}
+
+fn add(
+    mut offsets: BTreeMap<TopicPartition, Vec<i64>>,
+    file: &StagedFile,
+    batch: &RecordBatch,
+) -> Result<Option<BTreeMap<TopicPartition, Vec<i64>>>, ReadError> {
+    // Rejects have these columns always, and without the underscore: there are no columns of the job's beside them.
+    let column = |name: &str, kind: DataType| {
+        let plain = name.trim_start_matches('_');
+        let column = batch.column_by_name(if file.kind == FileKind::Rejects { plain } else { name });
+        column.map(|column| cast(column, &kind)).transpose()
+    };
+    let topics = column("_topic", DataType::Utf8)?;
+    let (Some(partitions), Some(numbers)) =
+        (column("_partition", DataType::Int32)?, column("_offset", DataType::Int64)?)
+    else {
+        return Ok(None);
+    };
+    let (partitions, numbers) = (partitions.as_primitive::<Int32Type>(), numbers.as_primitive::<Int64Type>());
+    let mut only = file.partitions.keys().map(|partition| &partition.topic);
+    let only = only.next().filter(|first| only.all(|topic| topic == *first));
+    for row in 0..batch.num_rows() {
+        let topic = match &topics {
+            Some(topics) => topics.as_string::<i32>().value(row).into(),
+            None => match only {
+                Some(topic) => topic.clone(),
+                None => return Ok(None),
+            },
+        };
+        let partition = TopicPartition { topic, partition: partitions.value(row) };
+        offsets.entry(partition).or_default().push(numbers.value(row));
+    }
+    Ok(Some(offsets))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int32Array, Int64Array};
+    use parquet::arrow::ArrowWriter;
+    use tidegate_sinks::{CommitId, Delta, Span};
+
+    use super::*;
+
+    fn parquet(offsets: &[i64]) -> Bytes {
+        let columns: [(&str, ArrayRef); 2] = [
+            ("_partition", Arc::new(Int32Array::from(vec![3; offsets.len()]))),
+            ("_offset", Arc::new(Int64Array::from(offsets.to_vec()))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        bytes.into()
+    }
+
+    fn staged(bytes: &Bytes, rows: u64) -> StagedFile {
+        StagedFile {
+            kind: FileKind::Data,
+            staged: "0.staged".into(),
+            path: "t/x.parquet".into(),
+            bytes: bytes.len() as u64,
+            rows,
+            sha256: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            partitions: BTreeMap::from([(TopicPartition::new("t", 3), rows)]),
+        }
+    }
+
+    fn commit() -> Commit {
+        let span = Span::new(10, 20).unwrap();
+        Commit {
+            format: tidegate_sinks::checkpoint::FORMAT,
+            id: CommitId("c".into()),
+            job: "j".into(),
+            incarnation: 1,
+            created: jiff::Timestamp::UNIX_EPOCH,
+            from: BTreeMap::new(),
+            delta: Delta(BTreeMap::from([(TopicPartition::new("t", 3), span)])),
+            new_partitions: Default::default(),
+            rows: BTreeMap::new(),
+            rejects: 0,
+            gaps: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    fn kinds(files: &[(StagedFile, Bytes)]) -> Vec<ProblemKind> {
+        let commit = commit();
+        let mut reading = Reading::new(&commit);
+        for (file, bytes) in files {
+            reading.file(file, bytes.clone());
+        }
+        reading.finish().into_iter().map(|problem| problem.kind).collect()
+    }
+
+    #[test]
+    fn what_was_committed_reads_back() {
+        let (one, other) = (parquet(&[10, 12, 19]), parquet(&[11]));
+        assert_eq!(kinds(&[(staged(&one, 3), one), (staged(&other, 1), other)]), []);
+    }
+
+    #[test]
+    fn each_harm_is_found() {
+        let good = parquet(&[10, 12]);
+        let mut torn = good.to_vec();
+        torn.truncate(good.len() - 9);
+        assert_eq!(kinds(&[(staged(&good, 2), torn.into())]), [ProblemKind::Content; 2], "hash and footer");
+        assert_eq!(kinds(&[(staged(&good, 2), parquet(&[10, 13]))]), [ProblemKind::Content], "other bytes");
+        assert_eq!(
+            kinds(&[(staged(&good, 3), good.clone())]),
+            [ProblemKind::Content; 2],
+            "rows, of file and partition"
+        );
+        let outside = parquet(&[20]);
+        assert_eq!(kinds(&[(staged(&outside, 1), outside)]), [ProblemKind::Content]);
+        let twice = [(staged(&good, 2), good.clone()), (staged(&good, 2), good)];
+        assert_eq!(kinds(&twice), [ProblemKind::Duplicate]);
+    }
+}
