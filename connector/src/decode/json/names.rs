@@ -12,8 +12,7 @@ const MAX_GUESSES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Names {
     by_name: HashMap<Box<str>, usize>,
-    /// Each name with its closing quote, as it stands in a record.
-    quoted: Vec<Box<[u8]>>,
+    quoted: Vec<Quoted>,
     /// By the place in the object: the member that stood there last.
     guesses: Vec<usize>,
 }
@@ -35,7 +34,7 @@ impl Names {
             let plain = name.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
             // What needs an escape is never guessed: 0xFF stands in no text.
             let quoted = if plain { [name.as_bytes(), b"\""].concat() } else { vec![0xFF] };
-            self.quoted.push(quoted.into());
+            self.quoted.push(Quoted::new(quoted));
             self.guesses.push(index);
         }
         index
@@ -62,5 +61,39 @@ impl Names {
             self.guesses[ordinal] = index;
         }
         Ok(found)
+    }
+}
+
+/// A name with its closing quote, as it stands in a record.
+#[derive(Debug)]
+pub(super) struct Quoted {
+    text: Box<[u8]>,
+    /// Its first bytes, and which bits they are.
+    head: u128,
+    mask: u128,
+}
+
+impl Quoted {
+    fn new(text: Vec<u8>) -> Self {
+        let mut head = [0; 16];
+        let mut mask = [0; 16];
+        for (index, &byte) in text.iter().enumerate().take(16) {
+            head[index] = byte;
+            mask[index] = 0xFF;
+        }
+        Self { text: text.into(), head: u128::from_ne_bytes(head), mask: u128::from_ne_bytes(mask) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether `bytes` start with it. One comparison of a machine word, where a call would cost more than the rest.
+    #[inline]
+    pub(super) fn starts(&self, bytes: &[u8]) -> bool {
+        match bytes.first_chunk() {
+            Some(head) if self.text.len() <= 16 => (u128::from_ne_bytes(*head) ^ self.head) & self.mask == 0,
+            _ => bytes.starts_with(&self.text),
+        }
     }
 }

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use super::flaw::Flaw;
+use super::names::Quoted;
 use super::number::Number;
 
 /// Objects and arrays in one another.
@@ -242,12 +243,11 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// A key that is expected to be `quoted` (`name"`, in which no character needs an escape). Consumes it, up to its
-    /// value, only if it is.
+    /// Whether the key is `quoted`, without escapes. Consumes it, up to its value, only if it is.
     #[inline]
-    pub(super) fn guessed_key(&mut self, quoted: &[u8]) -> Result<bool, Flaw> {
+    pub(super) fn guessed_key(&mut self, quoted: &Quoted) -> Result<bool, Flaw> {
         self.open_string()?;
-        if !self.text.as_bytes()[self.at + 1..].starts_with(quoted) {
+        if !quoted.starts(&self.text.as_bytes()[self.at + 1..]) {
             return Ok(false);
         }
         self.at += 1 + quoted.len();
