@@ -28,12 +28,15 @@ mod checkpoint;
 mod collect;
 mod finished;
 mod genesis;
+mod inspect;
 mod paths;
+mod probe;
 mod publish;
 mod read;
-mod rules;
+pub(crate) mod rules;
 mod settings;
 
+pub use inspect::VisibleFile;
 pub use paths::{FinalName, RESERVED};
 pub use settings::{Clock, FilesSettings, MAX_RETAINED, Tables};
 
@@ -190,3 +193,6 @@ impl Sink for FilesSink {
         self.collect_leftovers(state, dry_run).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,12 @@
 
 pub mod checkpoint;
 pub mod commit;
+pub mod conformance;
 pub mod error;
 pub mod failpoints;
+pub mod faulty;
 pub mod files;
+pub mod memory;
 pub mod position;
 pub mod sink;
 pub mod store;

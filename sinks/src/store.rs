@@ -4,11 +4,12 @@
 //! The guarantee: what a call has done is durable before it returns, nothing is ever seen half-written, and of any
 //! number of [`Store::create`]s of one path at most one answers [`Created::Created`].
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind};
 use crate::sink::Upload;
@@ -23,6 +24,7 @@ mod profile;
 pub use failing::Failing;
 pub use local::Local;
 pub use object::Object;
+pub(crate) use open::open_plain;
 pub use open::{Retries, open};
 
 /// The answer of [`Store::create`].
@@ -102,6 +104,14 @@ pub fn check_path(path: &str) -> Result<(), Error> {
 /// Like [`check_path`], for a folder; the empty one is the root.
 pub fn check_folder(folder: &str) -> Result<(), Error> {
     if folder.is_empty() { Ok(()) } else { check_path(folder) }
+}
+
+/// A SHA-256 as lower-case hexadecimal digits.
+pub(crate) fn hex(sha256: Sha256) -> String {
+    sha256.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    })
 }
 
 #[cfg(test)]

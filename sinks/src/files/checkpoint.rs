@@ -132,8 +132,8 @@ impl FilesSink {
         let mut has_manifest = false;
         let mut sent: Option<Arc<Checkpoint>> = None;
         if rules::resolve(&newest, &begin, None) != Verdict::Retry {
-            // The caller's state may be older than the attempt, and would then say too much.
-            newest = self.newest().await?.ok_or_else(|| self.vanished())?;
+            // The caller's state may be older than the &begin, and would then say too much.
+            newest = self.newest_at_last().await?;
         }
         loop {
             match rules::resolve(&newest, &begin, sent.as_ref().map(|body| body.n)) {
@@ -157,6 +157,18 @@ impl FilesSink {
                 let body = self.next_body(&newest, commit, sent.take())?;
                 sent = Some(Arc::clone(&body));
                 newest = self.look_after(&body, newest).await?;
+            }
+            failures += 1;
+        }
+    }
+
+    /// The newest state of a chain that exists, asked for until an answer comes.
+    async fn newest_at_last(&self) -> Result<Arc<Checkpoint>, Error> {
+        let mut failures = 0;
+        loop {
+            match self.newest().await {
+                Err(error) if error.kind == Kind::Retry => self.pause(failures).await,
+                newest => return newest?.ok_or_else(|| self.vanished()),
             }
             failures += 1;
         }

@@ -6,8 +6,8 @@
 use super::rules;
 use super::settings::MAX_RETAINED;
 use super::{FilesSink, from_json, paths};
-use crate::checkpoint::{Checkpoint, FORMAT};
-use crate::commit::{Begin, Commit, CommitId};
+use crate::checkpoint::Checkpoint;
+use crate::commit::{Begin, CommitId};
 use crate::error::Error;
 use crate::sink::Collected;
 
@@ -43,7 +43,7 @@ impl FilesSink {
         Ok(collected)
     }
 
-    /// By `begin.json`; where a crash has left only the manifest, by that, which says the same of what it covers;
+    /// By `begin.json`; where a crash has left only the manifest, by that, which says the same;
     /// and a stored commit has no use for staged files at all.
     async fn judge(&self, state: &Checkpoint, id: &CommitId) -> Result<Judged, Error> {
         let by = |begin: &Begin| {
@@ -53,9 +53,8 @@ impl FilesSink {
         if let Some(bytes) = self.data.get(&path).await? {
             return Ok(by(&from_json(&*self.data, &path, &bytes)?));
         }
-        let path = self.paths.manifest(id);
-        if let Some(bytes) = self.data.get(&path).await? {
-            return Ok(by(&begin_of(from_json(&*self.data, &path, &bytes)?)));
+        if let Some((commit, _)) = self.staged_manifest(id).await? {
+            return Ok(by(&commit.begin()));
         }
         if self.data.list(&self.paths.attempt(id)).await?.is_empty() {
             // A crash before the first object; should it be about to be written, its writer makes the folder again.
@@ -96,15 +95,5 @@ impl FilesSink {
         let age = self.settings.clock.now().duration_since(self.parse(n, &bytes)?.created);
         Ok(age
             < jiff::SignedDuration::try_from(self.settings.retained_for).unwrap_or(jiff::SignedDuration::MAX))
-    }
-}
-
-fn begin_of(commit: Commit) -> Begin {
-    Begin {
-        format: FORMAT,
-        from: commit.delta.0.iter().map(|(partition, span)| (partition.clone(), span.from)).collect(),
-        new_partitions: commit.new_partitions,
-        incarnation: commit.incarnation,
-        id: commit.id,
     }
 }

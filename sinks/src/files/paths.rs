@@ -76,10 +76,6 @@ impl Paths {
         Ok(Self { job: format!("{RESERVED}/{job}") })
     }
 
-    pub(super) fn job(&self) -> &str {
-        &self.job
-    }
-
     /// The folder of all attempts.
     pub(super) fn attempts(&self) -> String {
         format!("{}/staging", self.job)

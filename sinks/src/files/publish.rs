@@ -90,7 +90,7 @@ impl FilesSink {
         Err(Error::new(Kind::Corrupt, context))
     }
 
-    async fn staged_manifest(&self, id: &CommitId) -> Result<Option<(Commit, Bytes)>, Error> {
+    pub(super) async fn staged_manifest(&self, id: &CommitId) -> Result<Option<(Commit, Bytes)>, Error> {
         let path = self.paths.manifest(id);
         let Some(bytes) = self.data.get(&path).await? else { return Ok(None) };
         let commit = from_json(&*self.data, &path, &bytes)?;

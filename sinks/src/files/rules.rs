@@ -1,18 +1,19 @@
 //! The protocol itself, as pure functions of what a writer can read: no clock, no store, no memory. The model that
 //! is checked for every order of events has the same functions, line by line.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use crate::checkpoint::{Checkpoint, PartitionState, Retracted};
-use crate::commit::{Begin, Commit, CommitId};
+use crate::commit::{Begin, Commit, CommitId, FileKind};
 use crate::error::{Error, Kind};
+use crate::position::Span;
 use crate::sink::HISTORY;
 
 /// What a writer concludes about its commit from a state that it has accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// In force.
     Committed,
     /// Not in force so far, and still possible: send it to the slot after the state.
@@ -26,7 +27,7 @@ pub(super) enum Verdict {
 /// The commit rule: every partition of the attempt stands exactly where the attempt began, in its own incarnation;
 /// one that no checkpoint knew is still unknown. It looks at all that the attempt began with, not only at what it
 /// covers in the end, because its leftovers are judged by the same.
-pub(super) fn untouched(state: &Checkpoint, begin: &Begin) -> bool {
+pub(crate) fn untouched(state: &Checkpoint, begin: &Begin) -> bool {
     state.incarnation == begin.incarnation
         && begin.from.iter().all(|(partition, from)| {
             let is_new = begin.new_partitions.contains(partition);
@@ -36,7 +37,7 @@ pub(super) fn untouched(state: &Checkpoint, begin: &Begin) -> bool {
 
 /// The outcome of a commit, last sent to the slot `sent_to`, judged by an accepted state. The order of the questions
 /// matters: a commit in force has moved its own partitions.
-pub(super) fn resolve(state: &Checkpoint, begin: &Begin, sent_to: Option<u64>) -> Verdict {
+pub(crate) fn resolve(state: &Checkpoint, begin: &Begin, sent_to: Option<u64>) -> Verdict {
     let own = Some(&begin.id);
     if state.commit.as_ref() == own || state.history.iter().any(|id| id.as_ref() == own) {
         return Verdict::Committed;
@@ -53,7 +54,7 @@ pub(super) fn resolve(state: &Checkpoint, begin: &Begin, sent_to: Option<u64>) -
 }
 
 /// The body after `state` that changes nothing but drops what this writer has finished.
-pub(super) fn housekeeping_on(
+pub(crate) fn housekeeping_on(
     state: &Checkpoint,
     published: &BTreeSet<CommitId>,
     erased: &BTreeSet<Retracted>,
@@ -70,7 +71,7 @@ pub(super) fn housekeeping_on(
 }
 
 /// The body after `state` that commits. All lists come from `state`, never from an older one.
-pub(super) fn commit_on(
+pub(crate) fn commit_on(
     state: &Checkpoint,
     published: &BTreeSet<CommitId>,
     erased: &BTreeSet<Retracted>,
@@ -93,7 +94,7 @@ pub(super) fn commit_on(
 
 /// Whether an attempt that is not committed in `state` can never be committed in any later state either. Attempts of
 /// an incarnation that `state` has not heard of are not judged.
-pub(super) fn can_never_commit(state: &Checkpoint, begin: &Begin) -> bool {
+pub(crate) fn can_never_commit(state: &Checkpoint, begin: &Begin) -> bool {
     let passed = || {
         begin.from.iter().any(|(partition, from)| {
             let is_new = begin.new_partitions.contains(partition);
@@ -104,20 +105,20 @@ pub(super) fn can_never_commit(state: &Checkpoint, begin: &Begin) -> bool {
 }
 
 /// Whether anybody who has accepted `state` may remove what an attempt staged.
-pub(super) fn may_collect_staged(state: &Checkpoint, begin: &Begin) -> bool {
+pub(crate) fn may_collect_staged(state: &Checkpoint, begin: &Begin) -> bool {
     !state.unpublished.contains(&begin.id)
         && !state.retracted.contains(&Retracted::Commit(begin.id.clone()))
         && can_never_commit(state, begin)
 }
 
 /// Whether a writer that has accepted `state` may publish from it.
-pub(super) fn may_publish(state: &Checkpoint) -> bool {
+pub(crate) fn may_publish(state: &Checkpoint) -> bool {
     state.retracted.is_empty()
 }
 
 /// Whether a rollback since has taken back a commit that was in force: it reaches beyond a place at which its
 /// incarnation, or a later one, was cut.
-pub(super) fn is_cut_off(state: &Checkpoint, commit: &Commit) -> bool {
+pub(crate) fn is_cut_off(state: &Checkpoint, commit: &Commit) -> bool {
     let since = usize::try_from(commit.incarnation).unwrap_or(usize::MAX).saturating_sub(1);
     let mut cuts = state.cuts.iter().skip(since);
     cuts.any(|cut| {
@@ -125,10 +126,22 @@ pub(super) fn is_cut_off(state: &Checkpoint, commit: &Commit) -> bool {
     })
 }
 
+/// Whether a commit whose body is stored is in force in `state`: neither newer, nor taken back.
+pub(crate) fn is_in_force(state: &Checkpoint, commit: &Commit) -> bool {
+    let reached = |(partition, span): (_, &Span)| {
+        state.partitions.get(partition).is_some_and(|at| at.start <= span.from && span.to <= at.next)
+    };
+    state.unpublished.contains(&commit.id)
+        || (commit.incarnation <= state.incarnation
+            && commit.delta.0.iter().all(reached)
+            && !is_cut_off(state, commit)
+            && !state.retracted.contains(&Retracted::Commit(commit.id.clone())))
+}
+
 /// Refuses a body that contradicts the state before it, whatever made it.
 ///
 /// Errors: `Corrupt`.
-pub(super) fn check_step(state: &Checkpoint, body: &Checkpoint) -> Result<(), Error> {
+pub(crate) fn check_step(state: &Checkpoint, body: &Checkpoint) -> Result<(), Error> {
     let refuse = |what: String| Err(Error::new(Kind::Corrupt, format!("checkpoint {}: {what}", body.n)));
     if body.n != state.n + 1 || body.job != state.job || body.incarnation < state.incarnation {
         return refuse(format!("does not follow checkpoint {}", state.n));
@@ -147,7 +160,7 @@ pub(super) fn check_step(state: &Checkpoint, body: &Checkpoint) -> Result<(), Er
 /// Refuses a state that contradicts itself.
 ///
 /// Errors: `Corrupt`.
-pub(super) fn check_state(state: &Checkpoint) -> Result<(), Error> {
+pub(crate) fn check_state(state: &Checkpoint) -> Result<(), Error> {
     let refuse = |what: String| Err(Error::new(Kind::Corrupt, format!("checkpoint {}: {what}", state.n)));
     for (partition, at) in &state.partitions {
         let offsets = u64::try_from(at.next.saturating_sub(at.start)).unwrap_or(0);
@@ -168,8 +181,7 @@ pub(super) fn check_state(state: &Checkpoint) -> Result<(), Error> {
 /// Refuses a commit that does not add up.
 ///
 /// Errors: `Corrupt`.
-pub(super) fn check_commit(commit: &Commit) -> Result<(), Error> {
-    use crate::commit::FileKind;
+pub(crate) fn check_commit(commit: &Commit) -> Result<(), Error> {
     let refuse = |what: String| Err(Error::new(Kind::Corrupt, format!("commit {}: {what}", commit.id)));
     if commit.delta.is_empty() {
         return refuse("covers nothing".to_owned());
@@ -183,11 +195,11 @@ pub(super) fn check_commit(commit: &Commit) -> Result<(), Error> {
             return refuse(format!("{rows} rows of {partition} {span}"));
         }
     }
-    let covered = |partition| commit.delta.0.contains_key(partition);
-    if !commit.rows.keys().all(covered) {
-        return refuse("counts a partition that it does not cover".to_owned());
+    let counted = commit.rows.keys().all(|partition| commit.delta.0.contains_key(partition));
+    if !counted || !commit.new_partitions.iter().all(|partition| commit.from.contains_key(partition)) {
+        return refuse("names a partition that it does not cover".to_owned());
     }
-    let mut rows = std::collections::BTreeMap::new();
+    let mut rows = BTreeMap::new();
     let mut rejects = 0;
     for file in &commit.files {
         if file.rows != file.partitions.values().sum::<u64>() {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -61,6 +62,10 @@ impl Store for Failing {
 
     async fn get(&self, path: &str) -> Result<Option<Bytes>, Error> {
         between(path, "get", self.inner.get(path)).await
+    }
+
+    async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>, Error> {
+        between(path, "get", self.inner.get_range(path, range)).await
     }
 
     async fn head(&self, path: &str) -> Result<Option<u64>, Error> {

@@ -3,7 +3,7 @@
 //! The guarantee rests on the server: a put is atomic, and one with the condition "only if absent" succeeds at most
 //! once. A server that ignores the condition is found out by `probe`.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +12,6 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
-use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use super::{Created, Entry, Moved, Store, check_folder, check_path};
@@ -97,14 +96,6 @@ impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.url)
     }
-}
-
-/// A SHA-256 as lower-case hexadecimal digits.
-pub(in crate::store) fn hex(sha256: Sha256) -> String {
-    sha256.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
 }
 
 fn found<T>(result: object_store::Result<T>) -> object_store::Result<Option<T>> {

@@ -43,6 +43,15 @@ pub fn open(
     options: &BTreeMap<String, String>,
     retries: Retries,
 ) -> Result<Arc<dyn Store>, Error> {
+    Ok(Arc::new(Failing::new(open_plain(url, options, retries)?)))
+}
+
+/// The store itself, without failpoints around it.
+pub(crate) fn open_plain(
+    url: &str,
+    options: &BTreeMap<String, String>,
+    retries: Retries,
+) -> Result<Arc<dyn Store>, Error> {
     let (scheme, rest) = url
         .split_once("://")
         .ok_or_else(|| config(format!("{url:?} is not a URL: file://, s3://, gs:// or az://")))?;
@@ -65,7 +74,7 @@ pub fn open(
         }
         _ => return Err(config(format!("{scheme}:// is not a store: file://, s3://, gs:// or az://"))),
     };
-    Ok(watched(Arc::new(Object::new(inner, url, root))))
+    Ok(Arc::new(Object::new(inner, url, root)))
 }
 
 fn open_local(url: &str, rest: &str, options: &BTreeMap<String, String>) -> Result<Arc<dyn Store>, Error> {
@@ -73,12 +82,7 @@ fn open_local(url: &str, rest: &str, options: &BTreeMap<String, String>) -> Resu
     if !Path::new(rest).is_absolute() {
         return Err(config(format!("{url:?} is not a folder: file:// goes before an absolute path")));
     }
-    Ok(watched(Arc::new(Local::new(rest.trim_end_matches('/')))))
-}
-
-/// With failpoints around it, where they are compiled in.
-fn watched(store: Arc<dyn Store>) -> Arc<dyn Store> {
-    if cfg!(any(test, feature = "failpoints")) { Arc::new(Failing::new(store)) } else { store }
+    Ok(Arc::new(Local::new(rest.trim_end_matches('/'))))
 }
 
 fn open_s3(url: &str, mut options: Options, retries: Retries) -> Result<object_store::aws::AmazonS3, Error> {

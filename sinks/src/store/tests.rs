@@ -85,7 +85,7 @@ async fn a_move_happens_once() {
 async fn an_upload_appears_whole_or_not_at_all() {
     let (_folder, stores) = stores();
     for store in stores {
-        for size in [0, 1, 100_000, (8 << 20) - 1, 8 << 20, (20 << 20) + 7] {
+        for size in [0, 100_000, 8 << 20, (17 << 20) + 7] {
             let bytes: Bytes = (0..size).map(|n: usize| (n % 251) as u8).collect();
             let mut upload = store.upload("s/u.staged").await.unwrap();
             for piece in bytes.chunks(3_000_000) {
@@ -94,7 +94,7 @@ async fn an_upload_appears_whole_or_not_at_all() {
             }
             let done = upload.finish().await.unwrap();
             assert_eq!(done.bytes, size as u64);
-            let sha256 = object::hex(<sha2::Sha256 as sha2::Digest>::new_with_prefix(&bytes));
+            let sha256 = hex(Sha256::new_with_prefix(&bytes));
             assert_eq!(done.sha256, sha256);
             assert_eq!(store.get("s/u.staged").await.unwrap().unwrap(), bytes);
             store.delete("s/u.staged").await.unwrap();
@@ -126,7 +126,7 @@ async fn folders_may_come_and_go_under_a_writer() {
     let remover = tokio::spawn({
         let store = store.clone();
         async move {
-            for _ in 0..300 {
+            for _ in 0..50 {
                 store.remove_folder("f").await;
             }
         }

@@ -13,7 +13,7 @@ use super::steps::{Hidden, in_folder, parent, sync_folder};
 use crate::error::{Error, Kind};
 use crate::failpoints::fire;
 use crate::sink::{Upload, Uploaded};
-use crate::store::object::hex;
+use crate::store::hex;
 
 /// Writes of fewer bytes are put together, so that each trip to a blocking thread is worth it.
 const WRITE_BYTES: usize = 1 << 20;

@@ -10,9 +10,10 @@ use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
-use super::{Object, hex};
+use super::Object;
 use crate::error::{Error, Kind};
 use crate::sink::{Upload, Uploaded};
+use crate::store::hex;
 
 /// Size of all parts but the last; stores want at least 5 MiB, and some want all alike.
 pub(super) const PART_BYTES: usize = 8 << 20;

@@ -1,0 +1,228 @@
+//! A connector in small: begins, stages, commits, publishes, and repeats what may pass.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{Options, Place};
+use crate::checkpoint::{Checkpoint, FORMAT, PartitionState};
+use crate::commit::{Begin, Commit, CommitId, FileKind, StagedFile};
+use crate::error::{Error, Kind};
+use crate::position::{Delta, Span, TopicPartition};
+use crate::sink::{Genesis, Outcome, Sink};
+
+pub(super) const TABLE: &str = "t";
+
+pub(super) struct Writer {
+    pub(super) sink: Arc<dyn Sink>,
+}
+
+pub(super) fn partition(n: i32) -> TopicPartition {
+    TopicPartition::new("topic", n)
+}
+
+/// A chain that starts with partitions `0..count` at offset 0.
+pub(super) fn genesis(count: i32) -> Genesis {
+    let start = PartitionState { start: 0, next: 0, rows: 0 };
+    Genesis {
+        cluster_id: Some("cluster".to_owned()),
+        partitions: (0..count).map(|n| (partition(n), start)).collect(),
+        pinned: serde_json::json!({"columns": []}),
+        overwrite_tables: Vec::new(),
+    }
+}
+
+/// Repeats a call while its error may pass.
+pub(super) async fn repeat<T, F>(call: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 0..1000 {
+        match call().await {
+            Ok(value) => return value,
+            Err(error) if error.kind == Kind::Retry => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(error) => panic!("{error}: {:?}", error.source),
+        }
+    }
+    panic!("a call failed a thousand times");
+}
+
+impl Writer {
+    pub(super) fn new(place: &Arc<dyn Place>) -> Self {
+        Self { sink: place.sink(Options::default()) }
+    }
+
+    pub(super) async fn with_chain(place: &Arc<dyn Place>, partitions: i32) -> (Self, Arc<Checkpoint>) {
+        let writer = Self::new(place);
+        let state = repeat(|| writer.sink.begin_chain(genesis(partitions))).await;
+        (writer, state)
+    }
+
+    pub(super) async fn newest(&self) -> Arc<Checkpoint> {
+        repeat(|| self.sink.load()).await.expect("the chain has begun")
+    }
+
+    /// Announces and stages an attempt that moves each partition of `moves` by so many offsets, with a row for each
+    /// and `rejects` in a file of their own. `idle` partitions are announced and not moved.
+    pub(super) async fn attempt_with(
+        &self,
+        state: &Checkpoint,
+        moves: &[(i32, i64)],
+        idle: &[i32],
+        rejects: u64,
+    ) -> Arc<Commit> {
+        loop {
+            match self.try_attempt(state, moves, idle, rejects).await {
+                Ok(commit) => return commit,
+                // With another id: what the failed one staged is for the collection.
+                Err(error) if error.kind == Kind::Retry => {}
+                Err(error) => panic!("{error}: {:?}", error.source),
+            }
+        }
+    }
+
+    pub(super) async fn attempt(&self, state: &Checkpoint, moves: &[(i32, i64)]) -> Arc<Commit> {
+        self.attempt_with(state, moves, &[], 0).await
+    }
+
+    async fn try_attempt(
+        &self,
+        state: &Checkpoint,
+        moves: &[(i32, i64)],
+        idle: &[i32],
+        rejects: u64,
+    ) -> Result<Arc<Commit>, Error> {
+        let id = CommitId::new();
+        let at = |n: i32| state.partitions.get(&partition(n)).map_or(0, |at| at.next);
+        let known = |n: i32| state.partitions.contains_key(&partition(n));
+        let all = moves.iter().map(|(n, _)| *n).chain(idle.iter().copied());
+        let begin = Begin {
+            format: FORMAT,
+            id: id.clone(),
+            incarnation: state.incarnation,
+            from: all.clone().map(|n| (partition(n), at(n))).collect(),
+            new_partitions: all.filter(|n| !known(*n)).map(partition).collect(),
+        };
+        self.sink.begin(&begin).await?;
+        let mut files = Vec::new();
+        for (n, count) in moves.iter().filter(|(_, count)| *count > 0) {
+            let lines: String =
+                (at(*n)..at(*n) + count).map(|offset| format!("{} {offset}\n", partition(*n))).collect();
+            let rows = BTreeMap::from([(partition(*n), count.unsigned_abs())]);
+            let path = format!("{TABLE}/part={n}/{}-{id}-{:03}.parquet", state.incarnation, files.len());
+            files.push(self.stage(&id, FileKind::Data, files.len(), path, lines.into(), rows).await?);
+        }
+        if rejects > 0 {
+            let path = format!("{}-{id}-{:03}.parquet", state.incarnation, files.len());
+            let rows = BTreeMap::from([(partition(moves[0].0), rejects)]);
+            files.push(self.stage(&id, FileKind::Rejects, files.len(), path, "bad\n".into(), rows).await?);
+        }
+        let span = |(n, count): &(i32, i64)| Some((partition(*n), Span::new(at(*n), at(*n) + count)?));
+        Ok(Arc::new(Commit {
+            format: FORMAT,
+            id,
+            job: state.job.clone(),
+            incarnation: state.incarnation,
+            created: Timestamp::UNIX_EPOCH,
+            from: begin.from,
+            delta: Delta(moves.iter().filter_map(span).collect()),
+            new_partitions: begin.new_partitions,
+            rows: moves.iter().map(|(n, count)| (partition(*n), count.unsigned_abs())).collect(),
+            rejects,
+            gaps: Vec::new(),
+            files,
+        }))
+    }
+
+    async fn stage(
+        &self,
+        id: &CommitId,
+        kind: FileKind,
+        number: usize,
+        path: String,
+        bytes: Bytes,
+        partitions: BTreeMap<TopicPartition, u64>,
+    ) -> Result<StagedFile, Error> {
+        let staged = format!("{number:03}.staged");
+        let mut upload = self.sink.stage(id, &staged).await?;
+        let (head, tail) = (bytes.slice(..bytes.len() / 2), bytes.slice(bytes.len() / 2..));
+        upload.write(head).await?;
+        upload.write(tail).await?;
+        let done = upload.finish().await?;
+        assert_eq!(done.bytes, bytes.len() as u64);
+        let rows = partitions.values().sum();
+        Ok(StagedFile { kind, staged, path, bytes: done.bytes, rows, sha256: done.sha256, partitions })
+    }
+
+    pub(super) async fn commit(&self, base: &Arc<Checkpoint>, commit: &Arc<Commit>) -> Outcome {
+        let sent = self.sink.commit(Arc::clone(base), Arc::clone(commit), None).await;
+        sent.unwrap_or_else(|error| panic!("{error}: {:?}", error.source))
+    }
+
+    /// Stages and commits, which nobody hinders.
+    pub(super) async fn commit_moves(
+        &self,
+        state: &Arc<Checkpoint>,
+        moves: &[(i32, i64)],
+    ) -> Arc<Checkpoint> {
+        let commit = self.attempt(state, moves).await;
+        committed(self.commit(state, &commit).await)
+    }
+
+    pub(super) async fn publish(&self, state: &Checkpoint) {
+        repeat(|| self.sink.publish(state, &state.unpublished)).await;
+    }
+
+    /// Publishes, erases and settles until the newest state lists nothing that is to be done.
+    pub(super) async fn finish_all(&self) -> Arc<Checkpoint> {
+        loop {
+            let state = self.newest().await;
+            if state.unpublished.is_empty() && state.retracted.is_empty() {
+                return state;
+            }
+            self.publish(&state).await;
+            repeat(|| self.sink.settle(Arc::clone(&state))).await;
+        }
+    }
+}
+
+pub(super) fn committed(outcome: Outcome) -> Arc<Checkpoint> {
+    match outcome {
+        Outcome::Committed(state) => state,
+        other => panic!("not committed: {other:?}"),
+    }
+}
+
+pub(super) fn fenced(outcome: Outcome) -> Arc<Checkpoint> {
+    match outcome {
+        Outcome::Fenced(state) => state,
+        other => panic!("not fenced: {other:?}"),
+    }
+}
+
+pub(super) fn next(state: &Checkpoint, n: i32) -> i64 {
+    state.partitions.get(&partition(n)).map_or(0, |at| at.next)
+}
+
+/// Panics unless what is visible in the table is every offset below the state's positions, each once.
+pub(super) async fn assert_exact(place: &Arc<dyn Place>, state: &Checkpoint) {
+    let mut seen: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for (path, bytes) in place.visible().await {
+        if !path.starts_with(&format!("{TABLE}/")) {
+            continue;
+        }
+        for line in std::str::from_utf8(&bytes).expect("our rows are text").lines() {
+            let (partition, offset) = line.split_once(' ').expect("our rows have two columns");
+            seen.entry(partition.to_owned()).or_default().push(offset.parse().expect("an offset"));
+        }
+    }
+    seen.values_mut().for_each(|offsets| offsets.sort_unstable());
+    let rows = state.partitions.iter().filter(|(_, at)| at.rows > 0);
+    let wanted: BTreeMap<String, Vec<i64>> =
+        rows.map(|(partition, at)| (partition.to_string(), (at.start..at.next).collect())).collect();
+    assert_eq!(seen, wanted);
+}

@@ -1,0 +1,107 @@
+//! What is particular to sinks of files: what lies where, what is refused, and what a reader of the folders can trust.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{Timestamp, ToSpan};
+use object_store::memory::InMemory;
+
+use super::*;
+use crate::checkpoint::{PartitionState, Retracted};
+use crate::commit::{FileKind, StagedFile};
+use crate::position::{Delta, Span, TopicPartition};
+use crate::store::{Created, Entry, Local, Moved, Object};
+
+mod chains;
+mod visible;
+
+/// A sink in memory, and the two stores it lies in.
+fn sink_with(change: impl FnOnce(&mut FilesSettings)) -> FilesSink {
+    let bucket = Arc::new(InMemory::new());
+    let store = |root: &str| Arc::new(Object::new(bucket.clone(), "memory://", root));
+    let mut settings = FilesSettings::new("job", "memory://");
+    settings.backoff = Duration::from_millis(100);
+    change(&mut settings);
+    FilesSink::with_stores(settings, store("w"), store("w/_tidegate/job")).unwrap()
+}
+
+fn sink() -> FilesSink {
+    sink_with(|_| {})
+}
+
+/// The same with other settings, as another process.
+fn reopen(sink: &FilesSink, change: impl FnOnce(&mut FilesSettings)) -> FilesSink {
+    let mut settings = sink.settings.clone();
+    change(&mut settings);
+    FilesSink::with_stores(settings, sink.data.clone(), sink.state.clone()).unwrap()
+}
+
+fn partition() -> TopicPartition {
+    TopicPartition::new("topic", 0)
+}
+
+fn genesis() -> Genesis {
+    let start = PartitionState { start: 0, next: 0, rows: 0 };
+    Genesis {
+        cluster_id: None,
+        partitions: BTreeMap::from([(partition(), start)]),
+        pinned: serde_json::Value::Null,
+        overwrite_tables: Vec::new(),
+    }
+}
+
+/// Announces and stages one offset after `state`, in one file.
+async fn attempt(sink: &FilesSink, state: &Checkpoint) -> Arc<Commit> {
+    let id = CommitId::new();
+    let from = state.position().0;
+    let begin = Begin {
+        format: 1,
+        id: id.clone(),
+        incarnation: state.incarnation,
+        from: from.clone(),
+        new_partitions: Default::default(),
+    };
+    sink.begin(&begin).await.unwrap();
+    let mut upload = sink.stage(&id, "0.staged").await.unwrap();
+    upload.write(Bytes::from_static(b"rows")).await.unwrap();
+    let done = upload.finish().await.unwrap();
+    let at = from[&partition()];
+    let rows = BTreeMap::from([(partition(), 1)]);
+    let file = StagedFile {
+        kind: FileKind::Data,
+        staged: "0.staged".to_owned(),
+        path: format!("t/day=1/{}-{id}-000.parquet", state.incarnation),
+        bytes: done.bytes,
+        rows: 1,
+        sha256: done.sha256,
+        partitions: rows.clone(),
+    };
+    Arc::new(Commit {
+        format: 1,
+        id,
+        job: "job".to_owned(),
+        incarnation: state.incarnation,
+        created: Timestamp::UNIX_EPOCH,
+        from,
+        delta: Delta(BTreeMap::from([(partition(), Span { from: at, to: at + 1 })])),
+        new_partitions: Default::default(),
+        rows,
+        rejects: 0,
+        gaps: Vec::new(),
+        files: vec![file],
+    })
+}
+
+async fn commit_one(sink: &FilesSink, state: &Arc<Checkpoint>) -> Arc<Checkpoint> {
+    let commit = attempt(sink, state).await;
+    match sink.commit(state.clone(), commit, None).await.unwrap() {
+        Outcome::Committed(state) => state,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn paths_in(store: &dyn Store, folder: &str) -> Vec<String> {
+    store.list(folder).await.unwrap().into_iter().map(|entry| entry.path).collect()
+}

@@ -1,0 +1,315 @@
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_chain_is_no_fresh_start() {
+    let sink = sink_with(|settings| settings.tables = Tables::Named(vec!["t".to_owned()]));
+    let state = sink.begin_chain(genesis()).await.unwrap();
+    let state = commit_one(&sink, &state).await;
+    sink.publish(&state, &state.unpublished).await.unwrap();
+    let old = attempt(&sink, &state).await;
+    for path in paths_in(&*sink.state, paths::CHECKPOINTS).await {
+        sink.state.delete(&path).await.unwrap();
+    }
+    assert_eq!(sink.load().await.unwrap_err().kind, Kind::Corrupt, "this process has seen it");
+    let fresh = reopen(&sink, |_| {});
+    for _ in 0..2 {
+        let refused = fresh.load().await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Refused);
+        assert!(
+            refused.context.contains("--new-incarnation") && refused.context.contains("overwrite"),
+            "{refused}"
+        );
+        // The file alone is enough.
+        sink.state.delete(&paths::commit(state.commit.as_ref().unwrap())).await.unwrap();
+    }
+    let accepting = reopen(&sink, |settings| settings.accept_existing_files = true);
+    assert!(accepting.load().await.unwrap().is_none());
+    let begun = accepting.begin_chain(genesis()).await.unwrap();
+    assert_eq!((begun.n, begun.incarnation, begun.cuts.len()), (1, 2, 1));
+    let mut at = begun.clone();
+    at = commit_one(&accepting, &at).await;
+    // A writer of the lost chain whose offsets fit by chance.
+    let fenced = accepting.commit(at.clone(), old, None).await.unwrap();
+    assert!(matches!(fenced, Outcome::Fenced(_)), "{fenced:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_read_is_named() {
+    let sink = sink();
+    let state = sink.begin_chain(genesis()).await.unwrap();
+    let spoil = async |n: u64, text: String| {
+        sink.state.put(&paths::checkpoint(n), text.into()).await.unwrap();
+        let refused = reopen(&sink, |_| {}).load().await.unwrap_err();
+        assert!(refused.context.contains("checkpoint"), "{refused}");
+        refused
+    };
+    let json = |change: fn(&mut Checkpoint)| {
+        let mut body = (*state).clone();
+        body.n = 2;
+        change(&mut body);
+        serde_json::to_string(&body).unwrap()
+    };
+    let newer = spoil(2, json(|body| body.format = 7)).await;
+    assert_eq!(newer.kind, Kind::Config);
+    assert!(newer.context.contains("format 7") && newer.context.contains("knows 1"), "{newer}");
+    assert_eq!(spoil(2, "{\"format\": 1".to_owned()).await.kind, Kind::Corrupt);
+    assert_eq!(spoil(2, "{\"format\": 1}".to_owned()).await.kind, Kind::Corrupt);
+    assert_eq!(spoil(2, String::new()).await.kind, Kind::Corrupt);
+    assert_eq!(spoil(2, json(|body| body.n = 3)).await.kind, Kind::Corrupt);
+    assert_eq!(spoil(2, json(|body| body.incarnation = 2)).await.kind, Kind::Corrupt);
+    let other = spoil(2, json(|body| body.job = "other".to_owned())).await;
+    assert_eq!(other.kind, Kind::Refused);
+    assert!(other.context.contains("\"other\""), "{other}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_fields_are_carried_along() {
+    let sink = sink();
+    let state = sink.begin_chain(genesis()).await.unwrap();
+    let mut body = rules::housekeeping_on(&state, &Default::default(), &Default::default(), Timestamp::now());
+    body.other.insert("later".to_owned(), serde_json::json!({"kept": true}));
+    let state = sink.store_next(&Arc::new(body)).await.unwrap().unwrap();
+    let state = commit_one(&sink, &state).await;
+    let read = sink.read_checkpoint(state.n).await.unwrap().unwrap();
+    assert_eq!(read.other["later"]["kept"], true);
+    assert_eq!(read, *state);
+}
+
+/// Before its first create is done, others commit as often as it is told; the answer to that create is lost.
+#[derive(Debug)]
+struct Overtaken {
+    inner: Arc<dyn Store>,
+    others: FilesSink,
+    times: AtomicI64,
+    /// Whether the create comes first and the others after.
+    lands: bool,
+}
+
+impl fmt::Display for Overtaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("overtaken")
+    }
+}
+
+#[async_trait]
+impl Store for Overtaken {
+    async fn create(&self, path: &str, bytes: Bytes) -> Result<Created, Error> {
+        let times = self.times.swap(0, Ordering::Relaxed);
+        if times == 0 {
+            return self.inner.create(path, bytes).await;
+        }
+        if self.lands {
+            assert_eq!(self.inner.create(path, bytes.clone()).await.unwrap(), Created::Created);
+        }
+        let mut state = self.others.load().await.unwrap().unwrap();
+        for _ in 0..times {
+            state = commit_one(&self.others, &state).await;
+        }
+        Err(Error::new(Kind::Retry, "the answer is lost"))
+    }
+
+    async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
+        self.inner.put(path, bytes).await
+    }
+
+    async fn get(&self, path: &str) -> Result<Option<Bytes>, Error> {
+        self.inner.get(path).await
+    }
+
+    async fn head(&self, path: &str) -> Result<Option<u64>, Error> {
+        self.inner.head(path).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        self.inner.list(folder).await
+    }
+
+    async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        self.inner.list_folders(folder).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), Error> {
+        self.inner.delete(path).await
+    }
+
+    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
+        self.inner.move_to_final(from, to).await
+    }
+
+    async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {
+        self.inner.upload(path).await
+    }
+
+    async fn remove_folder(&self, folder: &str) {
+        self.inner.remove_folder(folder).await;
+    }
+
+    fn is_copying(&self) -> bool {
+        true
+    }
+}
+
+async fn overtaken(times: i64, lands: bool) -> (Outcome, i64) {
+    let others = sink();
+    let state = others.begin_chain(genesis()).await.unwrap();
+    let hook = Overtaken {
+        inner: others.state.clone(),
+        others: reopen(&others, |_| {}),
+        times: AtomicI64::new(times),
+        lands,
+    };
+    let sink = FilesSink::with_stores(others.settings.clone(), others.data.clone(), Arc::new(hook)).unwrap();
+    let commit = attempt(&sink, &state).await;
+    let outcome = sink.commit(state, commit, None).await.unwrap();
+    let next = others.load().await.unwrap().unwrap().partitions[&partition()].next;
+    (outcome, next)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_told_as_far_back_as_the_history_goes() {
+    let far = crate::sink::HISTORY as i64;
+    for (times, lands) in [(1, true), (far, true), (1, false), (far, false)] {
+        let (outcome, next) = overtaken(times, lands).await;
+        assert_eq!(next, times + i64::from(lands));
+        match outcome {
+            Outcome::Committed(_) => assert!(lands),
+            Outcome::Fenced(_) => assert!(!lands),
+            other => panic!("{other:?}"),
+        }
+    }
+    for lands in [true, false] {
+        // The slot that was sent is one further back than the others' first.
+        let (outcome, next) = overtaken(far + 2, lands).await;
+        assert_eq!(next, far + 2 + i64::from(lands));
+        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_gives_up_in_time() {
+    let others = sink_with(|settings| settings.checkpoint_timeout = Duration::from_secs(30));
+    let state = others.begin_chain(genesis()).await.unwrap();
+    let dice = crate::faulty::Dice::new(1);
+    let dead = crate::faulty::Faults {
+        refuse: 1.0,
+        lose_answer: 0.0,
+        late: 0.0,
+        delay: 0.0,
+        tear: 0.0,
+        longest: Duration::ZERO,
+    };
+    let commit = attempt(&others, &state).await;
+    let dead = Arc::new(crate::faulty::Faulty::new(others.state.clone(), dead, dice));
+    let sink = FilesSink::with_stores(others.settings.clone(), others.data.clone(), dead).unwrap();
+    let given_up = sink.commit(state, commit, None).await.unwrap_err();
+    assert_eq!(given_up.kind, Kind::Retry);
+    assert!(given_up.context.contains("30s"), "{given_up}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn checkpoints_are_kept_by_count_age_and_never_more_than_a_page() {
+    let now = Arc::new(AtomicI64::new(0));
+    let clock = {
+        let now = now.clone();
+        Clock::new(move || Timestamp::UNIX_EPOCH + now.load(Ordering::Relaxed).seconds())
+    };
+    let sink = sink_with(|settings| {
+        settings.clock = clock;
+        settings.retained = 2;
+        settings.retained_for = Duration::from_secs(100);
+    });
+    let mut state = sink.begin_chain(genesis()).await.unwrap();
+    for second in 1..=5 {
+        now.store(second * 30, Ordering::Relaxed);
+        state = commit_one(&sink, &state).await;
+    }
+    // Made at 0, 30, 60, 90, 120, 150; the first two are older than 100 s by now.
+    assert_eq!(sink.collect(&state, true).await.unwrap().checkpoints, [1, 2]);
+    assert_eq!(sink.collect(&state, false).await.unwrap().checkpoints, [1, 2]);
+    now.store(10_000, Ordering::Relaxed);
+    assert_eq!(sink.collect(&state, false).await.unwrap().checkpoints, [3, 4]);
+
+    for n in 7..=MAX_RETAINED + 10 {
+        let mut body = (*state).clone();
+        body.n = n;
+        sink.state.put(&paths::checkpoint(n), to_json(&body).unwrap()).await.unwrap();
+    }
+    now.store(0, Ordering::Relaxed);
+    let state = sink.load().await.unwrap().unwrap();
+    assert_eq!(sink.collect(&state, false).await.unwrap().checkpoints, [5, 6, 7, 8, 9, 10]);
+}
+
+/// A store that ignores "only if absent".
+#[derive(Debug)]
+struct Careless(Local);
+
+#[tokio::test]
+async fn a_probe_finds_out_what_a_store_cannot_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = FilesSettings::new("job", format!("file://{}", folder.path().join("w").display()));
+    let sink = FilesSink::open(settings.clone()).unwrap();
+    sink.probe().await.unwrap();
+    assert!(sink.data.list("").await.unwrap().is_empty());
+    assert!(sink.load().await.unwrap().is_none());
+    let sink = FilesSink::with_stores(
+        settings,
+        Arc::new(Local::new(folder.path().join("x"))),
+        Arc::new(Careless(Local::new(folder.path().join("y")))),
+    );
+    let unfit = sink.unwrap().probe().await.unwrap_err();
+    assert_eq!(unfit.kind, Kind::Config);
+    assert!(unfit.context.contains("ignores the condition"), "{unfit}");
+}
+
+impl fmt::Display for Careless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[async_trait]
+impl Store for Careless {
+    async fn create(&self, path: &str, bytes: Bytes) -> Result<Created, Error> {
+        self.0.put(path, bytes).await.map(|()| Created::Created)
+    }
+
+    async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
+        self.0.put(path, bytes).await
+    }
+
+    async fn get(&self, path: &str) -> Result<Option<Bytes>, Error> {
+        self.0.get(path).await
+    }
+
+    async fn head(&self, path: &str) -> Result<Option<u64>, Error> {
+        self.0.head(path).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        self.0.list(folder).await
+    }
+
+    async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        self.0.list_folders(folder).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), Error> {
+        self.0.delete(path).await
+    }
+
+    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
+        self.0.move_to_final(from, to).await
+    }
+
+    async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {
+        self.0.upload(path).await
+    }
+
+    async fn remove_folder(&self, folder: &str) {
+        self.0.remove_folder(folder).await;
+    }
+
+    fn is_copying(&self) -> bool {
+        false
+    }
+}
