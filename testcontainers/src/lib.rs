@@ -13,7 +13,7 @@ mod minio;
 mod ports;
 mod reaper;
 mod toxiproxy;
-mod transactions;
+pub mod transactions;
 
 pub use azurite::Azurite;
 pub use gcs::Gcs;

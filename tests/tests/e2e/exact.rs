@@ -21,7 +21,8 @@ async fn million() -> Result<&'static Million> {
         let kafka = Kafka::shared().await?;
         let topic = unique("million");
         kafka.create_topic(&topic, 6).await?;
-        let plan = Transactions { records: 1_000_000, partitions: 6, max_transaction: 5_000, ..Default::default() };
+        let plan =
+            Transactions { records: 1_000_000, partitions: 6, max_transaction: 5_000, ..Default::default() };
         let produced = plan.produce(kafka.bootstrap_servers(), &topic).await?;
         let dump = read_committed_dump(kafka.bootstrap_servers(), &topic).await?;
         ensure!(dump.len() as u64 == produced.committed, "the dump misses records");

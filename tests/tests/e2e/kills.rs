@@ -17,7 +17,8 @@ const AT_ONCE: usize = 4;
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// Several small commits, so that every verb is met in the middle of the work too.
-const MORE: &str = "checkpoint: {interval: 100ms, max_records: 700, retained: 2, retained_for: 0s, copy_grace: 1s}\n";
+const MORE: &str =
+    "checkpoint: {interval: 100ms, max_records: 700, retained: 2, retained_for: 0s, copy_grace: 1s}\n";
 
 /// Where the process dies: in its first run, or only while it makes good what an earlier one left.
 #[derive(Clone, Copy, Debug)]
@@ -70,9 +71,17 @@ fn is_local(point: &str) -> bool {
     !point.ends_with(".before") && !point.ends_with(".after")
 }
 
-async fn survives(place: Place, point: &str, when: When, servers: &str, topic: &str, expected: &Rows) -> Result<()> {
+async fn survives(
+    place: Place,
+    point: &str,
+    when: When,
+    servers: &str,
+    topic: &str,
+    expected: &Rows,
+) -> Result<()> {
     let job =
-        Job::new(Settings { bootstrap_servers: servers, topic, place, more: MORE, sink: "", endpoint: None }).await?;
+        Job::new(Settings { bootstrap_servers: servers, topic, place, more: MORE, sink: "", endpoint: None })
+            .await?;
     if matches!(when, When::Recovering) {
         dies_at(&job, "checkpoint.create.after").await?;
     }

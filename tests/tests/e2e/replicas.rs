@@ -104,7 +104,11 @@ async fn make_trouble(seed: u64, job: &Job, kafka: &Kafka, proxy: &Toxiproxy, pl
             3 | 4 => {
                 replicas[victim].signal(libc::SIGTERM);
                 let status = replicas[victim].wait(Duration::from_secs(40)).await?;
-                ensure!(status.success() || status.code() == Some(1), "stopped with {status}: {}", replicas[victim].log()?);
+                ensure!(
+                    status.success() || status.code() == Some(1),
+                    "stopped with {status}: {}",
+                    replicas[victim].log()?
+                );
             }
             // Longer than the session timeout of 6 s: a zombie when it goes on.
             5 | 6 => {
@@ -163,7 +167,8 @@ async fn read_all_the_time(job: Arc<Job>, stop: Arc<AtomicBool>) -> Result<u64> 
                 ensure!(known[&entry.path] == entry.size, "{} has changed", entry.path);
                 continue;
             }
-            let bytes: Bytes = store.get(&entry.path).await?.with_context(|| format!("{} has gone", entry.path))?;
+            let bytes: Bytes =
+                store.get(&entry.path).await?.with_context(|| format!("{} has gone", entry.path))?;
             let file = SerializedFileReader::new(bytes).with_context(|| format!("{} is torn", entry.path))?;
             ensure!(file.metadata().file_metadata().num_rows() > 0, "{} is empty", entry.path);
             known.insert(entry.path, entry.size);

@@ -77,7 +77,8 @@ pub(crate) async fn orders() -> Result<(&'static str, &'static str)> {
     let fill = || async {
         let topic = unique("orders");
         kafka.create_topic(&topic, 3).await?;
-        let plan = tidegate_testcontainers::transactions::Transactions { records: 4_000, ..Default::default() };
+        let plan =
+            tidegate_testcontainers::transactions::Transactions { records: 4_000, ..Default::default() };
         plan.produce(kafka.bootstrap_servers(), &topic).await?;
         anyhow::Ok(topic)
     };
@@ -133,7 +134,13 @@ impl Job {
 
     /// Starts the program. Every start has a consumer group of its own unless one is given: the group decides
     /// nothing, and a killed member would be waited for.
-    pub(crate) fn start(&self, program: Program, arguments: &[&str], group: Option<&str>, kill_at: Option<&str>) -> Result<Process> {
+    pub(crate) fn start(
+        &self,
+        program: Program,
+        arguments: &[&str],
+        group: Option<&str>,
+        kill_at: Option<&str>,
+    ) -> Result<Process> {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let log = self.dir.path().join(format!("{number}.log"));
         let mut command = Command::new(program.path()?);
@@ -177,7 +184,8 @@ impl Job {
     }
 
     pub(crate) fn store(&self) -> Result<Arc<dyn Store>> {
-        let retries = Retries { request_timeout: Duration::from_secs(10), retry_timeout: Duration::from_secs(30) };
+        let retries =
+            Retries { request_timeout: Duration::from_secs(10), retry_timeout: Duration::from_secs(30) };
         Ok(store::open(&self.url, &self.options, retries)?)
     }
 
@@ -245,7 +253,8 @@ impl Program {
             Self::Plain => "TIDEGATE_BIN",
             Self::Failpoints => "TIDEGATE_BIN_FAILPOINTS",
         };
-        let path = std::env::var_os(name).with_context(|| format!("{name} is not set; run the tests by ./x test"))?;
+        let path = std::env::var_os(name)
+            .with_context(|| format!("{name} is not set; run the tests by ./x test"))?;
         Ok(Path::new(&path).to_path_buf())
     }
 }

@@ -1,0 +1,10 @@
+//! What people and machines get wrong: each ends in a clear error or a reject, and never in a lost or doubled record.
+
+mod job_file;
+mod log;
+mod records;
+mod running;
+mod scene;
+mod starts;
+mod state;
+mod surroundings;

@@ -1,0 +1,140 @@
+//! Records that are no rows, and records at the edge of being some.
+
+use anyhow::{Result, ensure};
+
+use super::scene::{RAW, Row, Scene, Sections, hex, row};
+
+const JSON: &str = "{type: json, metadata: [offset], columns: [{name: id, type: int64}, \
+                    {name: text, type: string}, {name: deep, type: json}]}";
+
+/// A payload; with the error that it is rejected for, or as the row that it becomes.
+type Case = (Vec<u8>, Result<[&'static str; 3], &'static str>);
+
+fn cases() -> Vec<Case> {
+    let nested = |depth: usize| format!("{{\"id\":7,\"deep\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+    let large = format!("{{\"id\":8,\"text\":\"{}\"}}", "x".repeat(1 << 20));
+    vec![
+        (b"{\"id\":1,\"text\":\"\xc3\xa9\"}".to_vec(), Ok(["1", "é", ""])),
+        (b"".to_vec(), Err("empty")),
+        (b"{\"id\":2".to_vec(), Err("not JSON")),
+        (b"{\"id\":2,\"text\":\"\xff\"}".to_vec(), Err("UTF-8")),
+        (b"{\"id\":3,\"id\":3}".to_vec(), Err("twice")),
+        (b"{\"id\":9223372036854775807}".to_vec(), Ok(["9223372036854775807", "", ""])),
+        (b"{\"id\":9223372036854775808}".to_vec(), Err("id")),
+        (b"{\"id\":123456789012345678901234567890}".to_vec(), Err("id")),
+        (b"{\"id\":1.5}".to_vec(), Err("id")),
+        (b"{\"id\":\"4\"}".to_vec(), Err("id")),
+        (b"[]".to_vec(), Err("expected an object")),
+        (nested(20).into_bytes(), Ok(["7", "", "[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]"])),
+        (nested(100_000).into_bytes(), Err("deep")),
+        (large.into_bytes(), Ok(["8", "large", ""])),
+        (b"{}".to_vec(), Ok(["", "", ""])),
+    ]
+}
+
+async fn bad_records(error_limit: &str) -> Result<Scene> {
+    let scene = Scene::new(1, Sections { format: JSON, more: error_limit, ..Default::default() }).await?;
+    let cases = cases();
+    let payloads: Vec<_> = cases.iter().map(|(payload, _)| Some(payload.as_slice())).collect();
+    scene.produce(0, &payloads).await?;
+    Ok(scene)
+}
+
+fn expected_rows() -> Vec<Row> {
+    let rows = cases().into_iter().zip(0..).filter_map(|((_, expected), offset)| {
+        let [id, text, deep] = expected.ok()?;
+        let text = if text == "large" { "x".repeat(1 << 20) } else { text.to_owned() };
+        Some(row(&[("id", id), ("text", &text), ("deep", deep), ("_offset", &i32::to_string(&offset))]))
+    });
+    rows.collect()
+}
+
+/// Each reject's place and bytes, and an error that says what is wrong with it.
+async fn assert_rejects(scene: &Scene) -> Result<()> {
+    let mut rejects = scene.rejects().await?;
+    for ((payload, expected), offset) in cases().into_iter().zip(0..) {
+        let Err(error) = expected else { continue };
+        let at = rejects.iter().position(|row| row["offset"] == i32::to_string(&offset));
+        let Some(found) = at.map(|at| rejects.remove(at)) else { anyhow::bail!("no reject at {offset}") };
+        ensure!(found["topic"] == scene.topic && found["partition"] == "0", "{found:?}");
+        ensure!(found["payload"] == hex(&payload), "the payload at {offset} differs");
+        ensure!(found["key"] == hex(b"key"), "{found:?}");
+        ensure!(found["error"].contains(error), "{offset}: {}", found["error"]);
+    }
+    ensure!(rejects.is_empty(), "too many: {rejects:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_bad_record_stops_the_job_and_a_higher_limit_goes_on() -> Result<()> {
+    let scene = bad_records("").await?;
+    let said = scene.ends_with(1, &["run", "--until-end"]).await?;
+    for part in [scene.topic.as_str(), "offset 1", "error_limit"] {
+        ensure!(said.contains(part), "{part} in {said}");
+    }
+    ensure!(scene.rows("t").await?.is_empty() && scene.rejects().await?.is_empty(), "nothing is committed");
+    scene.write(Sections { format: JSON, more: "error_limit: {records: 9}\n", ..Default::default() })?;
+    let said = scene.ends_with(1, &["run", "--until-end"]).await?;
+    ensure!(said.contains("10 records rejected"), "{said}");
+    scene.write(Sections { format: JSON, more: "error_limit: {records: 10}\n", ..Default::default() })?;
+    scene.run_to_end().await?;
+    scene.assert_rows("t", expected_rows()).await?;
+    assert_rejects(&scene).await?;
+    // The limit counts the whole job, so one more is too many for ever after.
+    scene.produce(0, &[Some(b"{\"id\":10}"), Some(b"bad")]).await?;
+    let said = scene.ends_with(1, &["run", "--until-end"]).await?;
+    ensure!(said.contains("11 records rejected"), "{said}");
+    scene.assert_rows("t", expected_rows()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tombstones_are_skipped_or_become_nulls() -> Result<()> {
+    let skipping = Scene::new(1, Sections { format: JSON, ..Default::default() }).await?;
+    skipping.produce(0, &[None, Some(b"{\"id\":1}"), None]).await?;
+    skipping.run_to_end().await?;
+    let one = row(&[("id", "1"), ("text", ""), ("deep", ""), ("_offset", "1")]);
+    skipping.assert_rows("t", vec![one.clone()]).await?;
+
+    let format = JSON.replacen("json,", "json, tombstones: nulls,", 1);
+    let nulls = Scene::new(1, Sections { format: &format, ..Default::default() }).await?;
+    nulls.produce(0, &[None, Some(b"{\"id\":1}"), None]).await?;
+    nulls.run_to_end().await?;
+    let empty = |offset| row(&[("id", ""), ("text", ""), ("deep", ""), ("_offset", offset)]);
+    nulls.assert_rows("t", vec![empty("0"), one, empty("2")]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_payloads_are_copied_whatever_they_are() -> Result<()> {
+    let scene = Scene::new(2, Sections { format: RAW, ..Default::default() }).await?;
+    let mebibyte = vec![0xff; 1 << 20];
+    scene.produce(0, &[Some(b""), Some(b"\x00\xff"), Some(&mebibyte), Some(b"{")]).await?;
+    scene.produce(1, &[Some(b"text")]).await?;
+    scene.run_to_end().await?;
+    scene.assert_raw().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inferred_columns_are_pinned() -> Result<()> {
+    let format = "{type: json, metadata: [offset]}";
+    let scene = Scene::new(1, Sections { format, ..Default::default() }).await?;
+    let said = scene.ends_with(2, &["run", "--until-end"]).await?;
+    ensure!(said.contains("format.columns") && said.contains("no record"), "{said}");
+    scene.produce(0, &[Some(b"{\"a\":1}"), Some(b"{\"a\":2,\"b\":\"x\"}")]).await?;
+    scene.run_to_end().await?;
+    let mut expected = vec![
+        row(&[("a", "1"), ("b", ""), ("_offset", "0")]),
+        row(&[("a", "2"), ("b", "x"), ("_offset", "1")]),
+    ];
+    scene.assert_rows("t", expected.clone()).await?;
+    // A sample of these would give other columns, and another type of `a`.
+    let later: Vec<Option<&[u8]>> = vec![Some(b"{\"c\":true,\"a\":3}"), Some(b"{\"a\":\"text\"}")];
+    scene.produce(0, &later).await?;
+    let said = scene.ends_with(1, &["run", "--until-end"]).await?;
+    ensure!(said.contains("offset 3") && said.contains("a: "), "{said}");
+    scene.write(Sections { format, more: "error_limit: {records: 1}\n", ..Default::default() })?;
+    scene.run_to_end().await?;
+    expected.push(row(&[("a", "3"), ("b", ""), ("_offset", "2")]));
+    scene.assert_rows("t", expected).await?;
+    ensure!(scene.rejects().await?.len() == 1);
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Brokers, folders and stores that are not what the job needs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+
+use super::scene::{Scene, Sections};
+
+/// Nobody listens there.
+const NOWHERE: &str = "127.0.0.1:1";
+
+/// A tmpfs of its own; gone when dropped.
+struct Mount(tempfile::TempDir);
+
+impl Mount {
+    /// `None` where the user may not mount, with the reason printed.
+    fn new(options: &str) -> Result<Option<Self>> {
+        let mount = Self(tempfile::tempdir()?);
+        if mount.mount(options)? {
+            return Ok(Some(mount));
+        }
+        println!("skipped: mounting a tmpfs takes root");
+        Ok(None)
+    }
+
+    fn mount(&self, options: &str) -> Result<bool> {
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(self.path());
+        Ok(command.output().context("mount")?.status.success())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn url(&self) -> String {
+        format!("file://{}/lake", self.path().display())
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Never mounted when that was refused.
+        let _ = Command::new("umount").arg(self.path()).output();
+    }
+}
+
+/// A folder that cannot be written to, also not by root, and what keeps it so.
+fn read_only() -> Result<(PathBuf, Box<dyn std::any::Any>)> {
+    // SAFETY: it only asks.
+    if unsafe { libc::geteuid() } == 0
+        && let Some(mount) = Mount::new("ro,size=64k")?
+    {
+        return Ok((mount.path().to_owned(), Box::new(mount)));
+    }
+    let folder = tempfile::tempdir()?;
+    let mut permissions = std::fs::metadata(folder.path())?.permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(folder.path(), permissions)?;
+    Ok((folder.path().to_owned(), Box::new(folder)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_broker_ends_the_job_in_time() -> Result<()> {
+    let scene = Scene::new(1, Sections::default()).await?;
+    scene.write_at(&scene.job.url, NOWHERE, Sections::default())?;
+    let started = Instant::now();
+    let said = scene.ends_with(1, &["run"]).await?;
+    ensure!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    ensure!(said.contains(NOWHERE), "{said}");
+    ensure!(!scene.folder().exists(), "nothing may be written");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_topic_is_named() -> Result<()> {
+    let scene = Scene::new(1, Sections::default()).await?;
+    let kafka = format!("  topics: [{}, no-such-topic]\n", scene.topic);
+    scene.write(Sections { kafka: &kafka, sink: "  table: t\n", ..Default::default() })?;
+    let said = scene.ends_with(2, &["run", "--until-end"]).await?;
+    ensure!(said.contains("no-such-topic"), "{said}");
+    let said = scene.ends_with(2, &["validate"]).await?;
+    ensure!(said.contains("no-such-topic"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_cannot_be_written_to_is_named() -> Result<()> {
+    let scene = Scene::new(1, Sections::default()).await?;
+    scene.produce(0, &[Some(b"0")]).await?;
+    let (folder, _keep) = read_only()?;
+    let url = format!("file://{}/lake", folder.display());
+    scene.write_at(&url, scene.servers, Sections::default())?;
+    let said = scene.ends_with(2, &["run", "--until-end"]).await?;
+    ensure!(said.contains(&folder.display().to_string()), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validate_tells_all_failures_at_once() -> Result<()> {
+    let scene = Scene::new(1, Sections::default()).await?;
+    let (folder, _keep) = read_only()?;
+    scene.write_at(&format!("file://{}/lake", folder.display()), NOWHERE, Sections::default())?;
+    let said = scene.ends_with(2, &["validate"]).await?;
+    ensure!(said.contains(NOWHERE) && said.contains(&folder.display().to_string()), "{said}");
+    ensure!(said.contains("2 checks failed"), "{said}");
+
+    scene.write(Sections::default())?;
+    let said = scene.ends_with(0, &["validate"]).await?;
+    ensure!(said.contains("create-if-absent holds"), "{said}");
+    let left = scene.job.store()?.list("").await?;
+    ensure!(left.is_empty(), "validate has left {left:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stops_the_job_and_loses_nothing() -> Result<()> {
+    let Some(mount) = Mount::new("size=1m")? else { return Ok(()) };
+    let more = "timeouts: {store_retry: 2s}\ncheckpoint: {timeout: 10s}\n";
+    let mut scene = Scene::new(1, Sections::default()).await?;
+    scene.job.url = mount.url();
+    scene.write(Sections { more, ..Default::default() })?;
+    // Noise, so that no codec makes it fit.
+    let noise: Vec<Vec<u8>> = (0..40).map(|_| (0..65_536).map(|_| rand::random()).collect()).collect();
+    let payloads: Vec<_> = noise.iter().map(|payload| Some(payload.as_slice())).collect();
+    scene.produce(0, &payloads).await?;
+    let said = scene.ends_with(1, &["run", "--until-end"]).await?;
+    ensure!(said.contains("No space left"), "{said}");
+    ensure!(mount.mount("remount,size=32m")?, "the disk does not grow");
+    scene.run_to_end().await?;
+    scene.assert_raw().await
+}
+
+/// What S3 looks like when it ignores `If-None-Match: *`, as old servers do.
+async fn careless_store() -> Result<String> {
+    type Objects = Arc<Mutex<BTreeMap<String, Bytes>>>;
+    async fn answer(
+        State(objects): State<Objects>,
+        method: Method,
+        uri: Uri,
+        body: Bytes,
+    ) -> (StatusCode, Bytes) {
+        let mut objects = objects.lock().expect("no handler panics");
+        let key = uri.path().to_owned();
+        match method {
+            Method::PUT => {
+                objects.insert(key, body);
+                (StatusCode::OK, Bytes::new())
+            }
+            Method::GET => match objects.get(&key) {
+                Some(bytes) => (StatusCode::OK, bytes.clone()),
+                None => (StatusCode::NOT_FOUND, Bytes::new()),
+            },
+            Method::POST => (StatusCode::OK, Bytes::from_static(b"<DeleteResult></DeleteResult>")),
+            _ => (StatusCode::NO_CONTENT, Bytes::new()),
+        }
+    }
+    async fn tagged(
+        state: State<Objects>,
+        method: Method,
+        uri: Uri,
+        body: Bytes,
+    ) -> impl axum::response::IntoResponse {
+        let (status, bytes) = answer(state, method, uri, body).await;
+        (status, [("etag", "\"1\""), ("last-modified", "Sat, 31 Jan 2026 00:00:00 GMT")], bytes)
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let router = Router::new().fallback(tagged).with_state(Objects::default());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(endpoint)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_ignores_the_condition_is_found_out() -> Result<()> {
+    let scene = Scene::new(1, Sections::default()).await?;
+    let sink = format!(
+        "  store: {{endpoint: \"{}\", region: us-east-1, path_style: true, allow_http: true, access_key_id: a, \
+         secret_access_key: b}}\n",
+        careless_store().await?
+    );
+    let more = "timeouts: {store_retry: 5s}\n";
+    scene.write_at(
+        "s3://lake/careless",
+        scene.servers,
+        Sections { sink: &sink, more, ..Default::default() },
+    )?;
+    let said = scene.ends_with(2, &["validate"]).await?;
+    ensure!(said.contains("only what is absent"), "{said}");
+    Ok(())
+}
