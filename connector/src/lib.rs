@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod checkpoint;
+pub mod cli;
 pub mod cluster;
 pub mod columns;
 pub mod config;

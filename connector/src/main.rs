@@ -1,1 +1,60 @@
-fn main() {}
+//! The binary `tidegate`: arguments in, exit code out. Everything else is in the library.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tidegate::cli::{self, Cli};
+use tidegate::config::ConfigErrors;
+use tidegate::run::RunError;
+use tidegate_sinks::{Error, Kind};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long the process waits for its threads when it is done: none of them holds anything that is not durable.
+const LINGER: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tidegate: starting the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        #[cfg(feature = "failpoints")]
+        tidegate_sinks::failpoints::kill_at_from_env()?;
+        cli::execute(cli).await
+    });
+    runtime.shutdown_timeout(LINGER);
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("tidegate: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// 1: failed; 2: the job file or the environment must be changed; 3: refused for safety.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    error
+        .chain()
+        .find_map(|cause| {
+            if let Some(error) = cause.downcast_ref::<RunError>() {
+                return Some(error.exit_code());
+            }
+            if let Some(error) = cause.downcast_ref::<Error>() {
+                return Some(match error.kind {
+                    Kind::Retry | Kind::Corrupt => 1,
+                    Kind::Config => 2,
+                    Kind::Refused => 3,
+                });
+            }
+            cause.is::<ConfigErrors>().then_some(2)
+        })
+        .unwrap_or(1)
+}

@@ -57,11 +57,14 @@ const HISTOGRAMS: &[(&str, &str, &[f64])] = &[
     ),
 ];
 
-/// Starts logging. `level` is a level or tracing's filter directives; librdkafka's own lines come from `warn` up. A
-/// progress bar steps aside for each line.
+/// Starts logging. `level` is a level or tracing's filter directives. librdkafka's own lines come from `warn` up;
+/// rust-rdkafka's, which call the end of a partition an error, not at all. A progress bar steps aside for each line.
 pub fn init_logs(level: &str, format: LogFormat, bar: Option<ProgressBar>) -> Result<()> {
-    let directives =
-        if level.contains(['=', ',']) { level.to_owned() } else { format!("{level},librdkafka=warn") };
+    let directives = if level.contains(['=', ',']) {
+        level.to_owned()
+    } else {
+        format!("{level},librdkafka=warn,rdkafka=off")
+    };
     let filter =
         EnvFilter::try_new(&directives).with_context(|| format!("log level {level:?} is not known"))?;
     let text = match format {

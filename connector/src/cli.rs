@@ -1,0 +1,144 @@
+//! The command line. One file a subcommand; data goes to stdout, everything else to stderr.
+
+mod audit;
+mod checkpoints;
+mod collect;
+mod demo;
+mod job;
+mod output;
+mod position;
+mod progress;
+mod run;
+mod schema;
+mod validate;
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use anyhow::Result;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::config::LogFormat;
+
+pub use job::open_sink;
+
+/// The version, and the commit it was built from where the build was told by `TIDEGATE_COMMIT`.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| match option_env!("TIDEGATE_COMMIT") {
+        Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
+        None => env!("CARGO_PKG_VERSION").to_owned(),
+    });
+    &VERSION
+}
+
+/// Moves Kafka records into Parquet tables, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version = version(), propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How to log; the job file decides what is not given here.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LogArgs {
+    /// error, warn, info, debug, trace, or directives such as tidegate=debug,rdkafka=info
+    #[arg(long, global = true, env = "TIDEGATE_LOG", value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// auto is text on a terminal, JSON otherwise
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormatArg>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormatArg {
+    Auto,
+    Text,
+    Json,
+}
+
+impl From<LogFormatArg> for LogFormat {
+    fn from(format: LogFormatArg) -> Self {
+        match format {
+            LogFormatArg::Auto => Self::Auto,
+            LogFormatArg::Text => Self::Text,
+            LogFormatArg::Json => Self::Json,
+        }
+    }
+}
+
+/// The job file.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JobArg {
+    /// Job file (YAML)
+    #[arg(value_name = "JOB", value_hint = clap::ValueHint::FilePath)]
+    path: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a job: the connector
+    Run(run::RunArgs),
+    /// Show the whole job on this machine: an embedded broker, generated records, Parquet files, the audit
+    Demo(demo::DemoArgs),
+    /// Make every check that a run makes before its first record, and create nothing that stays
+    Validate(validate::ValidateArgs),
+    /// Prove the output: every offset covered once, every file there with its size and rows
+    Audit(audit::AuditArgs),
+    /// Show next offset, last stable offset, lag and last commit of each partition
+    Position(position::PositionArgs),
+    /// Show the retained checkpoints
+    Checkpoints(checkpoints::CheckpointsArgs),
+    /// Remove staged leftovers that can never commit, and checkpoints past retention
+    Collect(collect::CollectArgs),
+    /// Print the job's schema, or infer a column list from a sample of the topic
+    Schema(schema::SchemaArgs),
+    /// Print a completion script
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command. Returns the exit code of a command that did what it was asked to do: 0, or what it found wrong.
+pub async fn execute(cli: Cli) -> Result<u8> {
+    let Cli { log, command } = cli;
+    match command {
+        Command::Run(args) => run::execute(args, &log).await,
+        Command::Demo(args) => demo::execute(args, &log).await,
+        Command::Validate(args) => validate::execute(args, &log).await,
+        Command::Audit(args) => audit::execute(args, &log).await,
+        Command::Position(args) => position::execute(args, &log).await,
+        Command::Checkpoints(args) => checkpoints::execute(args, &log).await,
+        Command::Collect(args) => collect::execute(args, &log).await,
+        Command::Schema(args) => schema::execute(args, &log).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
+            output::write(&script)?;
+            Ok(0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_fit_one_another() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_use_is_exit_code_2() {
+        for args in
+            [&["tidegate"][..], &["tidegate", "run"], &["tidegate", "run", "job", "--from-savepoint", "x"]]
+        {
+            let error = Cli::try_parse_from(args).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `tidegate audit`: collects what lies in the sink, and prints the judgement of [`crate::audit`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail};
+use futures::{StreamExt, TryStreamExt, stream};
+use tidegate_sinks::files::{FilesSink, RESERVED};
+use tidegate_sinks::{Checkpoint, Commit, Error, FileKind, Kind, Sink};
+
+use super::job::Job;
+use super::output::{OutputArg, or_dash, table};
+use super::position::last_stable_offsets;
+use super::{JobArg, LogArgs};
+use crate::audit::deep::Reading;
+use crate::audit::{self, Found, Report, Seen};
+use crate::config::Config;
+use crate::stage::footer::{self, Footer, ReadError};
+
+/// Footers that are read at the same time.
+const AT_ONCE: usize = 16;
+/// Files of others that a person is shown.
+const SHOWN: usize = 20;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AuditArgs {
+    #[command(flatten)]
+    job: JobArg,
+    /// Read every file in full, and compare positions with Kafka's logs
+    #[arg(long)]
+    deep: bool,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+pub(super) async fn execute(args: AuditArgs, log: &LogArgs) -> Result<u8> {
+    let Job { config, sink } = Job::open(&args.job, log)?;
+    let mut report = report(&config, &sink, args.deep).await?;
+    if args.deep {
+        compare_ends(&config, &mut report).await?;
+    }
+    args.output.print(&report, || text(&report))?;
+    Ok(if report.exact { 0 } else { 1 })
+}
+
+/// Looks at everything and judges it. Exact also while the job runs and commits.
+pub(super) async fn report(config: &Config, sink: &FilesSink, deep: bool) -> Result<Report> {
+    // What is visible before the state was loaded is committed in that state; what the state commits is visible or
+    // staged after it. So files are listed before and after.
+    let before: BTreeSet<_> = sink.visible_files().await?.into_iter().map(|file| file.path).collect();
+    let Some(checkpoint) = sink.load().await? else {
+        bail!("{sink} has no checkpoint of job {}: nothing has been written yet", config.job);
+    };
+    let commits = sink.commits(&checkpoint).await?;
+    let staged = sink.staged_files(&checkpoint).await?;
+    let (visible, rejects) = visible(sink, &before, &commits).await?;
+    let staged = staged.into_iter().map(|(id, name, bytes)| ((id, name), bytes)).collect();
+    let found = Found { checkpoint: Checkpoint::clone(&checkpoint), commits, visible, rejects, staged };
+    let mut report = audit::judge(&found);
+    if deep {
+        read_files(sink, &found, &mut report).await?;
+    }
+    Ok(report)
+}
+
+type Files = BTreeMap<String, Seen>;
+
+/// Files in tables, and those among the rejects; those that became visible since `before` only if `commits` name
+/// them.
+async fn visible(
+    sink: &FilesSink,
+    before: &BTreeSet<String>,
+    commits: &[Commit],
+) -> Result<(Files, Files), Error> {
+    let named = commits.iter().flat_map(|commit| &commit.files).map(|file| sink.visible_path(file));
+    let named: BTreeSet<_> = named.collect::<Result<_, _>>()?;
+    let files = sink.visible_files().await?.into_iter();
+    let files = files.filter(|file| before.contains(&file.path) || named.contains(&file.path));
+    let seen = files.map(async |file| {
+        let ours = named.contains(&file.path) || file.name.is_some();
+        let footer = if ours { Some(footer(sink, &file.path, file.bytes).await?) } else { None };
+        Ok::<_, Error>((file.path, Seen { bytes: file.bytes, footer }))
+    });
+    let seen: Vec<_> = stream::iter(seen).buffer_unordered(AT_ONCE).try_collect().await?;
+    let (rejects, tables): (Vec<_>, Vec<_>) =
+        seen.into_iter().partition(|(path, _)| path.split('/').next() == Some(RESERVED));
+    let name = |path: String| path.rsplit('/').next().unwrap_or_default().to_owned();
+    Ok((tables.into_iter().collect(), rejects.into_iter().map(|(path, seen)| (name(path), seen)).collect()))
+}
+
+/// What a footer says, or why it does not read; the outer error is the store's.
+async fn footer(sink: &FilesSink, path: &str, size: u64) -> Result<Result<Footer, String>, Error> {
+    let fetch = async |range| {
+        let gone = || Error::new(Kind::Retry, format!("{path} went away while it was looked at"));
+        sink.read_range(path, range).await?.ok_or_else(gone)
+    };
+    match footer::metadata(size, &fetch).await {
+        Ok(metadata) => Ok(Ok(Footer::parse(&metadata))),
+        Err(ReadError::Store(error)) => Err(error),
+        Err(error) => Ok(Err(error.to_string())),
+    }
+}
+
+async fn read_files(sink: &FilesSink, found: &Found, report: &mut Report) -> Result<()> {
+    for commit in &found.commits {
+        let mut reading = Reading::new(commit);
+        for file in &commit.files {
+            let there = match file.kind {
+                FileKind::Data => &found.visible,
+                FileKind::Rejects => &found.rejects,
+            };
+            if !there.contains_key(&file.path) {
+                continue;
+            }
+            let path = sink.visible_path(file)?;
+            let Some(bytes) = sink.read_file(&path).await? else { continue };
+            reading = tokio::task::block_in_place(|| {
+                reading.file(file, bytes);
+                reading
+            });
+        }
+        for problem in reading.finish() {
+            report.problem(problem.kind, problem.subject, problem.detail);
+        }
+    }
+    Ok(())
+}
+
+/// Kafka may be out of reach of who audits; then its part is left out, and said to be.
+async fn compare_ends(config: &Config, report: &mut Report) -> Result<()> {
+    match last_stable_offsets(config).await.context("asking Kafka")? {
+        Ok(ends) => report.judge_ends(&ends),
+        Err(error) => {
+            tracing::warn!(%error, "Kafka does not answer, so positions are not compared with its logs")
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn text(report: &Report) -> String {
+    let rows = report.partitions.iter().map(|state| {
+        [
+            state.partition.topic.to_string(),
+            state.partition.partition.to_string(),
+            state.start.to_string(),
+            state.next.to_string(),
+            state.spans.to_string(),
+            state.rows.to_string(),
+            or_dash(state.lag),
+        ]
+    });
+    let mut text = table(["topic", "partition", "start", "next", "spans", "rows", "lag"], rows);
+    text.push_str(&format!(
+        "\n\ncheckpoint {}: {} commits, {} files, {} rows, {} rejects, {}\n",
+        report.checkpoint,
+        report.commits,
+        report.files,
+        report.rows,
+        report.rejects,
+        bytesize::ByteSize(report.bytes)
+    ));
+    for (files, what) in [
+        (&report.pending, "committed and still to be made visible, by the next run"),
+        (&report.retracted, "taken back and still to be erased, by the next run"),
+        (&report.foreign, "not this job's, and left alone"),
+    ] {
+        if !files.is_empty() {
+            let names: Vec<_> = files.iter().take(SHOWN).map(|file| format!("\n  {file}")).collect();
+            let more = if files.len() > SHOWN { "\n  …" } else { "" };
+            text.push_str(&format!("\n{} files {what}:{}{more}\n", files.len(), names.concat()));
+        }
+    }
+    for problem in &report.problems {
+        text.push_str(&format!("\n{}: {}: {}", problem.kind, problem.subject, problem.detail));
+    }
+    let verdict = if report.exact { "exact" } else { "NOT EXACT" };
+    let count = if report.exact { String::new() } else { format!(" ({} problems)", report.problems.len()) };
+    format!("{text}\n{verdict}{count}")
+}

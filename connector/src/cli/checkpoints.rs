@@ -1,0 +1,130 @@
+//! `tidegate checkpoints`: the retained ones, and what is in one.
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use jiff::Timestamp;
+use serde::Serialize;
+use tidegate_sinks::{Checkpoint, CommitId};
+
+use super::job::Job;
+use super::output::{OutputArg, or_dash, table};
+use super::{JobArg, LogArgs};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckpointsArgs {
+    #[command(flatten)]
+    job: JobArg,
+    #[command(flatten)]
+    output: OutputArg,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// All that are retained, newest first
+    List,
+    /// Everything in one of them
+    Show { n: u64 },
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    n: u64,
+    created: Timestamp,
+    incarnation: u32,
+    /// The commit it made, if it made one.
+    commit: Option<CommitId>,
+    partitions: usize,
+    rows: u64,
+    rejects: u64,
+    unpublished: usize,
+}
+
+impl From<&Checkpoint> for Row {
+    fn from(checkpoint: &Checkpoint) -> Self {
+        Self {
+            n: checkpoint.n,
+            created: checkpoint.created,
+            incarnation: checkpoint.incarnation,
+            commit: checkpoint.commit.clone(),
+            partitions: checkpoint.partitions.len(),
+            rows: checkpoint.partitions.values().map(|state| state.rows).sum(),
+            rejects: checkpoint.rejects,
+            unpublished: checkpoint.unpublished.len(),
+        }
+    }
+}
+
+pub(super) async fn execute(args: CheckpointsArgs, log: &LogArgs) -> Result<u8> {
+    let Job { config, sink } = Job::open(&args.job, log)?;
+    match args.command {
+        Command::List => {
+            let mut rows = Vec::new();
+            for n in sink.checkpoints().await?.into_iter().rev() {
+                // One that a running job has just removed is not retained.
+                rows.extend(sink.read_checkpoint(n).await?.as_ref().map(Row::from));
+            }
+            args.output.print(&rows, || list(&rows))?;
+        }
+        Command::Show { n } => {
+            let Some(checkpoint) = sink.read_checkpoint(n).await? else {
+                bail!(
+                    "job {} has no checkpoint {n}; `checkpoints JOB list` shows those that are retained",
+                    config.job
+                );
+            };
+            args.output.print(&checkpoint, || show(&checkpoint))?;
+        }
+    }
+    Ok(0)
+}
+
+fn list(rows: &[Row]) -> String {
+    table(
+        ["n", "created", "incarnation", "commit", "partitions", "rows", "rejects", "unpublished"],
+        rows.iter().map(|row| {
+            [
+                row.n.to_string(),
+                format!("{:.3}", row.created),
+                row.incarnation.to_string(),
+                or_dash(row.commit.as_ref()),
+                row.partitions.to_string(),
+                row.rows.to_string(),
+                row.rejects.to_string(),
+                row.unpublished.to_string(),
+            ]
+        }),
+    )
+}
+
+fn show(checkpoint: &Checkpoint) -> String {
+    let ids = |ids: &[CommitId]| {
+        let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+        if ids.is_empty() { "none".to_owned() } else { ids.join(", ") }
+    };
+    let head = format!(
+        "checkpoint {} of job {}, made {:.3}\nincarnation {}, cluster {}, commit {}\nunpublished: {}\nretracted: {}, \
+         gaps: {}, rejects: {}\n\n",
+        checkpoint.n,
+        checkpoint.job,
+        checkpoint.created,
+        checkpoint.incarnation,
+        or_dash(checkpoint.cluster_id.as_ref()),
+        or_dash(checkpoint.commit.as_ref()),
+        ids(&checkpoint.unpublished),
+        checkpoint.retracted.len(),
+        checkpoint.gaps.len(),
+        checkpoint.rejects,
+    );
+    let rows = checkpoint.partitions.iter().map(|(partition, state)| {
+        [
+            partition.topic.to_string(),
+            partition.partition.to_string(),
+            state.start.to_string(),
+            state.next.to_string(),
+            state.rows.to_string(),
+        ]
+    });
+    head + &table(["topic", "partition", "start", "next", "rows"], rows)
+}

@@ -1,0 +1,62 @@
+//! From a job file to the parts that commands use.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use tidegate_sinks::files::{FilesSettings, FilesSink, Tables};
+use tidegate_sinks::store::Retries;
+
+use super::{JobArg, LogArgs};
+use crate::config::{Config, Mode, Table};
+use crate::telemetry;
+
+/// A loaded job with its sink open. Nothing has been asked of the store yet.
+pub(super) struct Job {
+    pub(super) config: Arc<Config>,
+    pub(super) sink: Arc<FilesSink>,
+}
+
+impl Job {
+    /// For commands that look at a job: they log warnings only, unless asked for more.
+    pub(super) fn open(job: &JobArg, log: &LogArgs) -> Result<Self> {
+        let config = Config::load(&job.path)?;
+        init_logs(log, "warn", &config, None)?;
+        let sink = open_sink(&config, false)?;
+        Ok(Self { config: Arc::new(config), sink: Arc::new(sink) })
+    }
+}
+
+/// The command line decides, then the caller's level.
+pub(super) fn init_logs(
+    log: &LogArgs,
+    level: &str,
+    config: &Config,
+    bar: Option<indicatif::ProgressBar>,
+) -> Result<()> {
+    let level = log.log_level.as_deref().unwrap_or(level);
+    telemetry::init_logs(level, log.log_format.map_or(config.log.format, Into::into), bar)
+}
+
+/// Opens the job's sink. Asks nothing of the store, and creates nothing.
+pub fn open_sink(config: &Config, new_incarnation: bool) -> Result<FilesSink, tidegate_sinks::Error> {
+    let settings = FilesSettings {
+        state_url: Some(config.checkpoint.state.clone()),
+        options: config.sink.store.clone(),
+        retries: Retries {
+            request_timeout: config.timeouts.store_request,
+            retry_timeout: config.timeouts.store_retry,
+        },
+        tables: match &config.sink.table {
+            Table::Named(name) => Tables::Named(vec![name.clone()]),
+            Table::ByTopic { .. } => Tables::AllFolders,
+        },
+        retained: config.checkpoint.retained,
+        retained_for: config.checkpoint.retained_for,
+        copy_grace: config.checkpoint.copy_grace,
+        checkpoint_timeout: config.checkpoint.timeout,
+        accept_existing_files: new_incarnation || config.sink.mode == Mode::Overwrite,
+        writer: format!("{}-{}", config.job, std::process::id()),
+        ..FilesSettings::new(config.job.clone(), config.sink.url.clone())
+    };
+    FilesSink::open(settings)
+}

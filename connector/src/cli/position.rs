@@ -1,0 +1,125 @@
+//! `tidegate position`: how far each partition is committed, and how far behind that is.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use serde::Serialize;
+use tidegate_sinks::{Checkpoint, Commit, Sink, TopicPartition};
+
+use super::job::Job;
+use super::output::{OutputArg, or_dash, table};
+use super::{JobArg, LogArgs};
+use crate::config::{Config, client_properties};
+use crate::kafka::{Offsets, Queries, QueryError};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PositionArgs {
+    #[command(flatten)]
+    job: JobArg,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    job: String,
+    checkpoint: Option<u64>,
+    partitions: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    topic: String,
+    partition: i32,
+    /// First offset that is not committed; `None` before the partition's first commit.
+    next: Option<i64>,
+    last_stable_offset: Option<i64>,
+    lag: Option<i64>,
+    rows: u64,
+    last_commit: Option<Timestamp>,
+}
+
+pub(super) async fn execute(args: PositionArgs, log: &LogArgs) -> Result<u8> {
+    let Job { config, sink } = Job::open(&args.job, log)?;
+    let state = sink.load().await?;
+    let ends = match last_stable_offsets(&config).await? {
+        Ok(ends) => ends,
+        Err(error) => {
+            tracing::warn!(%error, "Kafka does not answer, so ends and lag are left out");
+            Offsets::new()
+        }
+    };
+    let commits = match &state {
+        Some(state) => last_commits(&sink.commits(state).await?),
+        None => BTreeMap::new(),
+    };
+    let shown = Shown {
+        job: config.job.clone(),
+        checkpoint: state.as_ref().map(|state| state.n),
+        partitions: rows(state.as_deref(), &ends, &commits),
+    };
+    args.output.print(&shown, || text(&shown))?;
+    Ok(0)
+}
+
+fn last_commits(commits: &[Commit]) -> BTreeMap<TopicPartition, Timestamp> {
+    let mut last: BTreeMap<TopicPartition, Timestamp> = BTreeMap::new();
+    for commit in commits {
+        for partition in commit.delta.0.keys() {
+            let time = last.entry(partition.clone()).or_insert(commit.created);
+            *time = commit.created.max(*time);
+        }
+    }
+    last
+}
+
+/// Of the job's partitions. The outer error is this program's.
+pub(super) async fn last_stable_offsets(config: &Config) -> Result<Result<Offsets, QueryError>> {
+    let (properties, topics) = (client_properties(config), config.kafka.topics.clone());
+    let ask = move || {
+        let queries = Queries::connect(&properties)?;
+        queries.last_stable_offsets(&queries.partitions(&topics)?)
+    };
+    Ok(tokio::task::spawn_blocking(ask).await?)
+}
+
+fn rows(
+    state: Option<&Checkpoint>,
+    ends: &Offsets,
+    commits: &BTreeMap<TopicPartition, Timestamp>,
+) -> Vec<Row> {
+    let known = state.map(|state| &state.partitions);
+    let mut partitions: Vec<_> = known.into_iter().flat_map(BTreeMap::keys).chain(ends.keys()).collect();
+    partitions.sort();
+    partitions.dedup();
+    let row = |partition: &TopicPartition| {
+        let state = known.and_then(|known| known.get(partition));
+        let end = ends.get(partition).copied();
+        Row {
+            topic: partition.topic.to_string(),
+            partition: partition.partition,
+            next: state.map(|state| state.next),
+            last_stable_offset: end,
+            lag: end.zip(state).map(|(end, state)| end - state.next),
+            rows: state.map_or(0, |state| state.rows),
+            last_commit: commits.get(partition).copied(),
+        }
+    };
+    partitions.into_iter().map(row).collect()
+}
+
+fn text(shown: &Shown) -> String {
+    let rows = shown.partitions.iter().map(|row| {
+        [
+            row.topic.clone(),
+            row.partition.to_string(),
+            or_dash(row.next),
+            or_dash(row.last_stable_offset),
+            or_dash(row.lag),
+            row.rows.to_string(),
+            or_dash(row.last_commit.map(|time| format!("{time:.3}"))),
+        ]
+    });
+    table(["topic", "partition", "next", "last stable", "lag", "rows", "last commit"], rows)
+}

@@ -1,0 +1,162 @@
+//! Checks that ask Kafka.
+
+use std::sync::Arc;
+
+use tidegate_sinks::TopicPartition;
+
+use super::Check;
+use crate::cluster::{Cluster, Connected};
+use crate::config::timeouts::{self, BrokerLimits, Severity};
+use crate::config::{Config, Start, Topics, client_properties};
+use crate::kafka::{Offsets, Queries, QueryError};
+
+/// What Kafka answered, as far as it did.
+pub(super) struct Looked {
+    pub(super) checks: Vec<Check>,
+    /// Of a cluster that answered all that the chain is compared with.
+    pub(super) logs: Option<Logs>,
+}
+
+/// The job's partitions as they are.
+pub(super) struct Logs {
+    pub(super) cluster_id: Option<String>,
+    pub(super) starts: Offsets,
+    /// High watermarks.
+    pub(super) ends: Offsets,
+    /// What the job's group has committed.
+    pub(super) committed: Offsets,
+}
+
+pub(super) async fn look(config: &Config) -> Looked {
+    let properties = client_properties(config);
+    let asked = config.clone();
+    let answered = tokio::task::spawn_blocking(move || ask(&asked)).await;
+    let mut looked = match answered {
+        Ok(looked) => looked,
+        Err(error) => Looked { checks: vec![Check::failed_with("broker", error)], logs: None },
+    };
+    if let Some(logs) = &looked.logs {
+        let topics = config.kafka.topics.clone();
+        let partitions = one_of_each_topic(&logs.starts);
+        let group = config.kafka.group_id.clone();
+        let read = async { Connected::connect(properties, topics, group).await?.sample(&partitions).await };
+        looked.checks.push(match read.await {
+            Ok(_) => Check::ok("read rights", format!("read from {} topics", partitions.len())),
+            Err(error) => Check::failed_with("read rights", error),
+        });
+    }
+    looked
+}
+
+fn one_of_each_topic(starts: &Offsets) -> Vec<TopicPartition> {
+    let mut partitions: Vec<TopicPartition> = starts.keys().cloned().collect();
+    partitions.dedup_by(|one, other| Arc::ptr_eq(&one.topic, &other.topic) || one.topic == other.topic);
+    partitions
+}
+
+/// Asks one question after the other; where an answer is missing, what depends on it is left out.
+fn ask(config: &Config) -> Looked {
+    let mut checks = Vec::new();
+    let servers = &config.kafka.bootstrap_servers;
+    let queries = match Queries::connect(&client_properties(config)) {
+        Ok(queries) => queries,
+        Err(error) => return Looked { checks: vec![Check::failed_with("broker", error)], logs: None },
+    };
+    checks.push(Check::ok("broker", format!("{servers} answers")));
+    let cluster_id = queries.cluster_id();
+    checks.push(match &cluster_id {
+        Some(id) => Check::ok("cluster id", id),
+        None => Check::warning(
+            "cluster id",
+            "the brokers tell none: a change of the cluster is not noticed by it",
+        ),
+    });
+    checks.extend(limits(config, queries.broker_limits()));
+    let logs = topics(config, &queries, cluster_id, &mut checks);
+    Looked { checks, logs }
+}
+
+fn limits(config: &Config, answer: Result<BrokerLimits, QueryError>) -> Vec<Check> {
+    const CHECK: &str = "broker's limits";
+    let limits = match answer {
+        Ok(limits) => limits,
+        Err(error) => return vec![Check::warning(CHECK, format!("not compared: {error}"))],
+    };
+    let findings = timeouts::check(config, &client_properties(config), Some(&limits), timeouts::kill_delay());
+    // Warnings don't depend on the broker and were given before.
+    let errors = findings.into_iter().filter(|finding| finding.severity == Severity::Error);
+    let failed: Vec<_> = errors.map(|finding| Check::failed(CHECK, finding)).collect();
+    if failed.is_empty() { vec![Check::ok(CHECK, "timeouts are within them")] } else { failed }
+}
+
+fn topics(
+    config: &Config,
+    queries: &Queries,
+    cluster_id: Option<String>,
+    checks: &mut Vec<Check>,
+) -> Option<Logs> {
+    let mut partitions = Vec::new();
+    let mut complete = true;
+    for topics in each_topic(&config.kafka.topics) {
+        match queries.partitions(&topics) {
+            Ok(found) => partitions.extend(found),
+            Err(error) => {
+                complete = false;
+                checks.push(Check::failed_with("topics", error));
+            }
+        }
+    }
+    if partitions.is_empty() {
+        if complete {
+            checks.push(Check::warning("topics", "no topic matches yet; they are found while the job runs"));
+        }
+    } else {
+        checks.push(Check::ok("topics", format!("{} partitions", partitions.len())));
+    }
+    partitions.sort();
+    partitions.dedup();
+    checks.extend(start_offsets(config, &partitions));
+    let group = &config.kafka.group_id;
+    let ask = || {
+        Ok::<_, QueryError>((
+            queries.log_start(&partitions)?,
+            queries.high_watermarks(&partitions)?,
+            queries.committed_group_offsets(group, &partitions)?,
+        ))
+    };
+    match ask() {
+        Ok((starts, ends, committed)) => {
+            checks.push(Check::ok(
+                "group",
+                format!("{group}: offsets committed for {} partitions", committed.len()),
+            ));
+            complete.then_some(Logs { cluster_id, starts, ends, committed })
+        }
+        Err(error) => {
+            checks.push(Check::failed_with("offsets", error));
+            None
+        }
+    }
+}
+
+/// One by one, so that each that is missing is named.
+fn each_topic(topics: &Topics) -> Vec<Topics> {
+    match topics {
+        Topics::List(names) => names.iter().map(|name| Topics::List(vec![name.clone()])).collect(),
+        Topics::Regex(_) => vec![topics.clone()],
+    }
+}
+
+/// `kafka.start` may name partitions that do not exist, most likely by a slip.
+fn start_offsets(config: &Config, partitions: &[TopicPartition]) -> Vec<Check> {
+    let Start::Offsets(given) = &config.kafka.start else { return Vec::new() };
+    let named = given.iter().flat_map(|(topic, offsets)| {
+        offsets.keys().map(move |partition| TopicPartition::new(topic.as_str(), *partition))
+    });
+    named
+        .filter(|named| !partitions.contains(named))
+        .map(|named| {
+            Check::warning("start", format!("kafka.start names {named}, which is not a partition of the job"))
+        })
+        .collect()
+}

@@ -1,0 +1,41 @@
+//! Checks that need nothing but the job file.
+
+use std::time::Duration;
+
+use super::Check;
+use crate::cli::schema::files_schema;
+use crate::config::{Config, FormatKind, client_properties, timeouts};
+
+/// Commits a second on one chain above which writers mostly wait for one another.
+const CHAIN_MAX_COMMITS_PER_SECOND: u32 = 3;
+
+pub(super) fn checks(config: &Config) -> Vec<Check> {
+    let mut checks = vec![Check::ok("job file", format!("job {}", config.job)), columns(config)];
+    let findings = timeouts::check(config, &client_properties(config), None, timeouts::kill_delay());
+    if findings.is_empty() {
+        checks.push(Check::ok("timeouts", "fit one another and the client's properties"));
+    }
+    // An error among them would have been one of the job file's.
+    checks.extend(findings.into_iter().map(|finding| Check::warning("timeouts", finding)));
+    if config.checkpoint.interval < Duration::from_secs(1) / CHAIN_MAX_COMMITS_PER_SECOND {
+        let interval = humantime::format_duration(config.checkpoint.interval);
+        checks.push(Check::warning(
+            "checkpoints",
+            format!(
+                "checkpoint.interval ({interval}) makes more than {CHAIN_MAX_COMMITS_PER_SECOND} commits a second on \
+                 one chain, and replicas add to it; raise it"
+            ),
+        ));
+    }
+    checks
+}
+
+fn columns(config: &Config) -> Check {
+    if config.format.columns.is_none() && config.format.kind == FormatKind::Json {
+        return Check::ok("columns", "left out: inferred from a sample at the first start, and pinned");
+    }
+    match files_schema(config, config.format.columns.as_deref().unwrap_or_default()) {
+        Ok(schema) => Check::ok("columns", format!("{} columns", schema.fields().len())),
+        Err(error) => Check::failed_with("columns", error),
+    }
+}

@@ -1,0 +1,91 @@
+use std::collections::BTreeMap;
+
+use tidegate_sinks::{PartitionState, TopicPartition, checkpoint};
+
+use super::*;
+use crate::cli::validate::Verdict;
+use crate::config::Origin;
+
+fn config(more: &str) -> Config {
+    let text = format!(
+        "job: j\nkafka:\n  bootstrap_servers: b:1\n  topics: [t]\n{more}\nformat: {{type: raw}}\nsink:\n  type: files\n  \
+         url: file:///nowhere\n  table: t\n"
+    );
+    Config::parse(&text, &Origin("job.yaml".into())).unwrap()
+}
+
+fn logs(start: i64, end: i64, committed: Option<i64>) -> Logs {
+    let partition = TopicPartition::new("t", 0);
+    Logs {
+        cluster_id: Some("c".into()),
+        starts: [(partition.clone(), start)].into(),
+        ends: [(partition.clone(), end)].into(),
+        committed: committed.map(|offset| (partition, offset)).into_iter().collect(),
+    }
+}
+
+fn state(next: i64) -> Checkpoint {
+    Checkpoint {
+        format: checkpoint::FORMAT,
+        n: 3,
+        job: "j".into(),
+        incarnation: 1,
+        created: jiff::Timestamp::UNIX_EPOCH,
+        cluster_id: Some("c".into()),
+        partitions: [(TopicPartition::new("t", 0), PartitionState { start: 0, next, rows: 0 })].into(),
+        commit: None,
+        history: Vec::new(),
+        unpublished: Vec::new(),
+        retracted: Vec::new(),
+        cuts: Vec::new(),
+        rejects: 0,
+        gaps: Vec::new(),
+        pinned: serde_json::Value::Null,
+        other: BTreeMap::new(),
+    }
+}
+
+fn verdict(config: &Config, state: Option<Checkpoint>, logs: &Logs) -> (Verdict, String) {
+    let checks = of_chain(config, Some(Ok(state.map(Arc::new))), Some(logs));
+    assert_eq!(checks.len(), 1, "{checks:?}");
+    (checks[0].result, checks[0].detail.clone())
+}
+
+#[test]
+fn a_position_within_the_log_is_fine() {
+    for next in [10, 15, 20] {
+        assert_eq!(verdict(&config(""), Some(state(next)), &logs(10, 20, Some(5))).0, Verdict::Ok);
+    }
+}
+
+#[test]
+fn a_position_outside_the_log_is_named_with_its_offsets() {
+    let (verdict_above, detail) = verdict(&config(""), Some(state(21)), &logs(10, 20, None));
+    assert_eq!(verdict_above, Verdict::Failed);
+    assert!(detail.contains("t/0") && detail.contains("21") && detail.contains("20"), "{detail}");
+    let (verdict_below, detail) = verdict(&config(""), Some(state(9)), &logs(10, 20, None));
+    assert_eq!(verdict_below, Verdict::Failed);
+    assert!(detail.contains("on_data_loss"), "{detail}");
+    let accepting = config("  on_data_loss: record");
+    assert_eq!(verdict(&accepting, Some(state(9)), &logs(10, 20, None)).0, Verdict::Warning);
+    assert_eq!(
+        verdict(&accepting, Some(state(21)), &logs(10, 20, None)).0,
+        Verdict::Failed,
+        "above always stops"
+    );
+}
+
+#[test]
+fn another_cluster_is_refused() {
+    let mut other = logs(0, 20, None);
+    other.cluster_id = Some("d".into());
+    let (verdict, detail) = verdict(&config(""), Some(state(5)), &other);
+    assert_eq!(verdict, Verdict::Failed);
+    assert!(detail.contains("cluster c") && detail.contains('d'), "{detail}");
+}
+
+#[test]
+fn a_group_that_has_read_without_a_checkpoint_is_a_lost_chain() {
+    assert_eq!(verdict(&config(""), None, &logs(0, 20, None)).0, Verdict::Ok);
+    assert_eq!(verdict(&config(""), None, &logs(0, 20, Some(7))).0, Verdict::Failed);
+}
