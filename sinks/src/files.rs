@@ -145,9 +145,13 @@ impl fmt::Display for FilesSink {
 #[async_trait]
 impl Sink for FilesSink {
     async fn load(&self) -> Result<Option<Arc<Checkpoint>>, Error> {
-        match self.newest().await? {
-            Some(newest) => Ok(Some(newest)),
-            None => self.refuse_lost_chain().await.map(|()| None),
+        if let Some(newest) = self.newest().await? {
+            return Ok(Some(newest));
+        }
+        match self.refuse_lost_chain().await {
+            // A chain that has begun since the first look has files by now; they are no sign of a loss.
+            Err(refused) if refused.kind == Kind::Refused => self.newest().await?.map(Some).ok_or(refused),
+            answer => answer.map(|()| None),
         }
     }
 
