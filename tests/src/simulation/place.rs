@@ -1,0 +1,92 @@
+//! What all processes of a simulation share, and how each of them opens the sink.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tidegate_sinks::CommitId;
+use tidegate_sinks::faulty::{Dice, Faulty};
+use tidegate_sinks::files::{Clock, FilesSettings, FilesSink, Tables};
+use tidegate_sinks::store::Store;
+use tokio::time::Instant;
+
+use super::chance::Chance;
+use super::gate::{Gate, Gated};
+use super::group::Group;
+use super::kafka::Kafka;
+use super::scenario::{COPY_GRACE, Scenario};
+use super::witness::{JOB, Witness};
+use super::world::{self, View, World};
+
+/// The wall clock when a simulation begins, in seconds since 1970.
+const BEGINNING: i64 = 1_700_000_000;
+
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) scenario: Arc<Scenario>,
+    pub(super) world: Arc<Mutex<World>>,
+    pub(super) kafka: Kafka,
+    pub(super) group: Group,
+    pub(super) chance: Chance,
+    pub(super) dice: Arc<Dice>,
+    began: Instant,
+}
+
+impl Place {
+    pub(super) fn new(seed: u64) -> Self {
+        let chance = Chance::new(seed);
+        let scenario = Arc::new(Scenario::new(&chance));
+        let kafka = Kafka::new(scenario.partitions, chance.clone());
+        Self {
+            world: World::new(Witness::new(kafka.clone())),
+            group: Group::new(kafka.clone(), chance.clone()),
+            kafka,
+            scenario,
+            dice: Dice::new(seed),
+            chance,
+            began: Instant::now(),
+        }
+    }
+
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        world::lock(&self.world)
+    }
+
+    pub(super) fn clock(&self) -> Arc<dyn Fn() -> Timestamp + Send + Sync> {
+        let began = self.began;
+        Arc::new(move || {
+            let beginning = Timestamp::from_second(BEGINNING).expect("a constant in range");
+            beginning + began.elapsed()
+        })
+    }
+
+    /// Unique, ordered by time, and the same for the same seed.
+    pub(super) fn new_id(&self) -> CommitId {
+        let millis = BEGINNING as u64 * 1_000 + self.began.elapsed().as_millis() as u64;
+        CommitId(format!("{millis:012x}{:020x}", self.chance.number(0..u64::MAX)).into())
+    }
+
+    /// The sink as a new process opens it.
+    pub(super) fn open(&self, gate: &Gate, writer: &str) -> FilesSink {
+        let store = |root: &str| -> Arc<dyn Store> {
+            let view = View::new(self.world.clone(), root, self.scenario.is_copying);
+            let faulty = Faulty::new(Arc::new(view), self.scenario.faults, self.dice.clone());
+            Arc::new(Gated::new(Arc::new(faulty), gate.clone(), self.chance.clone()))
+        };
+        let config = &self.scenario.config;
+        let mut settings = FilesSettings::new(JOB, "world://");
+        settings.tables = Tables::AllFolders;
+        settings.retained = self.scenario.retained;
+        settings.retained_for = Duration::ZERO;
+        settings.copy_grace = COPY_GRACE;
+        settings.checkpoint_timeout = config.checkpoint.timeout;
+        settings.backoff = Duration::from_secs(1);
+        settings.accept_existing_files = config.sink.mode == tidegate::config::Mode::Overwrite;
+        settings.writer = writer.to_owned();
+        settings.seed = self.chance.number(0..u64::MAX);
+        let clock = self.clock();
+        settings.clock = Clock::new(move || clock());
+        let opened = FilesSink::with_stores(settings, store(""), store(&format!("_tidegate/{JOB}/")));
+        opened.expect("the name of the job is a folder's")
+    }
+}

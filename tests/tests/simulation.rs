@@ -1,0 +1,69 @@
+//! The engine in simulation, over many seeds. `SIMULATION_SEEDS` says how many, `SIMULATION_SEED=123` repeats one.
+
+#![expect(clippy::print_stdout, reason = "which seed failed, and what the others met")]
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tidegate_tests::simulation::{Events, run};
+
+#[test]
+fn whatever_happens_every_record_is_delivered_exactly_once() {
+    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().expect(name));
+    if let Some(seed) = number("SIMULATION_SEED") {
+        let events = run(seed).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+        return println!("seed {seed}: {events:?}");
+    }
+    explore(number("SIMULATION_SEEDS").unwrap_or(500));
+}
+
+#[test]
+#[ignore = "ten thousand seeds take an hour"]
+fn ten_thousand_times_whatever_happens() {
+    explore(10_000);
+}
+
+fn explore(seeds: u64) {
+    let next = AtomicU64::new(0);
+    let failures = Mutex::new(Vec::new());
+    let all = Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds || failures.lock().expect("no panic holds it").len() >= 10 {
+                        return;
+                    }
+                    match std::panic::catch_unwind(|| run(seed)) {
+                        Ok(Ok(events)) => all.lock().expect("no panic holds it").push(events),
+                        Ok(Err(violation)) => {
+                            failures.lock().expect("no panic holds it").push((seed, violation))
+                        }
+                        Err(_) => {
+                            failures.lock().expect("no panic holds it").push((seed, "panicked".to_owned()))
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().expect("no panic holds it");
+    for (seed, violation) in &failures {
+        println!(
+            "seed {seed}: {violation}\n  to repeat it: SIMULATION_SEED={seed} cargo test -p tidegate-tests --test simulation"
+        );
+    }
+    assert!(failures.is_empty(), "{} of {seeds} seeds failed", failures.len());
+    let all: Vec<Events> = all.into_inner().expect("no panic holds it");
+    let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, count) in all.iter().flat_map(Events::counts) {
+        *totals.entry(name).or_default() += count;
+    }
+    println!("{seeds} seeds: {totals:?}");
+    // A simulation that never meets what it is there for proves nothing.
+    let unmet: Vec<_> = totals.iter().filter(|(_, count)| **count == 0).collect();
+    assert!(seeds < 100 || unmet.is_empty(), "never happened in {seeds} seeds: {unmet:?}");
+}
