@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use tidegate::cli::{self, Cli};
 use tidegate::config::ConfigErrors;
+use tidegate::kafka::{QueryError, QueryErrorKind};
 use tidegate::run::RunError;
 use tidegate_sinks::{Error, Kind};
 
@@ -53,6 +54,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
                     Kind::Config => 2,
                     Kind::Refused => 3,
                 });
+            }
+            if let Some(error) = cause.downcast_ref::<QueryError>() {
+                let may_pass = matches!(error.kind, QueryErrorKind::Unreachable | QueryErrorKind::Other);
+                return Some(if may_pass { 1 } else { 2 });
             }
             cause.is::<ConfigErrors>().then_some(2)
         })

@@ -6,6 +6,7 @@
 
 mod orders;
 
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +40,8 @@ pub(super) struct DemoArgs {
 pub(super) async fn execute(args: DemoArgs, log: &LogArgs) -> Result<u8> {
     let folder = make_folder(args.dir)?;
     let count = i32::try_from((args.records / RECORDS_PER_PARTITION).max(MIN_PARTITIONS))?;
-    let cluster = MockCluster::new(1).context("starting the embedded broker")?;
+    // Never dropped: the consumer leaves its group a moment after the run, and would report a broker that has gone.
+    let cluster = ManuallyDrop::new(MockCluster::new(1).context("starting the embedded broker")?);
     cluster.create_topic(orders::TOPIC, count, 1).context("making the topic")?;
     let servers = cluster.bootstrap_servers();
     let (config, path) = write_job(&folder, &servers)?;
