@@ -75,14 +75,45 @@ async fn unknown_fields_are_carried_along() {
     assert_eq!(read, *state);
 }
 
-/// Before its first create is done, others commit as often as it is told; the answer to that create is lost.
+/// What happens while this store executes its first create of a checkpoint, or its first read of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meanwhile {
+    Nothing,
+    /// It is done first; then others commit so often; its answer is lost.
+    LandsAndIsOvertaken(i64),
+    /// Others commit so often; then it fails, since its slot is filled; that answer is lost.
+    IsOvertaken(i64),
+    /// Others commit and collect the slot; then it fills the slot again, and says so.
+    IsAGhost,
+    /// Others commit and collect the slot; then a ghost fills it again, and is what is read.
+    ReadsAGhost,
+}
+
+/// A store whose requests take their time.
 #[derive(Debug)]
 struct Overtaken {
     inner: Arc<dyn Store>,
     others: FilesSink,
-    times: AtomicI64,
-    /// Whether the create comes first and the others after.
-    lands: bool,
+    meanwhile: Mutex<Meanwhile>,
+}
+
+impl Overtaken {
+    fn take(&self, when: impl Fn(Meanwhile) -> bool) -> Meanwhile {
+        let mut meanwhile = lock(&self.meanwhile);
+        if when(*meanwhile) {
+            std::mem::replace(&mut *meanwhile, Meanwhile::Nothing)
+        } else {
+            Meanwhile::Nothing
+        }
+    }
+
+    async fn others_commit(&self, times: i64) {
+        let mut state = self.others.load().await.unwrap().unwrap();
+        for _ in 0..times {
+            state = commit_one(&self.others, &state).await;
+        }
+        self.others.collect(&state, false).await.unwrap();
+    }
 }
 
 impl fmt::Display for Overtaken {
@@ -94,18 +125,25 @@ impl fmt::Display for Overtaken {
 #[async_trait]
 impl Store for Overtaken {
     async fn create(&self, path: &str, bytes: Bytes) -> Result<Created, Error> {
-        let times = self.times.swap(0, Ordering::Relaxed);
-        if times == 0 {
-            return self.inner.create(path, bytes).await;
+        match self.take(|meanwhile| meanwhile != Meanwhile::ReadsAGhost) {
+            Meanwhile::LandsAndIsOvertaken(times) => {
+                assert_eq!(self.inner.create(path, bytes).await.unwrap(), Created::Created);
+                self.others_commit(times).await;
+                Err(Error::new(Kind::Retry, "the answer is lost"))
+            }
+            Meanwhile::IsOvertaken(times) => {
+                self.others_commit(times).await;
+                assert_eq!(self.inner.create(path, bytes).await.unwrap(), Created::Exists);
+                Err(Error::new(Kind::Retry, "the answer is lost"))
+            }
+            Meanwhile::IsAGhost => {
+                self.others_commit(3).await;
+                let answer = self.inner.create(path, bytes).await;
+                assert_eq!(answer.as_ref().unwrap(), &Created::Created, "the slot was not collected");
+                answer
+            }
+            Meanwhile::Nothing | Meanwhile::ReadsAGhost => self.inner.create(path, bytes).await,
         }
-        if self.lands {
-            assert_eq!(self.inner.create(path, bytes.clone()).await.unwrap(), Created::Created);
-        }
-        let mut state = self.others.load().await.unwrap().unwrap();
-        for _ in 0..times {
-            state = commit_one(&self.others, &state).await;
-        }
-        Err(Error::new(Kind::Retry, "the answer is lost"))
     }
 
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
@@ -113,6 +151,13 @@ impl Store for Overtaken {
     }
 
     async fn get(&self, path: &str) -> Result<Option<Bytes>, Error> {
+        if self.take(|meanwhile| meanwhile == Meanwhile::ReadsAGhost) == Meanwhile::ReadsAGhost {
+            let mut ghost = self.others.load().await.unwrap().unwrap().as_ref().clone();
+            ghost.partitions.values_mut().for_each(|at| at.next += 1000);
+            self.others_commit(3).await;
+            let ghost = self.inner.create(path, to_json(&ghost).unwrap()).await;
+            assert_eq!(ghost.unwrap(), Created::Created, "the slot was not collected");
+        }
         self.inner.get(path).await
     }
 
@@ -149,16 +194,21 @@ impl Store for Overtaken {
     }
 }
 
-async fn overtaken(times: i64, lands: bool) -> (Outcome, i64) {
-    let others = sink();
+/// A sink at its first checkpoint whose store is slow, the others' own, and that checkpoint.
+async fn overtaken(meanwhile: Meanwhile) -> (FilesSink, FilesSink, Arc<Checkpoint>) {
+    let others = sink_with(|settings| {
+        settings.retained = 1;
+        settings.retained_for = Duration::ZERO;
+    });
     let state = others.begin_chain(genesis()).await.unwrap();
-    let hook = Overtaken {
-        inner: others.state.clone(),
-        others: reopen(&others, |_| {}),
-        times: AtomicI64::new(times),
-        lands,
-    };
-    let sink = FilesSink::with_stores(others.settings.clone(), others.data.clone(), Arc::new(hook)).unwrap();
+    let meanwhile = Mutex::new(meanwhile);
+    let slow = Overtaken { inner: others.state.clone(), others: reopen(&others, |_| {}), meanwhile };
+    let sink = FilesSink::with_stores(others.settings.clone(), others.data.clone(), Arc::new(slow));
+    (sink.unwrap(), others, state)
+}
+
+async fn commit_overtaken(meanwhile: Meanwhile) -> (Outcome, i64) {
+    let (sink, others, state) = overtaken(meanwhile).await;
     let commit = attempt(&sink, &state).await;
     let outcome = sink.commit(state, commit, None).await.unwrap();
     let next = others.load().await.unwrap().unwrap().partitions[&partition()].next;
@@ -167,22 +217,33 @@ async fn overtaken(times: i64, lands: bool) -> (Outcome, i64) {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_told_as_far_back_as_the_history_goes() {
+    use Meanwhile::{IsOvertaken, LandsAndIsOvertaken};
     let far = crate::sink::HISTORY as i64;
-    for (times, lands) in [(1, true), (far, true), (1, false), (far, false)] {
-        let (outcome, next) = overtaken(times, lands).await;
-        assert_eq!(next, times + i64::from(lands));
-        match outcome {
-            Outcome::Committed(_) => assert!(lands),
-            Outcome::Fenced(_) => assert!(!lands),
-            other => panic!("{other:?}"),
-        }
+    for times in [1, far] {
+        let (outcome, next) = commit_overtaken(LandsAndIsOvertaken(times)).await;
+        assert!(matches!(outcome, Outcome::Committed(_)) && next == times + 1, "{next} {outcome:?}");
+        let (outcome, next) = commit_overtaken(IsOvertaken(times)).await;
+        assert!(matches!(outcome, Outcome::Fenced(_)) && next == times, "{next} {outcome:?}");
     }
-    for lands in [true, false] {
-        // The slot that was sent is one further back than the others' first.
-        let (outcome, next) = overtaken(far + 2, lands).await;
-        assert_eq!(next, far + 2 + i64::from(lands));
-        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
-    }
+    let (outcome, next) = commit_overtaken(LandsAndIsOvertaken(far + 1)).await;
+    assert!(matches!(outcome, Outcome::Unknown(_)) && next == far + 2, "{next} {outcome:?}");
+    // The slot that was sent to is the others' first.
+    let (outcome, next) = commit_overtaken(IsOvertaken(far + 2)).await;
+    assert!(matches!(outcome, Outcome::Unknown(_)) && next == far + 2, "{next} {outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_in_a_slot_that_was_filled_before_is_none() {
+    let (outcome, next) = commit_overtaken(Meanwhile::IsAGhost).await;
+    assert!(matches!(outcome, Outcome::Fenced(_)) && next == 3, "{next} {outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ghost_is_never_loaded() {
+    let (sink, others, state) = overtaken(Meanwhile::ReadsAGhost).await;
+    let loaded = sink.load().await.unwrap().unwrap();
+    assert_eq!(loaded.position(), others.load().await.unwrap().unwrap().position());
+    assert_eq!(loaded.n, state.n + 3);
 }
 
 #[tokio::test(start_paused = true)]
