@@ -112,6 +112,11 @@ impl Overtaken {
         for _ in 0..times {
             state = commit_one(&self.others, &state).await;
         }
+    }
+
+    async fn others_commit_and_collect(&self) {
+        self.others_commit(3).await;
+        let state = self.others.load().await.unwrap().unwrap();
         self.others.collect(&state, false).await.unwrap();
     }
 }
@@ -137,7 +142,7 @@ impl Store for Overtaken {
                 Err(Error::new(Kind::Retry, "the answer is lost"))
             }
             Meanwhile::IsAGhost => {
-                self.others_commit(3).await;
+                self.others_commit_and_collect().await;
                 let answer = self.inner.create(path, bytes).await;
                 assert_eq!(answer.as_ref().unwrap(), &Created::Created, "the slot was not collected");
                 answer
@@ -154,7 +159,7 @@ impl Store for Overtaken {
         if self.take(|meanwhile| meanwhile == Meanwhile::ReadsAGhost) == Meanwhile::ReadsAGhost {
             let mut ghost = self.others.load().await.unwrap().unwrap().as_ref().clone();
             ghost.partitions.values_mut().for_each(|at| at.next += 1000);
-            self.others_commit(3).await;
+            self.others_commit_and_collect().await;
             let ghost = self.inner.create(path, to_json(&ghost).unwrap()).await;
             assert_eq!(ghost.unwrap(), Created::Created, "the slot was not collected");
         }
