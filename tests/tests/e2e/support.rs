@@ -34,6 +34,7 @@ pub(crate) struct Job {
     dir: TempDir,
     pub(crate) name: String,
     pub(crate) url: String,
+    table: String,
     pub(crate) options: BTreeMap<String, String>,
     starts: AtomicU32,
 }
@@ -125,7 +126,14 @@ impl Job {
             more = settings.more,
         );
         std::fs::write(dir.path().join("job.yaml"), text)?;
-        Ok(Self { dir, name, url, options, starts: AtomicU32::new(0) })
+        Ok(Self { dir, name, url, table: "orders".into(), options, starts: AtomicU32::new(0) })
+    }
+
+    /// Changes the job so that each topic has a table of its own.
+    pub(crate) fn by_topic(&mut self, topic: &str) -> Result<()> {
+        let text = std::fs::read_to_string(self.file())?.replace("table: orders", "table: \"{topic}\"");
+        self.table = topic.to_owned();
+        Ok(std::fs::write(self.file(), text)?)
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -175,7 +183,7 @@ impl Job {
     pub(crate) async fn visible(&self) -> Result<Vec<((i32, i64), Vec<u8>)>> {
         let store = self.store()?;
         let mut rows = Vec::new();
-        for entry in store.list("orders").await? {
+        for entry in store.list(&self.table).await? {
             ensure!(entry.path.ends_with(".parquet"), "a reader would see {}", entry.path);
             let bytes = store.get(&entry.path).await?.with_context(|| format!("{} has gone", entry.path))?;
             rows.extend(read(bytes).with_context(|| entry.path.clone())?);
