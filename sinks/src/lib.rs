@@ -13,6 +13,7 @@ pub mod failpoints;
 pub mod faulty;
 pub mod files;
 pub mod memory;
+pub mod mistakes;
 pub mod position;
 pub mod sink;
 pub mod store;

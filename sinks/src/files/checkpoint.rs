@@ -14,6 +14,7 @@ use super::{FilesSink, from_json, lock, paths, to_json};
 use crate::checkpoint::Checkpoint;
 use crate::commit::Commit;
 use crate::error::{Error, Kind};
+use crate::mistakes::made;
 use crate::sink::Outcome;
 use crate::store::Created;
 
@@ -30,7 +31,7 @@ impl FilesSink {
                 Some(n) => self.state.get(&paths::checkpoint(n)).await?,
                 None => None,
             };
-            let still = self.highest().await?;
+            let still = if made("load-unconfirmed") { highest } else { self.highest().await? };
             if let (Some(n), Some(bytes)) = (highest, bytes.as_ref())
                 && still == highest
             {
@@ -96,10 +97,16 @@ impl FilesSink {
 
     /// Puts a body on the chain and looks, whatever the answer, what the newest state is now.
     pub(super) async fn store_next(&self, body: &Arc<Checkpoint>) -> Result<Option<Arc<Checkpoint>>, Error> {
-        let created = self.state.create(&paths::checkpoint(body.n), to_json(&**body)?).await;
+        let path = paths::checkpoint(body.n);
+        let created = if made("genesis-overwrites") && body.n == 1 {
+            self.state.put(&path, to_json(&**body)?).await.map(|()| Created::Created)
+        } else {
+            self.state.create(&path, to_json(&**body)?).await
+        };
         match created {
             Ok(Created::Created) => {
-                if self.highest().await? == Some(body.n) && self.accept(body) {
+                let trusts = made("trust-200") || (made("genesis-trust-200") && body.n == 1);
+                if (trusts || self.highest().await? == Some(body.n)) && self.accept(body) {
                     return Ok(Some(Arc::clone(body)));
                 }
             }
@@ -121,7 +128,10 @@ impl FilesSink {
         commit: &Commit,
         max_rejects: Option<u64>,
     ) -> Result<Outcome, Error> {
-        let begin = commit.begin();
+        let mut begin = commit.begin();
+        if made("check-lanes-with-data-only") {
+            begin.from.retain(|partition, _| commit.delta.0.contains_key(partition));
+        }
         rules::check_commit(commit)?;
         for file in &commit.files {
             self.paths.final_path(file)?;
@@ -129,7 +139,7 @@ impl FilesSink {
         }
         let mut failures = 0;
         let mut newest = base;
-        let mut has_manifest = false;
+        let mut has_manifest = made("commit-before-manifest");
         let mut sent: Option<Arc<Checkpoint>> = None;
         if rules::resolve(&newest, &begin, None) != Verdict::Retry {
             // The caller's state may be older than the &begin, and would then say too much.
@@ -154,6 +164,9 @@ impl FilesSink {
                 has_manifest = self.stage_manifest(commit).await?;
             }
             if has_manifest {
+                if made("publish-before-commit") {
+                    self.publish_one(&newest, &commit.id).await?;
+                }
                 let body = self.next_body(&newest, commit, sent.take())?;
                 sent = Some(Arc::clone(&body));
                 newest = self.look_after(&body, newest).await?;

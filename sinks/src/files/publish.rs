@@ -11,6 +11,7 @@ use super::{FilesSink, from_json, lock, paths, rules};
 use crate::checkpoint::{Checkpoint, Retracted};
 use crate::commit::{Commit, CommitId};
 use crate::error::{Error, Kind};
+use crate::mistakes::made;
 use crate::store::Moved;
 
 /// Files that are moved, or deleted, at the same time.
@@ -41,7 +42,7 @@ impl FilesSink {
 
     /// Moves the files, then stores `commits/<id>.json`, then removes what is left of the attempt. So the commit's
     /// staged manifest stands for "to be done", and the stored one for "all visible".
-    async fn publish_one(&self, state: &Checkpoint, id: &CommitId) -> Result<(), Error> {
+    pub(super) async fn publish_one(&self, state: &Checkpoint, id: &CommitId) -> Result<(), Error> {
         let Some((commit, bytes)) = self.staged_manifest(id).await? else {
             if self.state.head(&paths::commit(id)).await?.is_none() {
                 return self.alarm_unless_dropped(id, "its manifest").await;
@@ -53,12 +54,19 @@ impl FilesSink {
             let from = self.paths.staged(id, &file.staged)?;
             moves.push(Move { from, to: self.paths.final_path(file)?, bytes: file.bytes });
         }
+        if made("manifest-first") {
+            self.state.put(&paths::commit(id), bytes.clone()).await?;
+            self.data.delete(&self.paths.manifest(id)).await?;
+        }
         let moved = stream::iter(moves).map(|file| self.publish_file(file)).buffer_unordered(AT_ONCE);
         let lost: Vec<Option<String>> = moved.try_collect().await?;
         if let Some(path) = lost.iter().flatten().next() {
             return self.alarm_unless_dropped(id, path).await;
         }
         self.state.put(&paths::commit(id), bytes).await?;
+        if made("drop-before-delete") {
+            return Ok(());
+        }
         tracing::debug!(commit = %id, checkpoint = state.n, files = commit.files.len(), "published");
         self.remove_attempt(id).await
     }
@@ -82,7 +90,7 @@ impl FilesSink {
     /// newest state tells.
     async fn alarm_unless_dropped(&self, id: &CommitId, what: &str) -> Result<(), Error> {
         let newest = self.newest().await?;
-        if !newest.is_some_and(|newest| newest.unpublished.contains(id)) {
+        if !made("alarm-without-reload") && !newest.is_some_and(|newest| newest.unpublished.contains(id)) {
             return Ok(());
         }
         let context =

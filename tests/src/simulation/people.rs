@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_sinks::files::FinalName;
+use tidegate_sinks::mistakes::made;
 use tidegate_sinks::{Checkpoint, Retracted, Sink};
 use tokio::time::Instant;
 
@@ -15,7 +16,7 @@ use super::scenario::COPY_GRACE;
 pub(super) async fn collect(place: Place) {
     let sink = place.open(&Gate::default(), "collector");
     loop {
-        tokio::time::sleep(place.chance.millis(100..3_000)).await;
+        tokio::time::sleep(place.chance.millis(20..place.scenario.collect_every.as_millis() as u64)).await;
         let Ok(Some(state)) = sink.load().await else { continue };
         if place.chance.happens(0.2) {
             tokio::time::sleep(place.chance.millis(0..10_000)).await;
@@ -35,9 +36,12 @@ pub(super) async fn use_finals(place: Place) {
         tokio::time::sleep(place.chance.millis(500..4_000)).await;
         let finals = place.world().witness.finals();
         let Ok(Some(state)) = sink.load().await else { continue };
-        for path in finals.into_iter().filter(|path| is_free(&state, path)) {
+        let is_copying = place.scenario.is_copying;
+        let too_early = made(if is_copying { "use-when-visible" } else { "rename-false-alarm" });
+        for path in finals.into_iter().filter(|path| is_free(&state, path) || too_early) {
             let since = *free_since.entry(path.clone()).or_insert_with(Instant::now);
-            let waited = !place.scenario.is_copying || since.elapsed() > COPY_GRACE;
+            let waits = is_copying && !too_early && !made("slow-copy-no-grace");
+            let waited = !waits || since.elapsed() > COPY_GRACE;
             if waited && place.chance.happens(0.5) {
                 let mut world = place.world();
                 world.witness.taken(&path);

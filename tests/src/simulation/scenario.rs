@@ -21,6 +21,8 @@ pub(super) struct Scenario {
     pub(super) retained: u64,
     /// How long the faults last.
     pub(super) duration: Duration,
+    /// The collector's longest pause.
+    pub(super) collect_every: Duration,
     /// Probability, every half a second, that a replica is killed; and that one is paused.
     pub(super) kill: f64,
     pub(super) pause: f64,
@@ -52,7 +54,7 @@ impl Scenario {
             tear: 0.2 * storm,
             longest: chance.millis(200..6_000),
         };
-        Self {
+        let mut scenario = Self {
             is_copying: chance.happens(0.7),
             replicas: chance.number(1..4),
             partitions: chance.number(1..5),
@@ -61,8 +63,33 @@ impl Scenario {
             duration: Duration::from_secs(chance.number(20..50)),
             kill: chance.number(0..8) as f64 / 100.0,
             pause: chance.number(0..15) as f64 / 100.0,
+            collect_every: chance.millis(300..3_000),
             config: Self::config(chance),
+        };
+        if chance.happens(0.3) {
+            scenario.hurry(chance);
         }
+        scenario
+    }
+
+    /// Many checkpoints, collected at once, and many late requests: slots are filled, overtaken, collected and
+    /// filled again.
+    fn hurry(&mut self, chance: &Chance) {
+        self.replicas = 3;
+        self.partitions = self.partitions.max(3);
+        self.retained = 1;
+        self.collect_every = chance.millis(50..300);
+        self.config.checkpoint.interval = chance.millis(100..400);
+        self.faults = Faults {
+            refuse: 0.01,
+            lose_answer: 0.03,
+            late: 0.08,
+            delay: 0.15,
+            tear: 0.1,
+            longest: chance.millis(300..2_500),
+        };
+        self.duration = Duration::from_secs(20);
+        (self.kill, self.pause) = (0.01, 0.1);
     }
 
     fn config(chance: &Chance) -> Config {

@@ -268,6 +268,10 @@ impl Witness {
         self.visible.keys().filter(|path| !is_foreign(path)).cloned().collect()
     }
 
+    pub(super) fn has_delivered(&self) -> bool {
+        !self.delivered.is_empty()
+    }
+
     /// At the end: every record from the start of its partition on is there, exactly once.
     pub(super) fn judge_end(&mut self) {
         let Some(newest) = self.newest.clone() else { return self.accuse("no chain was ever begun") };
