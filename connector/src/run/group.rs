@@ -9,10 +9,13 @@ use tokio::time::Instant;
 
 use super::RunError;
 use super::engine::{Done, Engine, Loaded, Purpose, Revoking};
-use crate::cluster::{Cluster, LogBounds};
+use crate::cluster::{Cluster, ClusterError, LogBounds};
 use crate::config::OnDataLoss;
 use crate::event::{Budget, Command, Fetch};
 use crate::status::PartitionStatus;
+
+/// How long a question to Kafka is repeated before the job gives up.
+const BOUNDS_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// An error that may pass: start again from the newest state, but not for ever.
@@ -264,6 +267,23 @@ async fn load(
         Purpose::Outside(partition, _) => vec![partition.clone()],
         Purpose::Rewind | Purpose::Look => Vec::new(),
     };
-    let bounds = if asked.is_empty() { BTreeMap::new() } else { cluster.bounds(&asked).await? };
+    let bounds = if asked.is_empty() { BTreeMap::new() } else { bounds(cluster, &asked).await? };
     Ok(Loaded { state, bounds })
+}
+
+/// Asks again while it may help: the leader of a partition that has just been added is not known at once.
+async fn bounds(
+    cluster: &dyn Cluster,
+    partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError> {
+    let deadline = Instant::now() + BOUNDS_PATIENCE;
+    loop {
+        match cluster.bounds(partitions).await {
+            Err(error) if !error.permanent && Instant::now() < deadline => {
+                tracing::warn!(%error, "asking again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            answer => return answer,
+        }
+    }
 }

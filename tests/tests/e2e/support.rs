@@ -19,7 +19,10 @@ use tidegate_testcontainers::transactions::{json_payload, read_committed_dump};
 use tidegate_testcontainers::{Kafka, MinIO};
 use tokio::sync::OnceCell;
 
-/// Partition, offset and payload of a record.
+/// Partition and offset of a record, and its payload.
+pub(crate) type Row = ((i32, i64), Vec<u8>);
+
+/// Records by partition and offset.
 pub(crate) type Rows = BTreeMap<(i32, i64), Vec<u8>>;
 
 /// Where a job's tables lie.
@@ -180,7 +183,7 @@ impl Job {
     }
 
     /// What any reader sees: every record of every visible Parquet file of the table.
-    pub(crate) async fn visible(&self) -> Result<Vec<((i32, i64), Vec<u8>)>> {
+    pub(crate) async fn visible(&self) -> Result<Vec<Row>> {
         let store = self.store()?;
         let mut rows = Vec::new();
         for entry in store.list(&self.table).await? {
@@ -220,7 +223,7 @@ impl Job {
 }
 
 /// The rows of a file, each as the record that it must have come from.
-fn read(bytes: Bytes) -> Result<Vec<((i32, i64), Vec<u8>)>> {
+fn read(bytes: Bytes) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
         let batch = batch?;
