@@ -26,6 +26,8 @@ pub const NAMES: &[&str] = &[
     "checkpoint.get.before",
     "checkpoint.list.after",
     "checkpoint.list.before",
+    "commit.get.after",
+    "commit.get.before",
     "commit.head.after",
     "commit.head.before",
     "commit.list.after",

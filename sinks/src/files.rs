@@ -7,7 +7,7 @@
 //! anybody, so whoever finds a job interrupted finishes it.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -146,8 +146,11 @@ impl fmt::Display for FilesSink {
 #[async_trait]
 impl Sink for FilesSink {
     async fn load(&self) -> Result<Option<Arc<Checkpoint>>, Error> {
+        // Only once: from then on, the chain is known not to get shorter.
+        let first = self.seen.load(Ordering::Relaxed) == 0;
+        let stored = if first { self.newest_commits().await? } else { Vec::new() };
         if let Some(newest) = self.newest().await? {
-            return Ok(Some(newest));
+            return self.refuse_shortened_chain(&newest, &stored).map(|()| Some(newest));
         }
         match self.refuse_lost_chain().await {
             // A chain that has begun since the first look has files by now; they are no sign of a loss.

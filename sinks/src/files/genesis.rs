@@ -4,14 +4,47 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::paths::FinalName;
-use super::{FilesSink, paths};
+use super::{FilesSink, paths, rules};
 use crate::checkpoint::{Checkpoint, FORMAT, Retracted};
+use crate::commit::Commit;
 use crate::error::{Error, Kind};
 use crate::mistakes::made;
 use crate::position::Position;
 use crate::sink::Genesis;
 
+/// Stored commits that the newest checkpoint is compared with: several, as replicas' ids rise only roughly in the order
+/// of the chain.
+const COMPARED: usize = 8;
+
 impl FilesSink {
+    /// The newest stored commits, by their ids.
+    pub(super) async fn newest_commits(&self) -> Result<Vec<Commit>, Error> {
+        let entries = self.state.list(paths::COMMITS).await?;
+        let ids = entries.iter().rev().filter_map(|entry| paths::commit_id(&entry.path));
+        let mut commits = Vec::new();
+        for id in ids.take(COMPARED) {
+            commits.extend(self.stored_commit(&id).await?);
+        }
+        Ok(commits)
+    }
+
+    /// Refuses a chain whose newest checkpoints are gone: what they committed would be written a second time. `stored`
+    /// was looked up before `newest` was accepted, so a chain that is whole knows of all of it.
+    ///
+    /// Errors: `Corrupt`.
+    pub(super) fn refuse_shortened_chain(&self, newest: &Checkpoint, stored: &[Commit]) -> Result<(), Error> {
+        let Some(commit) = stored.iter().find(|commit| rules::is_beyond(newest, commit)) else {
+            return Ok(());
+        };
+        let context = format!(
+            "checkpoint {} is the newest in {}, but commit {}, which is visible, came after it: newer checkpoints were \
+             deleted, or an old backup restored. Going on would double records. Bring the newer checkpoints back; or \
+             remove the older ones too, and start once with --new-incarnation, or with `mode: overwrite`",
+            newest.n, self.state, commit.id
+        );
+        Err(Error::new(Kind::Corrupt, context))
+    }
+
     /// Refuses to go on without a chain where files of this job are visible: to begin anew would double them.
     ///
     /// Errors: `Refused`.
@@ -93,7 +126,7 @@ impl FilesSink {
             pinned: genesis.pinned.clone(),
             other: BTreeMap::new(),
         };
-        super::rules::check_state(&body)?;
+        rules::check_state(&body)?;
         Ok(body)
     }
 
@@ -106,6 +139,9 @@ impl FilesSink {
                 let used = entries.iter().filter_map(|entry| Some(final_name(&entry.path)?.incarnation));
                 newest = used.fold(newest, u32::max);
             }
+            // Its files may be gone; what it says of itself stays.
+            newest =
+                self.newest_commits().await?.iter().map(|commit| commit.incarnation).fold(newest, u32::max);
         }
         let exhausted = || Error::new(Kind::Corrupt, format!("incarnation {newest} in a file's name"));
         newest.checked_add(1).filter(|incarnation| *incarnation < 100_000).ok_or_else(exhausted)

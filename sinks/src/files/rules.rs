@@ -145,6 +145,15 @@ pub(crate) fn is_in_force(state: &Checkpoint, commit: &Commit) -> bool {
             && !state.retracted.contains(&Retracted::Commit(commit.id.clone())))
 }
 
+/// Whether a stored commit, which is in force by that, is newer than `state`.
+pub(crate) fn is_beyond(state: &Checkpoint, commit: &Commit) -> bool {
+    let passed = |(partition, span): (_, &Span)| {
+        state.partitions.get(partition).is_none_or(|known| known.next < span.to)
+    };
+    commit.incarnation > state.incarnation
+        || (commit.incarnation == state.incarnation && commit.delta.0.iter().any(passed))
+}
+
 /// Refuses a body that contradicts the state before it, whatever made it.
 ///
 /// Errors: `Corrupt`.

@@ -379,3 +379,31 @@ impl Store for Careless {
         false
     }
 }
+
+#[tokio::test]
+async fn a_chain_without_its_newest_checkpoints_is_refused() {
+    let sink = sink();
+    let first = sink.begin_chain(genesis()).await.unwrap();
+    let state = commit_one(&sink, &first).await;
+    sink.publish(&state, &state.unpublished).await.unwrap();
+    let state = sink.settle(state).await.unwrap();
+    assert_eq!(reopen(&sink, |_| {}).load().await.unwrap().unwrap(), state);
+    for n in 2..=state.n {
+        sink.state.delete(&paths::checkpoint(n)).await.unwrap();
+    }
+    for accepting in [false, true] {
+        let reopened = reopen(&sink, |settings| settings.accept_existing_files = accepting);
+        let refused = reopened.load().await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Corrupt, "{refused}");
+    }
+    // Begun anew, the chain knows that the stored commit, whose files may be gone, is none of its own.
+    sink.state.delete(&paths::checkpoint(1)).await.unwrap();
+    for path in paths_in(&*sink.data, "t").await {
+        sink.data.delete(&path).await.unwrap();
+    }
+    let anew = reopen(&sink, |settings| settings.accept_existing_files = true);
+    let state = anew.begin_chain(genesis()).await.unwrap();
+    assert_eq!(state.incarnation, first.incarnation + 1);
+    assert_eq!(reopen(&sink, |_| {}).load().await.unwrap().unwrap(), state);
+    assert!(anew.commits(&state).await.unwrap().is_empty());
+}
