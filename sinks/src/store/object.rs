@@ -80,9 +80,18 @@ fn error(url: &str, what: &str, path: &str, source: object_store::Error) -> Erro
         | Store::NotSupported { .. }
         | Store::NotImplemented { .. }
         | Store::UnknownConfigurationKey { .. } => Kind::Config,
+        Store::Generic { ref source, .. } if is_refusal(&**source) => Kind::Config,
         _ => Kind::Retry,
     };
     Error::new(kind, format!("could not {what} {url}/{path}")).with_source(source)
+}
+
+/// Of a listing, object_store tells a refusal from an outage in its text only.
+fn is_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        let text = error.to_string();
+        ["401 Unauthorized", "403 Forbidden"].iter().any(|status| text.contains(status))
+    })
 }
 
 impl fmt::Debug for Object {
