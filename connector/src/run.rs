@@ -15,13 +15,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sinks::{Checkpoint, CommitId, Sink, TopicPartition};
+use tidegate_sinks::{Checkpoint, CommitId, PartitionState, Sink, TopicPartition};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 pub use channels::Spawn;
 pub use outcome::{RunError, Summary};
 
-use crate::cluster::{Cluster, Connected};
+use crate::cluster::{Cluster, Connected, LogBounds};
 use crate::columns::ColumnError;
 use crate::config::client_properties;
 use crate::config::{Column, Config, FormatKind};
@@ -36,6 +37,8 @@ use engine::{Done, Engine, Parts};
 /// How long an offset above the end of its log is looked at again before the job stops: a broker that has just
 /// become leader may lag behind.
 pub const ABOVE_END_PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at it.
+const ABOVE_END_PAUSE: Duration = Duration::from_secs(1);
 
 /// The wall clock.
 pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
@@ -160,15 +163,40 @@ fn start_channels(
         .map_err(|error| RunError::failed(format!("starting a thread that encodes: {error}")))
 }
 
-/// Where a bounded run ends: the last stable offsets of now, of those partitions that have anything to read.
+/// Where a bounded run ends: the last stable offsets of now, of those partitions that have anything to read. A position
+/// above its log is looked at again, as while reading, before the job is refused.
 async fn ends(cluster: &dyn Cluster, state: &Checkpoint) -> Result<BTreeMap<TopicPartition, i64>, RunError> {
-    let partitions = cluster.partitions().await?;
-    let bounds = cluster.bounds(&partitions).await?;
-    let open = bounds.into_iter().filter_map(|(partition, log)| {
-        let next = state.partitions.get(&partition).map_or(log.start, |state| state.next);
-        (next < log.last_stable_offset).then_some((partition, log.last_stable_offset))
-    });
-    Ok(open.collect())
+    let give_up = Instant::now() + ABOVE_END_PATIENCE;
+    loop {
+        let partitions = cluster.partitions().await?;
+        let bounds = cluster.bounds(&partitions).await?;
+        let next = |partition, log: &LogBounds| {
+            state.partitions.get(partition).map_or(log.start, |state: &PartitionState| state.next)
+        };
+        let above = bounds.iter().find(|(partition, log)| next(partition, log) > log.high_watermark);
+        match above {
+            None => {
+                let open =
+                    bounds.iter().filter(|(partition, log)| next(partition, log) < log.last_stable_offset);
+                return Ok(open
+                    .map(|(partition, log)| (partition.clone(), log.last_stable_offset))
+                    .collect());
+            }
+            Some((partition, log)) if Instant::now() >= give_up => {
+                return Err(above_end(partition, next(partition, log), *log));
+            }
+            Some(_) => tokio::time::sleep(ABOVE_END_PAUSE).await,
+        }
+    }
+}
+
+/// Not the log that the position belongs to.
+fn above_end(partition: &TopicPartition, next: i64, log: LogBounds) -> RunError {
+    RunError::refused(format!(
+        "{partition}: offset {next} is next, but the log ends at {}: the topic was recreated, or the brokers lost data; \
+         restore the topic, or begin anew with another job name and sink folder",
+        log.high_watermark
+    ))
 }
 
 /// What the first checkpoint pins: the columns, when they are inferred.

@@ -220,17 +220,13 @@ impl Engine {
         } else {
             let since = *self.above_end.entry(partition.clone()).or_insert_with(Instant::now);
             if since.elapsed() >= super::ABOVE_END_PATIENCE {
-                return Err(RunError::refused(format!(
-                    "{partition}: offset {next} is next, but the log ends at {}: the topic was recreated, or the brokers \
-                     lost data; restore the topic, or begin anew with another job name and sink folder",
-                    log.high_watermark
-                )));
+                return Err(super::above_end(partition, next, log));
             }
         }
         // Look again a little later: a broker that has just become leader may lag behind.
         let partition = partition.clone();
         self.spawn(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(super::ABOVE_END_PAUSE).await;
             Done::LookAgain(partition, generation)
         });
         Ok(())
