@@ -342,7 +342,9 @@ fn kind_of(code: RDKafkaErrorCode) -> QueryErrorKind {
         | Code::CoordinatorLoadInProgress
         | Code::CoordinatorNotAvailable
         | Code::NotCoordinator
-        | Code::NetworkException => QueryErrorKind::Unreachable,
+        | Code::NetworkException
+        // What the client says of a partition that is new and has no leader yet.
+        | Code::NoEnt => QueryErrorKind::Unreachable,
         Code::Authentication
         | Code::SaslAuthenticationFailed
         | Code::TopicAuthorizationFailed
