@@ -4,4 +4,5 @@ mod bad_input;
 mod exact;
 mod kills;
 mod replicas;
+mod stores;
 mod support;

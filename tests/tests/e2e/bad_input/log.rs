@@ -95,10 +95,10 @@ async fn partitions_that_a_topic_gets_while_the_job_runs_are_read() -> Result<()
     let scene = Scene::new(1, Sections { more, ..Default::default() }).await?;
     scene.produce(0, &[Some(b"0")]).await?;
     let mut process = scene.start(&["run"])?;
-    scene.wait_for_rows(1).await?;
+    scene.wait_for_rows(1, &mut process).await?;
     Kafka::shared().await?.add_partitions(&scene.topic, 3).await?;
     scene.produce(2, &[Some(b"in a new one"), Some(b"and one more")]).await?;
-    scene.wait_for_rows(3).await?;
+    scene.wait_for_rows(3, &mut process).await?;
     process.signal(libc::SIGTERM);
     ensure!(process.wait(LIMIT).await?.success(), "{}", process.log()?);
     scene.assert_raw().await

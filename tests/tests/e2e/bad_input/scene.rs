@@ -1,9 +1,12 @@
 //! A small topic, a job of the test's own making over it, and its output as text.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMillisecondType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -182,8 +185,8 @@ impl Scene {
         self.job.url.trim_start_matches("file://").into()
     }
 
-    /// Waits until the table has `count` rows.
-    pub(super) async fn wait_for_rows(&self, count: usize) -> Result<()> {
+    /// Waits until the process has written `count` rows into the table.
+    pub(super) async fn wait_for_rows(&self, count: usize, process: &mut Process) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
         loop {
             // A file may be on its way to its final name.
@@ -191,8 +194,8 @@ impl Scene {
             if found >= count {
                 return Ok(());
             }
-            if Instant::now() > deadline {
-                bail!("{found} of {count} rows");
+            if Instant::now() > deadline || !process.is_running()? {
+                bail!("{found} of {count} rows: {}", process.log()?);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -220,7 +223,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 fn read(bytes: Bytes) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
-        let batch = batch?;
+        let batch = without_zones(batch?)?;
         let options = FormatOptions::new();
         let formatters: Vec<_> = batch
             .columns()
@@ -236,6 +239,20 @@ fn read(bytes: Bytes) -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
+}
+
+/// Zones have names, which take tables to show.
+fn without_zones(batch: RecordBatch) -> Result<RecordBatch> {
+    let mut columns = batch.columns().to_vec();
+    for column in &mut columns {
+        if let Some(times) = column.as_primitive_opt::<TimestampMillisecondType>() {
+            *column = Arc::new(times.clone().with_timezone_opt(None::<&str>));
+        }
+    }
+    let named = batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+    Ok(RecordBatch::try_from_iter_with_nullable(
+        named.into_iter().zip(columns).map(|(name, column)| (name, column, true)),
+    )?)
 }
 
 /// Writes payloads with ascending timestamps, if any are given, and waits until the broker has them.

@@ -27,7 +27,7 @@ impl Mount {
         if mount.mount(options)? {
             return Ok(Some(mount));
         }
-        println!("skipped: mounting a tmpfs takes root");
+        eprintln!("skipped: mounting a tmpfs takes root");
         Ok(None)
     }
 
@@ -124,7 +124,7 @@ async fn validate_tells_all_failures_at_once() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_the_job_and_loses_nothing() -> Result<()> {
     let Some(mount) = Mount::new("size=1m")? else { return Ok(()) };
-    let more = "timeouts: {store_retry: 2s}\ncheckpoint: {timeout: 10s}\n";
+    let more = "timeouts: {store_request: 1s, store_retry: 2s}\ncheckpoint: {timeout: 10s}\n";
     let mut scene = Scene::new(1, Sections::default()).await?;
     scene.job.url = mount.url();
     scene.write(Sections { more, ..Default::default() })?;
@@ -187,7 +187,7 @@ async fn a_store_that_ignores_the_condition_is_found_out() -> Result<()> {
          secret_access_key: b}}\n",
         careless_store().await?
     );
-    let more = "timeouts: {store_retry: 5s}\n";
+    let more = "timeouts: {store_request: 2s, store_retry: 5s}\n";
     scene.write_at(
         "s3://lake/careless",
         scene.servers,
