@@ -1,0 +1,168 @@
+//! The product's stages one at a time, on one thread each: consuming alone, decoding alone, encoding alone.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use anyhow::{Context, Result, bail, ensure};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use tidegate::config::client_properties;
+use tidegate::decode::{self, Appended, Decode, Reject};
+use tidegate::event::{Assignment, Command, Event, Fetch, Record};
+use tidegate::source::{Source, SourceSettings};
+use tidegate::stage::{Attempt, StageSettings, Stager};
+use tidegate_sinks::memory::Memory;
+use tidegate_sinks::{Begin, CommitId, Delta, Sink, Span, TopicPartition};
+
+use super::job::Job;
+use super::measure::{self, Cost};
+
+const BATCH_ROWS: usize = 8_192;
+/// Records that decoding and encoding are measured with: they are held in memory, decoded and not.
+const HELD_RECORDS: u64 = 500_000;
+
+/// Reads `records` records through the product's source, as a member of a group, and hands out the fetches.
+pub(crate) async fn consume(job: &Job, records: u64, mut take: impl FnMut(Fetch)) -> Result<()> {
+    let mut source = Source::start(SourceSettings {
+        properties: client_properties(&job.config),
+        topics: job.config.kafka.topics.clone(),
+        bytes_per_second: 0,
+        budget_bytes: (job.config.memory_limit / 4) as usize,
+    })?;
+    let mut taken = 0;
+    while taken < records {
+        match source.events.recv().await.context("the source has ended")? {
+            Event::Fetched(fetch, _permit) => {
+                taken += fetch.len() as u64;
+                take(fetch);
+            }
+            Event::Assigned(partitions) => {
+                let from_start = |partition| Assignment { partition, offset: 0, generation: 1 };
+                source.commands.send(Command::Assign(partitions.into_iter().map(from_start).collect()))?;
+            }
+            Event::Failed(error) => return Err(error.into()),
+            other => bail!("nothing but records was expected, but {other:?} came"),
+        }
+    }
+    ensure!(taken == records, "{taken} records came instead of {records}");
+    source.commands.send(Command::Close)?;
+    Ok(())
+}
+
+/// Rows measured, and what decoding and what encoding them cost.
+pub(crate) async fn decode_and_encode(job: &Job, records: u64) -> Result<(u64, Cost, Cost)> {
+    let mut held = Vec::new();
+    let mut rows = 0;
+    consume(job, records, |fetch| {
+        if rows < HELD_RECORDS {
+            rows += fetch.len() as u64;
+            held.push(fetch);
+        }
+    })
+    .await?;
+    let (schema, batches, decoding) = decode(job, &held)?;
+    let encoding = encode(job, &held, schema, batches).await?;
+    Ok((rows, decoding, encoding))
+}
+
+fn decode(job: &Job, held: &[Fetch]) -> Result<(SchemaRef, VecDeque<RecordBatch>, Cost)> {
+    let mut decoder = decode::decoder(&job.config.format, job.columns())?;
+    let (batches, cost) = measure::thread(|| {
+        let mut batches = VecDeque::new();
+        for record in held.iter().flat_map(Fetch::records) {
+            decoder.append(&record)?;
+            if decoder.rows() == BATCH_ROWS {
+                batches.push_back(decoder.finish());
+            }
+        }
+        batches.push_back(decoder.finish());
+        Ok(batches)
+    })?;
+    Ok((decoder.schema().clone(), batches, cost))
+}
+
+/// Runs a stager whose decoder gives out what was decoded before.
+async fn encode(
+    job: &Job,
+    held: &[Fetch],
+    schema: SchemaRef,
+    batches: VecDeque<RecordBatch>,
+) -> Result<Cost> {
+    let config = &job.config;
+    let settings = StageSettings {
+        table: config.sink.table.clone(),
+        partition_by: Vec::new(),
+        file: config.sink.file.clone(),
+        memory: (config.memory_limit / 2) as usize,
+    };
+    let sink = Arc::new(Memory::new("bench"));
+    let replay = std::sync::Mutex::new(Some(Replay { schema, batches, rows: 0 }));
+    let decoder = move |_: &str| {
+        let replay = replay.lock().ok().and_then(|mut replay| replay.take());
+        replay.map(|replay| Box::new(replay) as Box<dyn Decode>).ok_or("only one table is written")
+    };
+    let mut stager = Stager::new(settings, sink.clone(), decoder)?;
+    let id = CommitId::new();
+    let attempt = Attempt {
+        id: id.clone(),
+        incarnation: 1,
+        job: "bench".into(),
+        next_file: Arc::new(AtomicU32::new(0)),
+    };
+    let begin =
+        Begin { format: 1, id, incarnation: 1, from: BTreeMap::new(), new_partitions: BTreeSet::new() };
+    sink.begin(&begin).await?;
+    let spans: BTreeMap<TopicPartition, Span> =
+        held.iter().map(|fetch| (fetch.partition.clone(), Span { from: 0, to: fetch.next })).collect();
+    let (attempt, delta) = (Arc::new(attempt), Delta(spans));
+    let runtime = tokio::runtime::Handle::current();
+    let (staged, cost) = tokio::task::block_in_place(|| {
+        measure::thread(|| {
+            runtime.block_on(async {
+                for fetch in held {
+                    stager.accept(&attempt, fetch).await?;
+                }
+                Ok(stager.seal(&delta).await?)
+            })
+        })
+    })?;
+    let (staged, rows): (u64, usize) = (staged.rows.values().sum(), held.iter().map(Fetch::len).sum());
+    ensure!(staged == rows as u64, "{staged} rows were staged instead of {rows}");
+    Ok(cost)
+}
+
+/// A decoder that has done its work already.
+#[derive(Debug)]
+struct Replay {
+    schema: SchemaRef,
+    batches: VecDeque<RecordBatch>,
+    rows: usize,
+}
+
+impl Decode for Replay {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn append(&mut self, _record: &Record<'_>) -> Result<Appended, Reject> {
+        self.rows += 1;
+        Ok(Appended::Row)
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    /// The stager checks that it has as many rows as were appended.
+    fn finish(&mut self) -> RecordBatch {
+        match std::mem::take(&mut self.rows) {
+            0 => RecordBatch::new_empty(self.schema.clone()),
+            _ => self.batches.pop_front().unwrap_or_else(|| RecordBatch::new_empty(self.schema.clone())),
+        }
+    }
+}
