@@ -17,6 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LINGER: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
+    refuse_huge_pages();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -39,6 +40,17 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Buffers live for milliseconds here. In huge pages each begins with 2 MiB of zeroes, which took an eighth of all CPU
+/// time and 55 MiB of memory.
+#[cfg(target_os = "linux")]
+fn refuse_huge_pages() {
+    // SAFETY: sets a flag of this process, and touches no memory. A kernel that does not know it changes nothing.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1_u64, 0_u64, 0_u64, 0_u64) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse_huge_pages() {}
 
 /// 1: failed; 2: the job file or the environment must be changed; 3: refused for safety.
 fn exit_code(error: &anyhow::Error) -> u8 {
