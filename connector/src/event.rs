@@ -130,6 +130,13 @@ impl Fetch {
         Self { gap, ..Self::new(partition, generation, span.to) }
     }
 
+    /// Makes room for records whose keys and payloads take so many bytes in all, so that none is copied twice and
+    /// the fetch takes no more memory than its permit says.
+    pub fn reserve(&mut self, records: usize, bytes: usize) {
+        self.records.reserve_exact(records);
+        self.buffer.reserve_exact(bytes);
+    }
+
     /// Appends a record and raises `next` past it.
     pub fn push<'h>(
         &mut self,

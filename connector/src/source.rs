@@ -23,7 +23,7 @@ pub use group::{Ends, SharedEnds};
 use crate::config::Topics;
 use crate::event::{Assignment, Budget, Command, Event, Fetch, SourceError};
 use group::{Group, GroupConsumer, Rebalance};
-use queue::{Message, Queue};
+use queue::{Message, Messages, Queue};
 use throttle::Throttle;
 
 /// Records taken from the client at once. Larger batches cost no less and hold more memory.
@@ -252,10 +252,13 @@ impl Reader {
 
     fn read(&mut self) -> Result<(), End> {
         let most = self.throttle.batch(self.record_bytes, BATCH_RECORDS);
-        let mut batch =
-            Batch { fetches: Vec::new(), places: HashMap::new(), outside: Vec::new(), failure: None };
-        let held = &mut self.held;
-        self.queue.read(most, QUIET, |message| batch.take(&message, held));
+        let batch = Batch::of(&self.queue.read(most, QUIET), &self.held);
+        for fetch in &batch.fetches {
+            if let Some(held) = self.held.get_mut(&fetch.partition) {
+                held.start = fetch.next;
+                held.silent = false;
+            }
+        }
         let (bytes, records) = batch.fetches.iter().fold((0, 0), |(b, r), f| (b + f.bytes(), r + f.len()));
         if let Some(size) = bytes.checked_div(records) {
             self.record_bytes = (self.record_bytes * 7 + size) / 8;
@@ -294,40 +297,68 @@ impl Reader {
 }
 
 /// Messages of one read, grouped by partition.
+#[derive(Default)]
 struct Batch {
     fetches: Vec<Fetch>,
     /// Where a partition's fetch stands, by topic handle and partition; `None`: not held.
     places: HashMap<(usize, i32), Option<usize>>,
+    /// The place that was asked for last: messages come in runs of one partition.
+    last: Option<((usize, i32), Option<usize>)>,
     outside: Vec<(TopicPartition, u64)>,
     failure: Option<SourceError>,
 }
 
 impl Batch {
-    fn take(&mut self, message: &Message<'_>, held: &mut BTreeMap<TopicPartition, Held>) {
-        let place = self.places.entry((message.topic_handle(), message.partition())).or_insert_with(|| {
+    fn of(messages: &Messages<'_>, held: &BTreeMap<TopicPartition, Held>) -> Self {
+        let mut batch = Self::default();
+        let mut sizes: Vec<(usize, usize)> = Vec::new();
+        for message in messages.iter() {
+            if let Some(place) = batch.place(&message, held) {
+                sizes.resize(batch.fetches.len(), (0, 0));
+                sizes[place].0 += 1;
+                sizes[place].1 += message.size();
+            }
+        }
+        for (fetch, (records, bytes)) in batch.fetches.iter_mut().zip(sizes) {
+            fetch.reserve(records, bytes);
+        }
+        for message in messages.iter() {
+            if let Some(place) = batch.place(&message, held) {
+                batch.take(&message, place);
+            }
+        }
+        batch
+    }
+
+    fn place(&mut self, message: &Message<'_>, held: &BTreeMap<TopicPartition, Held>) -> Option<usize> {
+        let key = (message.topic_handle(), message.partition());
+        if let Some((last, place)) = self.last
+            && last == key
+        {
+            return place;
+        }
+        let place = *self.places.entry(key).or_insert_with(|| {
             let partition = TopicPartition::new(message.topic()?, message.partition());
             let (partition, held) = held.get_key_value(&partition)?;
             self.fetches.push(Fetch::new(partition.clone(), held.generation, held.start));
             Some(self.fetches.len() - 1)
         });
-        let Some(place) = *place else { return };
+        self.last = Some((key, place));
+        place
+    }
+
+    fn take(&mut self, message: &Message<'_>, place: usize) {
         let fetch = &mut self.fetches[place];
-        let Some(held) = held.get_mut(&fetch.partition) else { return };
-        held.silent = false;
         match message.error() {
-            None if message.offset() >= held.start => {
+            None if message.offset() >= fetch.next => {
                 let (key, payload) = (message.key(), message.payload());
                 fetch.push(message.offset(), message.timestamp(), key, payload, message.headers());
-                held.start = fetch.next;
             }
             // Below where reading starts: left over from before.
             None => {}
-            Some(RDKafkaErrorCode::PartitionEOF) => {
-                held.start = held.start.max(message.offset());
-                fetch.next = held.start;
-            }
+            Some(RDKafkaErrorCode::PartitionEOF) => fetch.next = fetch.next.max(message.offset()),
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                self.outside.push((fetch.partition.clone(), held.generation));
+                self.outside.push((fetch.partition.clone(), fetch.generation));
             }
             Some(code) => {
                 let error = KafkaError::MessageConsumption(code);

@@ -26,7 +26,7 @@ pub(super) struct Queue {
 // SAFETY: librdkafka's handles may be used from any thread; the queue has one owner, and loans end with each read.
 unsafe impl Send for Queue {}
 
-/// A record, or an event of a partition, on loan from a [`Queue`].
+/// A record, or an event of a partition, on loan from [`Messages`].
 #[derive(Debug)]
 pub(super) struct Message<'a>(&'a native::rd_kafka_message_t);
 
@@ -50,23 +50,35 @@ impl Queue {
         }
     }
 
-    /// Hands up to `most` messages to `take`, waiting at most `wait` for them. Returns how many.
-    pub(super) fn read(&mut self, most: usize, wait: Duration, mut take: impl FnMut(Message<'_>)) -> usize {
+    /// Takes up to `most` messages, waiting at most `wait` for them.
+    pub(super) fn read(&mut self, most: usize, wait: Duration) -> Messages<'_> {
         self.batch.clear();
         self.batch.resize(most, ptr::null_mut());
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the array has room for `most` pointers.
         let count =
             unsafe { native::rd_kafka_consume_batch_queue(self.queue, wait, self.batch.as_mut_ptr(), most) };
-        let count = usize::try_from(count).unwrap_or(0);
-        for &message in &self.batch[..count] {
-            // SAFETY: librdkafka filled in `count` valid messages, which are ours until they are destroyed.
-            unsafe {
-                take(Message(&*message));
-                native::rd_kafka_message_destroy(message);
-            }
+        Messages(&self.batch[..usize::try_from(count).unwrap_or(0)])
+    }
+}
+
+/// What one read took, given back to librdkafka when dropped.
+#[derive(Debug)]
+pub(super) struct Messages<'a>(&'a [*mut native::rd_kafka_message_t]);
+
+impl Messages<'_> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Message<'_>> {
+        // SAFETY: librdkafka filled in valid messages, which are ours until they are destroyed.
+        self.0.iter().map(|&message| Message(unsafe { &*message }))
+    }
+}
+
+impl Drop for Messages<'_> {
+    fn drop(&mut self) {
+        for &message in self.0 {
+            // SAFETY: nothing borrows from it any more, and it is destroyed once.
+            unsafe { native::rd_kafka_message_destroy(message) };
         }
-        count
     }
 }
 
@@ -115,6 +127,11 @@ impl Message<'_> {
         let present = !self.0.payload.is_null() && self.error().is_none();
         // SAFETY: librdkafka gives the payload's length with it.
         present.then(|| unsafe { slice::from_raw_parts(self.0.payload.cast(), self.0.len) })
+    }
+
+    /// Bytes of key and payload.
+    pub(super) fn size(&self) -> usize {
+        self.key().map_or(0, <[u8]>::len) + self.payload().map_or(0, <[u8]>::len)
     }
 
     /// Milliseconds since 1970.
