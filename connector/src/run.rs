@@ -30,7 +30,7 @@ use crate::decode;
 use crate::event::{Command, SourceError};
 use crate::source::{Source, SourceSettings};
 use crate::stage::{StageSettings, Stager};
-use crate::status::Status;
+use crate::status::{LastCommit, Status};
 use channels::Channels;
 use engine::{Done, Engine, Parts};
 
@@ -115,6 +115,7 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     let channels = start_channels(&mut job, &columns, &done)?;
     let source = (job.source)().map_err(|error| RunError::failed(error.to_string()))?;
     job.status.set_started();
+    job.status.set_last_commit(LastCommit { checkpoint: state.n, created: state.created });
     let commands = source.commands.clone();
     let engine = Engine::new(Parts {
         config,

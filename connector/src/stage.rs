@@ -10,7 +10,6 @@
 
 mod bucket;
 mod chunks;
-pub mod contents;
 mod file;
 pub mod footer;
 mod partition;

@@ -125,6 +125,8 @@ impl Engine {
         };
         metrics::gauge!("tidegate_lag_records", "to" => "lso").set(lag(|status| status.last_stable_offset));
         metrics::gauge!("tidegate_lag_records", "to" => "hw").set(lag(|status| status.high_watermark));
+        let newest = self.parts.state.created.as_millisecond() as f64 / 1e3;
+        metrics::gauge!("tidegate_last_checkpoint_timestamp_seconds").set(newest);
         metrics::gauge!("tidegate_memory_bytes").set(self.parts.source.budget.used_bytes() as f64);
         self.parts.status.set_partitions(partitions);
     }

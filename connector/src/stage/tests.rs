@@ -1,7 +1,6 @@
 //! What is staged, read back: rows, order, folders, sizes, footers, bounds.
 
 mod folders;
-mod reading;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
