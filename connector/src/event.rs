@@ -33,6 +33,8 @@ pub enum Command {
     Release(Vec<TopicPartition>),
     /// Read held partitions from elsewhere, under new generations.
     Rewind(Vec<Assignment>),
+    /// This replica's share of the rate limit from now on; bytes per second.
+    Limit(u64),
     /// Tell the group, for lag tools only.
     CommitOffsets(Position),
     Close,

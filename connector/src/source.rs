@@ -183,6 +183,7 @@ impl Reader {
                     self.unassign(&partitions)?;
                     self.assign(assignments)?;
                 }
+                Ok(Command::Limit(bytes_per_second)) => self.throttle = Throttle::new(bytes_per_second),
                 Ok(Command::CommitOffsets(position)) => self.commit(&position),
                 Ok(Command::Close) | Err(TryRecvError::Disconnected) => return Err(End::Closed),
                 Err(TryRecvError::Empty) => return Ok(()),

@@ -113,6 +113,8 @@ pub(super) struct Engine {
     pub(super) due: bool,
     pub(super) stopping: bool,
     pub(super) failures: u32,
+    /// The share of the rate limit that the source was told; 0: none yet.
+    pub(super) limit: u64,
     /// Since when a partition's offset is above the end of its log.
     pub(super) above_end: BTreeMap<TopicPartition, Instant>,
     pub(super) summary: Summary,
@@ -135,6 +137,7 @@ impl Engine {
             due: false,
             stopping: false,
             failures: 0,
+            limit: 0,
             above_end: BTreeMap::new(),
             summary: Summary::default(),
         }

@@ -104,8 +104,25 @@ impl Engine {
         self.release_if_decided();
     }
 
+    /// Tells the source its part of the job's rate limit, by its part of the partitions, when it has changed.
+    pub(super) fn share_limit(&mut self) {
+        let limit = self.parts.config.speed.bytes_per_second;
+        let held = self.coverage.partitions().count();
+        if limit == 0 || held == 0 {
+            return;
+        }
+        let known = &self.parts.state.partitions;
+        let new = self.coverage.partitions().filter(|(partition, _)| !known.contains_key(partition)).count();
+        let share = share(limit, held, known.len() + new);
+        if self.limit != share {
+            self.limit = share;
+            self.command(Command::Limit(share));
+        }
+    }
+
     /// Brings status and gauges up to date.
-    pub(super) fn show(&self) {
+    pub(super) fn show(&mut self) {
+        self.share_limit();
         let ends = self.parts.source.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let status = |(partition, _): (&TopicPartition, i64)| {
             let ends = ends.get(partition);
@@ -244,6 +261,12 @@ impl Engine {
     }
 }
 
+/// A replica's part of `limit` bytes per second when it holds `held` of `all` partitions.
+fn share(limit: u64, held: usize, all: usize) -> u64 {
+    let share = u128::from(limit) * held as u128 / all.max(1) as u128;
+    u64::try_from(share).unwrap_or(u64::MAX).max(1)
+}
+
 /// The newest state, and the bounds of those logs that the purpose asks about.
 async fn load(
     sink: &dyn Sink,
@@ -283,5 +306,18 @@ async fn bounds(
             }
             answer => return answer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn replicas_share_the_limit_by_their_partitions() {
+        assert_eq!(share(10_000_000, 6, 6), 10_000_000);
+        assert_eq!(share(10_000_000, 2, 6) + share(10_000_000, 4, 6), 9_999_999);
+        assert_eq!(share(u64::MAX, 3, 3), u64::MAX);
+        assert_eq!(share(1, 1, 6), 1);
     }
 }

@@ -87,7 +87,7 @@ impl Consumer {
                     self.group.released(self.id, &partitions);
                 }
                 Ok(Command::Rewind(assignments)) => self.assign(assignments),
-                Ok(Command::CommitOffsets(_)) => {}
+                Ok(Command::CommitOffsets(_) | Command::Limit(_)) => {}
                 Ok(Command::Close) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
             }
