@@ -1,4 +1,4 @@
-//! The one place with unsafe code: records out of librdkafka in batches, without a call per message.
+//! The one place with unsafe code: records out of librdkafka.
 //!
 //! Records of all partitions are routed to one queue of their own, apart from the group's events, so back-pressure
 //! is simply not reading it: nothing is purged and fetched again, as `pause` would do. An end-of-partition event
@@ -50,15 +50,21 @@ impl Queue {
         }
     }
 
-    /// Takes up to `most` messages, waiting at most `wait` for them.
+    /// Takes up to `most` messages, waiting at most `wait` for the first. One by one: librdkafka's own batch call counts
+    /// the end of a partition as a record read, and after the pause that comes with a rebalance goes on behind the next one.
     pub(super) fn read(&mut self, most: usize, wait: Duration) -> Messages<'_> {
         self.batch.clear();
-        self.batch.resize(most, ptr::null_mut());
-        let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the array has room for `most` pointers.
-        let count =
-            unsafe { native::rd_kafka_consume_batch_queue(self.queue, wait, self.batch.as_mut_ptr(), most) };
-        Messages(&self.batch[..usize::try_from(count).unwrap_or(0)])
+        let mut wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        while self.batch.len() < most {
+            // SAFETY: the queue is alive, and what it gives is ours.
+            let message = unsafe { native::rd_kafka_consume_queue(self.queue, wait) };
+            if message.is_null() {
+                break;
+            }
+            self.batch.push(message);
+            wait = 0;
+        }
+        Messages(&self.batch)
     }
 }
 

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tidegate_testcontainers::transactions::Transactions;
+use tidegate_testcontainers::transactions::{Transactions, read_committed_dump};
 use tidegate_testcontainers::{Kafka, Toxiproxy};
 
-use crate::support::{CHECKPOINTS, Job, Place, Process, Program, Settings, minio, unique};
+use crate::support::{CHECKPOINTS, Job, Place, Process, Program, Rows, Settings, minio, unique};
 
 /// Seconds of trouble a seed; the soak has more.
 fn seconds() -> u64 {
@@ -34,6 +34,45 @@ async fn three_replicas_on_s3_survive_trouble() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_replicas_on_s3_survive_other_trouble() -> Result<()> {
     trouble(3, Place::S3).await
+}
+
+/// A rebalance pauses partitions and lets them go on where they were; at their ends that must not skip a record.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_come_after_a_rebalance_at_the_ends_are_read() -> Result<()> {
+    let kafka = Kafka::shared().await?;
+    let topic = unique("ends");
+    kafka.create_topic(&topic, 6).await?;
+    let settings = Settings {
+        bootstrap_servers: kafka.bootstrap_servers(),
+        topic: &topic,
+        place: Place::Folder,
+        more: CHECKPOINTS,
+        sink: "",
+        endpoint: None,
+    };
+    let job = Job::new(settings).await?;
+    let group = format!("{}-replicas", job.name);
+    let mut replicas = Vec::new();
+    for round in 0..4 {
+        replicas.push(job.start(Program::Plain, &["run"], Some(&group), None)?);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let plan = Transactions {
+            seed: round,
+            records: 60,
+            partitions: 6,
+            max_transaction: 10,
+            ..Default::default()
+        };
+        plan.produce(kafka.bootstrap_servers(), &topic).await?;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for replica in &mut replicas {
+        replica.signal(libc::SIGTERM);
+        let status = replica.wait(Duration::from_secs(40)).await?;
+        ensure!(status.success(), "stopped with {status}: {}", replica.log()?);
+    }
+    job.run(&["run", "--until-end"]).await?;
+    job.assert_exact(kafka.bootstrap_servers(), &topic).await
 }
 
 async fn trouble(seed: u64, place: Place) -> Result<()> {
@@ -58,14 +97,30 @@ async fn trouble(seed: u64, place: Place) -> Result<()> {
     let trouble = make_trouble(seed, &job, &kafka, &proxy, place).await;
     writer.await??;
     proxy.restore().await?;
-    // What is left is read by one more process, in a group of its own.
-    let rest = job.run(&["run", "--until-end"]).await;
+    let rest = read_the_rest(&job, &kafka, &topic).await;
     stop.store(true, Ordering::Relaxed);
     let listings = reader.await??;
     trouble?;
-    rest?;
+    let expected = rest?;
     ensure!(listings > 10, "the reader has hardly looked");
-    job.assert_exact(kafka.bootstrap_servers(), &topic).await
+    let position = job.run(&["position"]).await;
+    let exact = job.assert_equals(&expected).await;
+    exact.with_context(|| format!("with the sink at\n{}", position.unwrap_or_else(|error| error.to_string())))
+}
+
+/// One more process, in a group of its own, reads to the end; again, if a transaction that trouble had left open was
+/// decided meanwhile. Returns all that is committed.
+async fn read_the_rest(job: &Job, kafka: &Kafka, topic: &str) -> Result<Rows> {
+    let mut before = read_committed_dump(kafka.bootstrap_servers(), topic).await?;
+    loop {
+        job.run(&["run", "--until-end"]).await?;
+        let after = read_committed_dump(kafka.bootstrap_servers(), topic).await?;
+        if after.len() == before.len() {
+            return Ok(after.into_iter().map(|(p, o, payload)| ((p, o), payload)).collect());
+        }
+        eprintln!("{} records more were committed meanwhile", after.len() - before.len());
+        before = after;
+    }
 }
 
 /// Transactions for as long as there is trouble.
@@ -103,7 +158,10 @@ async fn make_trouble(seed: u64, job: &Job, kafka: &Kafka, proxy: &Toxiproxy, pl
         let what = rng.random_range(0..10);
         eprintln!("seed {seed}: trouble {what} for replica {victim}");
         match what {
-            0..=2 => replicas[victim].signal(libc::SIGKILL),
+            0..=2 => {
+                replicas[victim].signal(libc::SIGKILL);
+                replicas[victim].wait(Duration::from_secs(10)).await?;
+            }
             3 | 4 => {
                 replicas[victim].signal(libc::SIGTERM);
                 let status = replicas[victim].wait(Duration::from_secs(40)).await?;
