@@ -3,15 +3,17 @@
 //!
 //! Pure: it judges what others have looked up, so that every way in which a state can be wrong is tested by making
 //! it wrong. Spans tile each partition from where the job began to its position; rows add up from files to commits
-//! to the checkpoint; each file is there with its size and rows. Files of others are listed and do no harm.
+//! to the checkpoint; each file is there with its size and rows. What is forgotten counts as the checkpoint's base says,
+//! and its files may be there or not. Files of others are listed and do no harm.
 
 pub mod deep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::stage::footer::Footer;
+use crate::stage::footer::{FileSpan, Footer};
 use serde::Serialize;
+use tidegate_sinks::files::FinalName;
 use tidegate_sinks::{Checkpoint, Commit, CommitId, FileKind, Retracted, Span, StagedFile, TopicPartition};
 
 /// What was found, to be judged.
@@ -19,7 +21,7 @@ use tidegate_sinks::{Checkpoint, Commit, CommitId, FileKind, Retracted, Span, St
 pub struct Found {
     /// The newest.
     pub checkpoint: Checkpoint,
-    /// Those that count towards the checkpoint, in any order.
+    /// Those that count towards the checkpoint and are not forgotten, in any order.
     pub commits: Vec<Commit>,
     /// Final files of all tables, by path relative to the sink's URL.
     pub visible: BTreeMap<String, Seen>,
@@ -96,6 +98,8 @@ pub struct Report {
     pub checkpoint: u64,
     pub incarnation: u32,
     pub commits: usize,
+    /// Commits that are forgotten: only their sum is judged.
+    pub forgotten_commits: u64,
     pub partitions: Vec<PartitionReport>,
     /// Data files that are visible.
     pub files: usize,
@@ -104,6 +108,8 @@ pub struct Report {
     pub rejects: u64,
     /// Committed files that are still to be made visible; the next run or replica does.
     pub pending: Vec<String>,
+    /// Files of forgotten commits that are still there; not checked.
+    pub forgotten: Vec<String>,
     /// Files in the tables that are none of this job's.
     pub foreign: Vec<String>,
     /// Files that are to be erased, such as what `mode: overwrite` found.
@@ -117,7 +123,10 @@ pub struct PartitionReport {
     pub start: i64,
     pub next: i64,
     pub rows: u64,
-    /// How many commits cover `[start, next)`.
+    /// First offset that is not forgotten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forgotten_to: Option<i64>,
+    /// How many commits cover `[start, next)`, forgotten ones aside.
     pub spans: usize,
     /// With Kafka at hand: the last stable offset, and how far the position is from it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,12 +143,14 @@ pub fn judge(found: &Found) -> Report {
         checkpoint: found.checkpoint.n,
         incarnation: found.checkpoint.incarnation,
         commits: found.commits.len(),
+        forgotten_commits: found.checkpoint.base.as_ref().map_or(0, |base| base.commits),
         partitions: Vec::new(),
         files: 0,
         bytes: 0,
         rows: 0,
         rejects: found.checkpoint.rejects,
         pending: Vec::new(),
+        forgotten: Vec::new(),
         foreign: Vec::new(),
         retracted: Vec::new(),
         problems: Vec::new(),
@@ -190,11 +201,14 @@ impl Report {
         for partition in spans.keys().filter(|key| !found.checkpoint.partitions.contains_key(**key)) {
             self.problem(ProblemKind::Beyond, partition, "the checkpoint does not know this partition");
         }
+        let base = found.checkpoint.base.as_ref();
         for (partition, state) in &found.checkpoint.partitions {
             let mut spans = spans.remove(partition).unwrap_or_default();
             spans.sort_by_key(|(span, _)| (span.from, span.to));
-            self.judge_tiling(partition, state.start, state.next, &spans);
+            let forgotten = base.and_then(|base| base.partitions.get(partition));
+            self.judge_tiling(partition, forgotten.map_or(state.start, |base| base.next), state.next, &spans);
             let rows: u64 = spans.iter().filter_map(|(_, commit)| commit.rows.get(partition)).sum();
+            let rows = rows + forgotten.map_or(0, |base| base.rows);
             if rows != state.rows {
                 let detail = format!("the commits have {rows} rows, the checkpoint {}", state.rows);
                 self.problem(ProblemKind::Rows, partition, detail);
@@ -205,6 +219,7 @@ impl Report {
                 start: state.start,
                 next: state.next,
                 rows: state.rows,
+                forgotten_to: forgotten.map(|base| base.next),
                 spans: spans.len(),
                 last_stable_offset: None,
                 lag: None,
@@ -332,6 +347,7 @@ impl Report {
 
     fn judge_rejects(&mut self, found: &Found) {
         let rejects: u64 = found.commits.iter().map(|commit| commit.rejects).sum();
+        let rejects = rejects + found.checkpoint.base.as_ref().map_or(0, |base| base.rejects);
         if rejects != found.checkpoint.rejects {
             let detail =
                 format!("the commits have {rejects} rejects, the checkpoint {}", found.checkpoint.rejects);
@@ -358,6 +374,8 @@ impl Report {
             });
             if retracted {
                 self.retracted.push(path.clone());
+            } else if footer.is_some_and(|footer| is_forgotten(&found.checkpoint, path, footer)) {
+                self.forgotten.push(path.clone());
             } else if footer.is_some_and(|footer| footer.job.as_deref() == Some(&found.checkpoint.job)) {
                 self.problem(
                     ProblemKind::Uncommitted,
@@ -369,6 +387,22 @@ impl Report {
             }
         }
     }
+}
+
+/// Whether a file is what a forgotten commit left: all its spans lie in the base, and no rollback has cut them off.
+fn is_forgotten(checkpoint: &Checkpoint, path: &str, footer: &Footer) -> bool {
+    let name = path.rsplit('/').next().and_then(FinalName::parse);
+    let (Some(base), Some(name), Some(spans)) = (&checkpoint.base, name, &footer.spans) else { return false };
+    let is_named =
+        footer.job.as_deref() == Some(&checkpoint.job) && footer.commit.as_ref() == Some(&name.commit);
+    let since = (name.incarnation as usize).saturating_sub(1);
+    let is_below = |span: &FileSpan| {
+        let partition = TopicPartition::new(span.topic.clone(), span.partition);
+        let mut cuts = checkpoint.cuts.iter().skip(since);
+        base.partitions.get(&partition).is_some_and(|base| span.to <= base.next)
+            && cuts.all(|cut| cut.next(&partition).is_some_and(|at| span.to <= at))
+    };
+    is_named && name.incarnation <= checkpoint.incarnation && !spans.is_empty() && spans.iter().all(is_below)
 }
 
 #[cfg(test)]

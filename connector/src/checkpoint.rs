@@ -33,6 +33,7 @@ struct Open {
     id: CommitId,
     from: BTreeMap<TopicPartition, i64>,
     new_partitions: BTreeSet<TopicPartition>,
+    timestamps: BTreeMap<TopicPartition, i64>,
     gaps: Vec<Gap>,
     records: u64,
     bytes: u64,
@@ -47,6 +48,8 @@ pub struct Cut {
     pub from: BTreeMap<TopicPartition, i64>,
     pub delta: Delta,
     pub new_partitions: BTreeSet<TopicPartition>,
+    /// Timestamp of the last record of each partition that has one, in milliseconds since 1970.
+    pub timestamps: BTreeMap<TopicPartition, i64>,
     pub gaps: Vec<Gap>,
     /// Whether any record was read, so that workers have something to seal.
     pub records: u64,
@@ -149,10 +152,17 @@ impl Coverage {
             id: new_id(),
             from: self.held.iter().map(|(partition, held)| (partition.clone(), held.next)).collect(),
             new_partitions: self.held.iter().filter(|(_, held)| held.new).map(|(p, _)| p.clone()).collect(),
+            timestamps: BTreeMap::new(),
             gaps: Vec::new(),
             records: 0,
             bytes: 0,
         });
+        if let Some(timestamp) = fetch.last_timestamp() {
+            match open.timestamps.get_mut(&fetch.partition) {
+                Some(last) => *last = timestamp,
+                None => drop(open.timestamps.insert(fetch.partition.clone(), timestamp)),
+            }
+        }
         open.gaps.extend(fetch.gap.clone());
         open.records += fetch.len() as u64;
         open.bytes += fetch.bytes() as u64;
@@ -178,8 +188,9 @@ impl Coverage {
             // Its next attempt starts from a checkpoint that knows it: attempts commit in order.
             held.new = false;
         }
-        let Open { id, from, new_partitions, gaps, records, .. } = open;
-        Some(Cut { id, from, delta: Delta(delta), new_partitions, gaps, records })
+        let Open { id, from, new_partitions, mut timestamps, gaps, records, .. } = open;
+        timestamps.retain(|partition, _| delta.contains_key(partition));
+        Some(Cut { id, from, delta: Delta(delta), new_partitions, timestamps, gaps, records })
     }
 
     /// What announces the open attempt.

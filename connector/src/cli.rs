@@ -1,14 +1,21 @@
 //! The command line. One file a subcommand; data goes to stdout, everything else to stderr.
 
+mod ask;
 mod audit;
 mod checkpoints;
 mod collect;
 mod demo;
+mod forget;
+mod import;
 mod job;
 mod output;
 mod position;
 mod progress;
+mod rejects;
+mod replicas;
+mod restore;
 mod run;
+mod savepoint;
 mod schema;
 mod validate;
 
@@ -19,6 +26,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::LogFormat;
+use crate::control::Change;
 
 pub use job::open_sink;
 
@@ -91,8 +99,29 @@ enum Command {
     Position(position::PositionArgs),
     /// Show the retained checkpoints
     Checkpoints(checkpoints::CheckpointsArgs),
+    /// Make and look after savepoints
+    #[command(subcommand)]
+    Savepoint(savepoint::SavepointCommand),
+    /// Stop reading on all replicas, which keep their partitions; what was read is checkpointed first
+    Pause(ask::AskArgs),
+    /// Go on after a pause or a stop
+    Resume(ask::AskArgs),
+    /// Stop all replicas with a last checkpoint
+    Stop(ask::AskArgs),
+    /// Make all replicas checkpoint now
+    Checkpoint(ask::CheckpointArgs),
+    /// Set the job's byte limit over all replicas
+    Speed(ask::SpeedArgs),
+    /// Show the running replicas: what each holds, and how fast it is
+    Replicas(replicas::ReplicasArgs),
     /// Remove staged leftovers that can never commit, and checkpoints past retention
     Collect(collect::CollectArgs),
+    /// Fold old commits into one sum, so that their files may be compacted or deleted and the audit still adds up
+    Forget(forget::ForgetArgs),
+    /// Turn a job file of FlinkX or ChunJun into one of Tidegate, and say what could not be carried over
+    Import(import::ImportArgs),
+    /// Show the records that did not decode, and why
+    Rejects(rejects::RejectsArgs),
     /// Print the job's schema, or infer a column list from a sample of the topic
     Schema(schema::SchemaArgs),
     /// Print a completion script
@@ -112,7 +141,17 @@ pub async fn execute(cli: Cli) -> Result<u8> {
         Command::Audit(args) => audit::execute(args, &log).await,
         Command::Position(args) => position::execute(args, &log).await,
         Command::Checkpoints(args) => checkpoints::execute(args, &log).await,
+        Command::Savepoint(command) => savepoint::execute(command, &log).await,
+        Command::Pause(args) => ask::execute(Change::Pause, args, &log).await,
+        Command::Resume(args) => ask::execute(Change::Resume, args, &log).await,
+        Command::Stop(args) => ask::execute(Change::Stop, args, &log).await,
+        Command::Checkpoint(args) => ask::checkpoint(args, &log).await,
+        Command::Speed(args) => ask::speed(args, &log).await,
+        Command::Replicas(args) => replicas::execute(args, &log).await,
         Command::Collect(args) => collect::execute(args, &log).await,
+        Command::Forget(args) => forget::execute(args, &log).await,
+        Command::Import(args) => import::execute(&args),
+        Command::Rejects(args) => rejects::execute(args, &log).await,
         Command::Schema(args) => schema::execute(args, &log).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -134,9 +173,7 @@ mod tests {
 
     #[test]
     fn a_wrong_use_is_exit_code_2() {
-        for args in
-            [&["tidegate"][..], &["tidegate", "run"], &["tidegate", "run", "job", "--from-savepoint", "x"]]
-        {
+        for args in [&["tidegate"][..], &["tidegate", "run"], &["tidegate", "run", "job", "--rollback"]] {
             let error = Cli::try_parse_from(args).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{args:?}");
         }

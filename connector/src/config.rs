@@ -7,6 +7,8 @@ mod error;
 mod properties;
 mod raw;
 mod redact;
+mod reload;
+mod secret;
 mod section;
 mod substitute;
 #[cfg(test)]
@@ -22,6 +24,11 @@ use std::time::Duration;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use properties::client_properties;
+pub use reload::{RELOADABLE, Refused, reload};
+pub use secret::Secret;
+use tidegate_sinks::store::Retries;
+
+use tidegate_sinks::{RatioLimit, RejectLimit};
 
 use crate::limits::JOB_FILE_MAX_BYTES;
 use error::{Report, Wrong};
@@ -38,13 +45,18 @@ pub struct Config {
     pub speed: Speed,
     /// Rejected records that the job accepts before it stops.
     pub error_limit: ErrorLimit,
+    pub rejects: Rejects,
     /// Bytes that librdkafka's queue, decoded batches and open writers may take together.
     pub memory_limit: u64,
     pub timeouts: Timeouts,
+    pub control: Control,
+    pub savepoints: Savepoints,
     pub http: Http,
     pub log: Log,
     /// What came by substitution: JSON pointer, and what the file has there. Shown in place of the value.
     as_written: Vec<(String, String)>,
+    /// Of every key, to be compared with those of a changed file.
+    values: reload::Values,
 }
 
 /// Shown without its properties' values.
@@ -263,10 +275,31 @@ pub struct Speed {
     pub channels: usize,
 }
 
+/// Whichever is reached first stops the job.
 #[derive(Clone, Debug)]
 pub struct ErrorLimit {
     /// `None`: any number.
     pub records: Option<u64>,
+    /// Rejects as a part of all records committed; `None`: any.
+    pub ratio: Option<f64>,
+    /// Of the ratio; `None`: since the job began.
+    pub window: Option<Duration>,
+}
+
+impl ErrorLimit {
+    /// As a commit is judged by it.
+    pub fn limit(&self) -> RejectLimit {
+        let ratio = self.ratio.map(|most| RatioLimit { most, window: self.window });
+        RejectLimit { records: self.records, ratio }
+    }
+}
+
+/// Where records go that do not decode. Files are written in any case, in the same commit as the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejects {
+    Files,
+    /// To this topic as well, once the commit is in force.
+    Topic(String),
 }
 
 #[derive(Clone, Debug)]
@@ -277,11 +310,46 @@ pub struct Timeouts {
     pub stop: Duration,
 }
 
+impl Timeouts {
+    /// How long a store's requests may take.
+    pub fn retries(&self) -> Retries {
+        Retries { request_timeout: self.store_request, retry_timeout: self.store_retry }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Savepoints {
+    /// Between two periodic savepoints. Zero: none.
+    pub every: Duration,
+    /// URL of the folder that savepoints lie in, without a trailing slash.
+    pub to: String,
+    /// Periodic savepoints that are kept. 0: all.
+    pub retained: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// How often a replica looks for what it is asked.
+    pub poll: Duration,
+}
+
 #[derive(Clone, Debug)]
 pub struct Http {
     pub listen: std::net::SocketAddr,
+    /// What changes the job must carry it, and beyond loopback whatever asks the API.
+    pub token: Option<Secret>,
+    /// HTTPS instead of HTTP.
+    pub tls: Option<Tls>,
     /// Age of the last commit, with lag, at which the replica is no longer ready. Zero: never.
     pub ready_max_commit_age: Duration,
+}
+
+/// PEM files, read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, and its chain after it.
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Clone, Debug)]
@@ -307,19 +375,29 @@ impl fmt::Display for Origin {
     }
 }
 
+/// A folder's URL as a job file may have it, without slashes at its end; or what is wrong with it, and the remedy.
+pub fn folder_url(url: &str) -> Result<String, String> {
+    check::folder_url(url)
+}
+
 impl Config {
     /// Reads and checks a job file. Fails with everything that is wrong with it.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         let origin = Origin(path.to_owned());
+        Self::parse(&Self::read(&origin)?, &origin)
+    }
+
+    /// The text of a job file, cut off after the first byte that is too many.
+    pub fn read(origin: &Origin) -> Result<String, ConfigErrors> {
         let mut text = String::new();
-        let read = std::fs::File::open(path)
+        let read = std::fs::File::open(&origin.0)
             .and_then(|file| file.take(JOB_FILE_MAX_BYTES + 1).read_to_string(&mut text));
         match read {
             Err(error) => {
                 let problem = format!("cannot read the job file: {error}");
-                Err(ConfigErrors::whole(&origin, None, problem, "name a job file that this process may read"))
+                Err(ConfigErrors::whole(origin, None, problem, "name a job file that this process may read"))
             }
-            Ok(_) => Self::parse(&text, &origin),
+            Ok(_) => Ok(text),
         }
     }
 
@@ -346,7 +424,8 @@ impl Config {
         }
         match config {
             Some(config) if report.is_empty() => {
-                Ok(Self { as_written: substitute::substituted(&root), ..config })
+                let (as_written, values) = (substitute::substituted(&root), reload::Values::of(&root));
+                Ok(Self { as_written, values, ..config })
             }
             _ => Err(ConfigErrors { origin: origin.to_string(), errors: report.into_errors() }),
         }

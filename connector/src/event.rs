@@ -19,6 +19,8 @@ pub enum Event {
         partition: TopicPartition,
         generation: u64,
     },
+    /// Reads nothing more, as [`Command::Pause`] asked; whatever was read has been told before.
+    Paused,
     /// The source cannot go on.
     Failed(SourceError),
 }
@@ -35,6 +37,8 @@ pub enum Command {
     Rewind(Vec<Assignment>),
     /// This replica's share of the rate limit from now on; bytes per second.
     Limit(u64),
+    /// Read nothing until further notice, and keep the partitions; or read on.
+    Pause(bool),
     /// Tell the group, for lag tools only.
     CommitOffsets(Position),
     Close,
@@ -187,6 +191,22 @@ impl Fetch {
         self.records.first().map(|record| record.offset)
     }
 
+    /// Timestamps of at most `most` records, evenly spaced and the last among them, each with how many records it
+    /// stands for. Records without a timestamp are left out.
+    pub fn sampled_timestamps(&self, most: usize) -> impl Iterator<Item = (i64, u64)> {
+        let (records, samples) = (self.records.len(), most.min(self.records.len()));
+        let end = move |sample: usize| sample * records / samples;
+        (0..samples).filter_map(move |sample| {
+            let (from, to) = (end(sample), end(sample + 1));
+            Some((self.records[to - 1].timestamp?, (to - from) as u64))
+        })
+    }
+
+    /// Timestamp of the last record, in milliseconds since 1970.
+    pub fn last_timestamp(&self) -> Option<i64> {
+        self.records.last().and_then(|record| record.timestamp)
+    }
+
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let slice = |range: &Range<u32>| &self.buffer[range.start as usize..range.end as usize];
         self.records.iter().map(move |parts| Record {
@@ -241,5 +261,26 @@ mod tests {
         assert_eq!(headers, [("h", Some(&b"v"[..])), ("n", None), ("e", Some(&b""[..]))]);
         assert_eq!((records[1].offset, records[1].payload), (11, Some(&b"payload"[..])));
         assert_eq!(records[1].headers().count(), 0);
+    }
+
+    #[test]
+    fn sampled_timestamps_stand_for_all_records_and_end_with_the_last() {
+        for records in 0..40 {
+            let mut fetch = Fetch::new(TopicPartition::new("t", 0), 1, 0);
+            for offset in 0..records {
+                fetch.push(offset, Some(offset * 10), None, None, []);
+            }
+            let samples: Vec<_> = fetch.sampled_timestamps(8).collect();
+            assert_eq!(samples.len(), 8.min(records as usize));
+            assert_eq!(samples.iter().map(|(_, stands_for)| stands_for).sum::<u64>(), records as u64);
+            assert_eq!(samples.last().map(|(time, _)| *time), (records > 0).then(|| (records - 1) * 10));
+        }
+    }
+
+    #[test]
+    fn a_record_without_a_timestamp_is_no_sample() {
+        let mut fetch = Fetch::new(TopicPartition::new("t", 0), 1, 0);
+        fetch.push(0, None, None, None, []);
+        assert_eq!(fetch.sampled_timestamps(8).count(), 0);
     }
 }

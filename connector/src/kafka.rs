@@ -252,7 +252,26 @@ impl Queries {
 
     /// The bounds that the brokers set on timeouts. Needs the right to describe the cluster's configuration.
     pub fn broker_limits(&self) -> Result<BrokerLimits, QueryError> {
-        let asking = "asking a broker for its limits";
+        let value = self.broker_settings("asking a broker for its limits")?;
+        let value = |name| value(name).map(Duration::from_millis);
+        Ok(BrokerLimits {
+            transaction_max_timeout: value("transaction.max.timeout.ms")?,
+            group_min_session_timeout: value("group.min.session.timeout.ms")?,
+            group_max_session_timeout: value("group.max.session.timeout.ms")?,
+        })
+    }
+
+    /// How long the brokers keep the offsets of a group that has no members. Needs the same right.
+    pub fn offsets_retention(&self) -> Result<Duration, QueryError> {
+        let value = self.broker_settings("asking a broker how long it keeps offsets")?;
+        Ok(Duration::from_secs(value("offsets.retention.minutes")?.saturating_mul(60)))
+    }
+
+    /// A broker's settings that are whole numbers, by their names.
+    fn broker_settings(
+        &self,
+        asking: &'static str,
+    ) -> Result<impl Fn(&str) -> Result<u64, QueryError>, QueryError> {
         let metadata = self.metadata(Some("_"))?;
         let broker = metadata
             .brokers()
@@ -268,17 +287,11 @@ impl Queries {
             .map_err(|error| self.failed(asking, code_of(&error), ""))?;
         let resource = described.into_iter().next().transpose();
         let resource = resource.map_err(|code| self.failed(asking, code, ""))?;
-        let value = |name| {
+        Ok(move |name: &str| {
             let entry = resource.as_ref().and_then(|resource| resource.get(name));
-            let value = entry.and_then(|entry| entry.value.as_deref()?.parse().ok());
-            value.map(Duration::from_millis).ok_or_else(|| {
+            entry.and_then(|entry| entry.value.as_deref()?.parse().ok()).ok_or_else(|| {
                 self.failed(&format!("{asking} ({name})"), RDKafkaErrorCode::UnsupportedFeature, "")
             })
-        };
-        Ok(BrokerLimits {
-            transaction_max_timeout: value("transaction.max.timeout.ms")?,
-            group_min_session_timeout: value("group.min.session.timeout.ms")?,
-            group_max_session_timeout: value("group.max.session.timeout.ms")?,
         })
     }
 
@@ -327,7 +340,7 @@ fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
     error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
 }
 
-fn kind_of(code: RDKafkaErrorCode) -> QueryErrorKind {
+pub(crate) fn kind_of(code: RDKafkaErrorCode) -> QueryErrorKind {
     use RDKafkaErrorCode as Code;
     match code {
         Code::BrokerTransportFailure
@@ -349,6 +362,7 @@ fn kind_of(code: RDKafkaErrorCode) -> QueryErrorKind {
         | Code::SaslAuthenticationFailed
         | Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed
         | Code::ClusterAuthorizationFailed => QueryErrorKind::Unauthorized,
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
             QueryErrorKind::Missing

@@ -43,5 +43,34 @@ pub const CHANNELS_MAX_COUNT: u64 = 1_024;
 pub const CHECKPOINTS_RETAINED_MAX_COUNT: u64 = 900;
 /// A checkpoint costs several store requests; closer together they would never end.
 pub const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Each look lists a folder of the store.
+pub const CONTROL_POLL_MIN: Duration = Duration::from_millis(100);
 /// What one duration of the job file may be at most: 1,000 days.
 pub const DURATION_MAX: Duration = Duration::from_secs(1_000 * 24 * 3_600);
+
+/// Partitions of a replica that have metrics of their own; each is three time series to whoever stores them.
+pub const PARTITION_METRICS_MAX_COUNT: usize = 1_000;
+/// Open transactions that a replica names; beyond, the brokers have another trouble.
+pub const OPEN_TRANSACTIONS_MAX_COUNT: usize = 100;
+/// A savepoint reads every commit in force; closer together they would never end.
+pub const SAVEPOINT_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// More periodic savepoints than this take a listing of several pages each time.
+pub const SAVEPOINTS_RETAINED_MAX_COUNT: u64 = 10_000;
+/// A savepoint's id becomes a folder; file systems end at 255.
+pub const SAVEPOINT_ID_MAX_CHARS: usize = 200;
+/// Files that a savepoint's manifest may name; this version writes 3.
+pub const SAVEPOINT_FILES_MAX_COUNT: usize = 16;
+/// A savepoint's manifest, its hash, and the job file in it are small; what is larger is not looked at.
+pub const SAVEPOINT_SMALL_FILE_MAX_BYTES: u64 = 4 << 20;
+/// A checkpoint of 100,000 partitions takes about 10 MB, and unknown fields in it many times their size in memory.
+pub const SAVEPOINT_CHECKPOINT_MAX_BYTES: u64 = 64 << 20;
+/// All commits in force, about 1 KiB each with few partitions, are read into memory at once.
+pub const SAVEPOINT_COMMITS_MAX_BYTES: u64 = 1 << 30;
+/// Whoever has the token may stop the job; at random, so many characters are beyond guessing.
+pub const TOKEN_MIN_CHARS: usize = 16;
+/// What a request may bring; the largest that makes sense names a folder.
+pub const REQUEST_MAX_BYTES: usize = 16 << 10;
+/// The largest whole number that every reader of JSON keeps exact.
+pub const SPEED_MAX_BYTES_PER_SECOND: u64 = (1 << 53) - 1;
+/// A certificate with its chain, or a key.
+pub const TLS_FILE_MAX_BYTES: u64 = 1 << 20;

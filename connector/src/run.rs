@@ -3,12 +3,20 @@
 //! The guarantee: every committed record between a partition's start and the sink's position is in exactly one
 //! visible or publishable file, or in the rejects, or was a tombstone that the job skips; whatever is killed, whenever.
 
+mod asked;
 mod channels;
 mod commits;
 mod engine;
 mod group;
+mod hold;
+mod observed;
 mod outcome;
+mod restore;
+mod show;
+mod stalls;
 mod start;
+mod timestamps;
+mod unsent;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,8 +27,11 @@ use tidegate_sinks::{Checkpoint, CommitId, PartitionState, Sink, TopicPartition}
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+pub use asked::{Asking, nobody_asks};
 pub use channels::Spawn;
+pub use hold::{OnStop, run_and_hold};
 pub use outcome::{RunError, Summary};
+pub use start::Beginning;
 
 use crate::cluster::{Cluster, Connected, LogBounds};
 use crate::columns::ColumnError;
@@ -28,6 +39,7 @@ use crate::config::client_properties;
 use crate::config::{Column, Config, FormatKind};
 use crate::decode;
 use crate::event::{Command, SourceError};
+use crate::outbox::{self, Outbox};
 use crate::source::{Source, SourceSettings};
 use crate::stage::{StageSettings, Stager};
 use crate::status::{LastCommit, Status};
@@ -45,17 +57,22 @@ pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
 
 /// What a job is run with. A simulation gives its own of each.
 pub struct Job {
-    pub config: Arc<Config>,
+    /// The newest is in force.
+    pub config: watch::Receiver<Arc<Config>>,
     pub sink: Arc<dyn Sink>,
     pub cluster: Arc<dyn Cluster>,
+    /// Sends rejects to a topic; none where nothing is sent.
+    pub outbox: Option<Arc<Outbox>>,
     /// Joins the group.
     pub source: Box<dyn FnOnce() -> Result<Source, SourceError> + Send>,
     pub status: Arc<Status>,
     /// Becomes true when the job is to stop with a last checkpoint.
     pub stop: watch::Receiver<bool>,
+    /// What the job is asked while it runs.
+    pub asking: Asking,
     /// Stop at the ends that the partitions have now.
     pub until_end: bool,
-    pub new_incarnation: bool,
+    pub beginning: Beginning,
     pub clock: Clock,
     pub new_id: Box<dyn FnMut() -> CommitId + Send>,
     /// How the workers are run.
@@ -71,17 +88,22 @@ impl fmt::Debug for Job {
 /// How a job is run for real.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
+    /// The newest is in force.
+    pub config: watch::Receiver<Arc<Config>>,
     pub until_end: bool,
-    pub new_incarnation: bool,
+    pub beginning: Beginning,
     pub stop: watch::Receiver<bool>,
+    pub asking: Asking,
     pub status: Arc<Status>,
 }
 
 /// Connects to Kafka, and runs the job until it is asked to stop, has reached its end, or cannot go on.
-pub async fn run(config: Arc<Config>, sink: Arc<dyn Sink>, options: RunOptions) -> Result<Summary, RunError> {
+pub async fn run(sink: Arc<dyn Sink>, options: RunOptions) -> Result<Summary, RunError> {
+    let config = options.config.borrow().clone();
     let properties = client_properties(&config);
     let (topics, group) = (config.kafka.topics.clone(), config.kafka.group_id.clone());
     let cluster = Connected::connect(properties.clone(), topics.clone(), group).await?;
+    outbox::check(&config).await?;
     let settings = SourceSettings {
         properties,
         topics,
@@ -89,14 +111,17 @@ pub async fn run(config: Arc<Config>, sink: Arc<dyn Sink>, options: RunOptions) 
         budget_bytes: (config.memory_limit / 4) as usize,
     };
     run_job(Job {
-        config,
+        config: options.config,
+        // Also without a topic for rejects: an earlier job file may have left some unsent.
+        outbox: Some(Arc::new(Outbox::new(&config))),
         sink,
         cluster: Arc::new(cluster),
         source: Box::new(move || Source::start(settings)),
         status: options.status,
         stop: options.stop,
+        asking: options.asking,
         until_end: options.until_end,
-        new_incarnation: options.new_incarnation,
+        beginning: options.beginning,
         clock: Arc::new(jiff::Timestamp::now),
         new_id: Box::new(CommitId::new),
         spawn: channels::on_threads(),
@@ -106,26 +131,30 @@ pub async fn run(config: Arc<Config>, sink: Arc<dyn Sink>, options: RunOptions) 
 
 /// Runs a job whose parts are given.
 pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
-    let config = job.config.clone();
+    let config = job.config.borrow_and_update().clone();
     let pin = async || pinned(&config, &*job.cluster).await;
-    let state = start::open(&config, &*job.sink, &*job.cluster, job.new_incarnation, pin).await?;
+    let state = start::open(&config, &*job.sink, &*job.cluster, &job.beginning, pin).await?;
     let ends = if job.until_end { Some(ends(&*job.cluster, &state).await?) } else { None };
     let columns = columns(&config, &state)?;
     let (done, reports) = mpsc::unbounded_channel();
-    let channels = start_channels(&mut job, &columns, &done)?;
+    let channels = start_channels(&mut job, &config, &columns, &done)?;
     let source = (job.source)().map_err(|error| RunError::failed(error.to_string()))?;
     job.status.set_started();
+    job.status.set_newest(state.clone());
     job.status.set_last_commit(LastCommit { checkpoint: state.n, created: state.created });
     let commands = source.commands.clone();
     let engine = Engine::new(Parts {
         config,
+        reloads: job.config,
         sink: job.sink,
         cluster: job.cluster,
+        outbox: job.outbox,
         source,
         channels,
         done,
         status: job.status,
         stop: job.stop,
+        asking: job.asking,
         state,
         ends,
         clock: job.clock,
@@ -139,10 +168,10 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
 
 fn start_channels(
     job: &mut Job,
+    config: &Config,
     columns: &[Column],
     done: &mpsc::UnboundedSender<Done>,
 ) -> Result<Channels, RunError> {
-    let config = &job.config;
     let count = config.speed.channels.max(1);
     let settings = StageSettings {
         table: config.sink.table.clone(),

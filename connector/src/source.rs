@@ -22,6 +22,7 @@ pub use group::{Ends, SharedEnds};
 
 use crate::config::Topics;
 use crate::event::{Assignment, Budget, Command, Event, Fetch, SourceError};
+use crate::telemetry::described::THROTTLED_MILLISECONDS;
 use group::{Group, GroupConsumer, Rebalance};
 use queue::{Message, Messages, Queue};
 use throttle::Throttle;
@@ -84,6 +85,7 @@ impl Source {
             waiting: VecDeque::new(),
             owed: 0,
             rebalancing: false,
+            paused: false,
         };
         thread::Builder::new()
             .name("source".into())
@@ -119,6 +121,8 @@ struct Reader {
     owed: usize,
     /// The group waits for an answer of `run`'s; its next wish waits for that.
     rebalancing: bool,
+    /// Nothing is read or handed out, and the group is served: the partitions stay.
+    paused: bool,
 }
 
 /// Why the thread ends.
@@ -148,6 +152,9 @@ impl Reader {
     fn step(&mut self) -> Result<(), End> {
         self.obey()?;
         self.serve_group(Duration::ZERO)?;
+        if self.paused {
+            return self.serve_group(QUIET);
+        }
         if !self.waiting.is_empty() {
             if let Some(wait) = self.hand_out()? {
                 self.serve_group(wait.min(BACK_PRESSURE))?;
@@ -184,6 +191,12 @@ impl Reader {
                     self.assign(assignments)?;
                 }
                 Ok(Command::Limit(bytes_per_second)) => self.throttle = Throttle::new(bytes_per_second),
+                Ok(Command::Pause(paused)) => {
+                    self.paused = paused;
+                    if paused {
+                        self.tell(Event::Paused)?;
+                    }
+                }
                 Ok(Command::CommitOffsets(position)) => self.commit(&position),
                 Ok(Command::Close) | Err(TryRecvError::Disconnected) => return Err(End::Closed),
                 Err(TryRecvError::Empty) => return Ok(()),
@@ -279,7 +292,7 @@ impl Reader {
     fn hand_out(&mut self) -> Result<Option<Duration>, End> {
         while !self.waiting.is_empty() {
             if let Some(wait) = self.throttle.pay(&mut self.owed) {
-                metrics::counter!("tidegate_throttled_milliseconds")
+                metrics::counter!(THROTTLED_MILLISECONDS)
                     .increment(wait.min(BACK_PRESSURE).as_millis() as u64);
                 return Ok(Some(wait));
             }

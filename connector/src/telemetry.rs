@@ -4,81 +4,60 @@
 //! at zero, so an alert on its rate works before the first event.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-use crate::config::LogFormat;
+use crate::config::{Config, LogFormat};
+use crate::status::Status;
+use described::{COUNTERS, GAUGES, HISTOGRAMS, SECONDS, THROTTLED_MILLISECONDS};
 
-/// Time spent waiting for the byte limit. Counters hold whole numbers, so it is counted in milliseconds and shown as
-/// `tidegate_throttled_seconds_total`.
-pub const THROTTLED_MILLISECONDS: &str = "tidegate_throttled_milliseconds";
-
-const COUNTERS: &[(&str, Unit, &str)] = &[
-    ("tidegate_records_read_total", Unit::Count, "Records read from Kafka"),
-    ("tidegate_records_written_total", Unit::Count, "Rows committed to the sink"),
-    ("tidegate_bytes_read_total", Unit::Bytes, "Bytes of keys, values and headers read, after the throttle"),
-    ("tidegate_bytes_written_total", Unit::Bytes, "Bytes of files committed to the sink"),
-    ("tidegate_errors_total", Unit::Count, "Errors, those that a retry healed included"),
-    ("tidegate_records_rejected_total", Unit::Count, "Records committed as rejects"),
-    ("tidegate_fenced_total", Unit::Count, "Commits refused because another replica had moved a partition"),
-    (THROTTLED_MILLISECONDS, Unit::Milliseconds, "Time spent waiting for the byte limit"),
-];
-
-const GAUGES: &[(&str, Unit, &str)] = &[
-    ("tidegate_last_checkpoint_timestamp_seconds", Unit::Seconds, "When the newest checkpoint was made"),
-    (
-        "tidegate_lag_records",
-        Unit::Count,
-        "Records not committed, up to the last stable offset (lso) or the end (hw)",
-    ),
-    ("tidegate_complete_through_timestamp_seconds", Unit::Seconds, "All records up to this time are visible"),
-    (
-        "tidegate_lso_stall_seconds",
-        Unit::Seconds,
-        "How long an open transaction has held back the last stable offset",
-    ),
-    ("tidegate_memory_bytes", Unit::Bytes, "Bytes held by fetched records, batches and open writers"),
-];
-
-const HISTOGRAMS: &[(&str, &str, &[f64])] = &[
-    (
-        "tidegate_record_latency_seconds",
-        "From a record's timestamp until it is visible",
-        &[0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0],
-    ),
-    (
-        "tidegate_checkpoint_duration_seconds",
-        "From the decision to checkpoint until it is committed",
-        &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0],
-    ),
-];
+pub mod described;
+mod process;
+mod scrape;
 
 /// Starts logging. `level` is a level or tracing's filter directives. librdkafka's own lines come from `warn` up;
 /// rust-rdkafka's, which call the end of a partition an error, not at all. A progress bar steps aside for each line.
 pub fn init_logs(level: &str, format: LogFormat, bar: Option<ProgressBar>) -> Result<()> {
-    let directives = if level.contains(['=', ',']) {
-        level.to_owned()
-    } else {
-        format!("{level},librdkafka=warn,rdkafka=off")
-    };
-    let filter =
-        EnvFilter::try_new(&directives).with_context(|| format!("log level {level:?} is not known"))?;
+    let (filter, handle) = reload::Layer::new(filter(level)?);
     let text = match format {
         LogFormat::Text => true,
         LogFormat::Json => false,
         LogFormat::Auto => stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || Lines(bar.clone()));
-    let started = if text {
-        builder.with_ansi(stderr().is_terminal()).with_target(false).try_init()
+    let lines = fmt::layer().with_writer(move || Lines(bar.clone()));
+    let lines = if text {
+        lines.with_ansi(stderr().is_terminal()).with_target(false).boxed()
     } else {
-        builder.json().flatten_event(true).try_init()
+        lines.json().flatten_event(true).boxed()
     };
-    started.map_err(|error| anyhow::anyhow!("starting the log: {error}"))
+    // In front of all: where a layer has a filter of its own, lines are lost after what the `log` crate asks for.
+    tracing_subscriber::registry().with(filter).with(lines).try_init().context("starting the log")?;
+    LEVEL.get_or_init(|| handle);
+    Ok(())
+}
+
+static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Changes the level of the log that was started.
+pub fn set_log_level(level: &str) -> Result<()> {
+    let handle = LEVEL.get().context("the log has not been started")?;
+    handle.reload(filter(level)?).with_context(|| format!("changing the log level to {level}"))
+}
+
+fn filter(level: &str) -> Result<EnvFilter> {
+    let directives = if level.contains(['=', ',']) {
+        level.to_owned()
+    } else {
+        format!("{level},librdkafka=warn,rdkafka=off")
+    };
+    EnvFilter::try_new(&directives).with_context(|| format!("log level {level:?} is not known"))
 }
 
 /// Stderr, around a progress bar.
@@ -99,19 +78,28 @@ impl Write for Lines {
 
 /// What `/metrics` shows.
 #[derive(Clone, Debug)]
-pub struct Metrics(PrometheusHandle);
+pub struct Metrics {
+    recorded: PrometheusHandle,
+    job: String,
+}
 
 /// Starts counting, once in a process.
-pub fn init_metrics() -> Result<Metrics> {
-    let mut builder = PrometheusBuilder::new();
-    for (name, _, buckets) in HISTOGRAMS {
-        builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
-    }
-    let recorder = builder.build_recorder();
-    let handle = recorder.handle();
+pub fn init_metrics(config: &Config) -> Result<Metrics> {
+    let recorder = recorder()?;
+    let metrics = Metrics { recorded: recorder.handle(), job: config.job.clone() };
     metrics::set_global_recorder(recorder).context("starting the metrics")?;
     describe();
-    Ok(Metrics(handle))
+    metrics::gauge!("tidegate_memory_limit_bytes").set(config.memory_limit as f64);
+    metrics::gauge!("tidegate_reload_failed").set(0.0);
+    Ok(metrics)
+}
+
+fn recorder() -> Result<PrometheusRecorder> {
+    let mut builder = PrometheusBuilder::new();
+    for (name, _) in HISTOGRAMS {
+        builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), SECONDS)?;
+    }
+    Ok(builder.build_recorder())
 }
 
 fn describe() {
@@ -122,20 +110,29 @@ fn describe() {
     for (name, unit, help) in GAUGES {
         describe_gauge!(*name, *unit, *help);
     }
-    for (name, help, _) in HISTOGRAMS {
+    for (name, help) in HISTOGRAMS {
         describe_histogram!(*name, Unit::Seconds, *help);
     }
 }
 
 impl Metrics {
-    /// Prometheus' text format.
-    pub fn render(&self) -> String {
-        self.0.render().lines().map(|line| in_seconds(line) + "\n").collect()
+    /// Shows nothing: what is counted in tests goes elsewhere.
+    #[cfg(test)]
+    pub(crate) fn unrecorded() -> Self {
+        Self { recorded: PrometheusBuilder::new().build_recorder().handle(), job: String::new() }
+    }
+
+    /// Prometheus' text format: what was recorded, and what `status` says now.
+    pub fn render(&self, status: &Status) -> String {
+        let mut text: String = self.recorded.render().lines().map(|line| in_seconds(line) + "\n").collect();
+        scrape::render(&mut text, status, &self.job);
+        process::render(&mut text);
+        text
     }
 
     /// Folds samples into their buckets; without it a histogram that nobody scrapes grows.
     pub fn upkeep(&self) {
-        self.0.run_upkeep();
+        self.recorded.run_upkeep();
     }
 }
 
@@ -151,28 +148,4 @@ fn in_seconds(line: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_promised_names_are_shown() {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let metrics = Metrics(recorder.handle());
-        metrics::with_local_recorder(&recorder, || {
-            describe();
-            metrics::counter!(THROTTLED_MILLISECONDS).increment(1_500);
-            metrics::gauge!("tidegate_lag_records", "to" => "lso").set(7.0);
-        });
-        let text = metrics.render();
-        for line in [
-            "# TYPE tidegate_records_read_total counter",
-            "tidegate_records_read_total 0",
-            "# TYPE tidegate_throttled_seconds_total counter",
-            "tidegate_throttled_seconds_total 1.5",
-            "tidegate_lag_records{to=\"lso\"} 7",
-        ] {
-            assert!(text.lines().any(|shown| shown == line), "{line} in\n{text}");
-        }
-        assert!(!text.contains("milliseconds"), "{text}");
-    }
-}
+mod tests;

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::commit::CommitId;
+use crate::error::{Error, Kind};
+use crate::limit::RecentCount;
 use crate::position::{Position, Span, TopicPartition};
 
 /// The newest format that this version writes and reads.
@@ -41,6 +43,51 @@ pub enum Retracted {
     File(String),
 }
 
+/// What a job was restored from, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The savepoint's id, or the number of a retained checkpoint.
+    pub from: String,
+    pub choice: RestoreChoice,
+}
+
+/// What happens to commits that are newer than what a job is restored from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestoreChoice {
+    /// They stay, and the job goes on after them.
+    KeepSink,
+    /// They are taken back.
+    Rollback,
+    /// There are none: a sink of its own.
+    NewIncarnation,
+}
+
+/// What is left of the oldest commits once they are forgotten: the sum of them. Its files are the user's, and no audit
+/// looks at them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// When the newest of them were folded into it.
+    pub created: Timestamp,
+    /// How many there were.
+    pub commits: u64,
+    /// The highest of their ids.
+    pub last: CommitId,
+    /// Rejected records of theirs.
+    pub rejects: u64,
+    /// What they cover: each partition from where the job began to read it.
+    pub partitions: BTreeMap<TopicPartition, Forgotten>,
+}
+
+/// One partition of a [`Base`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// First offset that is not forgotten.
+    pub next: i64,
+    /// Rows below it.
+    pub rows: u64,
+}
+
 /// The body of `checkpoints/<n>.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
@@ -66,6 +113,25 @@ pub struct Checkpoint {
     pub rejects: u64,
     /// Losses accepted since the start of the chain.
     pub gaps: Vec<Gap>,
+    /// The savepoint that this incarnation was restored from, so that the same start again does not restore again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
+    /// The newest control object that the job had applied.
+    #[serde(default)]
+    pub control: u64,
+    /// Commits whose rejects are not known to be in the topic for them; oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsent: Vec<CommitId>,
+    /// Timestamp of the last record committed of each partition, in milliseconds since 1970: what finds the place again
+    /// in a cluster with other offsets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub timestamps: BTreeMap<TopicPartition, i64>,
+    /// What was committed lately, where the job limits its rejects in a window; oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<RecentCount>,
+    /// The commits that were forgotten. All others since the start of the chain are stored one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// What the job pinned when it first started, such as an inferred schema; the connector's own.
     pub pinned: Value,
     /// Fields of this format that this version does not know; carried along, never dropped.
@@ -74,6 +140,67 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// The first of a chain, in which nothing has happened.
+    pub fn first(
+        job: &str,
+        created: Timestamp,
+        partitions: BTreeMap<TopicPartition, PartitionState>,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            n: 1,
+            job: job.to_owned(),
+            incarnation: 1,
+            created,
+            cluster_id: None,
+            partitions,
+            commit: None,
+            history: Vec::new(),
+            unpublished: Vec::new(),
+            retracted: Vec::new(),
+            cuts: Vec::new(),
+            rejects: 0,
+            gaps: Vec::new(),
+            restored: None,
+            control: 0,
+            unsent: Vec::new(),
+            timestamps: BTreeMap::new(),
+            recent: Vec::new(),
+            base: None,
+            pinned: Value::Null,
+            other: BTreeMap::new(),
+        }
+    }
+
+    /// The first offset of a partition that is not forgotten: its start, where nothing is. `None` for a partition that
+    /// the checkpoint does not know.
+    pub fn remembered_from(&self, partition: &TopicPartition) -> Option<i64> {
+        let forgotten = self.base.as_ref().and_then(|base| base.partitions.get(partition));
+        forgotten.map(|at| at.next).or_else(|| self.partitions.get(partition).map(|at| at.start))
+    }
+
+    /// Refuses to go back to positions inside of what is forgotten: nobody knows any more which files would have to go.
+    ///
+    /// Errors: `Refused`.
+    pub fn check_remembered(&self, target: &Position) -> Result<(), Error> {
+        let Some(base) = &self.base else { return Ok(()) };
+        let below = |(partition, at): (&TopicPartition, &Forgotten)| {
+            let to = target.next(partition).unwrap_or(0);
+            (to < at.next).then(|| format!("{partition}: {to} is before {}", at.next))
+        };
+        let below: Vec<String> = base.partitions.iter().filter_map(below).collect();
+        if below.is_empty() {
+            return Ok(());
+        }
+        let context = format!(
+            "cannot go back into commits that `tidegate forget` has folded on {:.0} ({}): their files may have been \
+             compacted or deleted. Choose a younger savepoint or checkpoint, keep what the sink has, or begin a new sink",
+            base.created,
+            below.join(", ")
+        );
+        Err(Error::new(Kind::Refused, context))
+    }
+
     /// The next offset of each partition.
     pub fn position(&self) -> Position {
         Position(self.partitions.iter().map(|(partition, state)| (partition.clone(), state.next)).collect())

@@ -79,8 +79,17 @@ pub struct Commit {
     pub rows: BTreeMap<TopicPartition, u64>,
     /// Records that did not decode; each is a row of a file of kind [`FileKind::Rejects`].
     pub rejects: u64,
+    /// The topic that the rejects are sent to as well, once the commit is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects_topic: Option<String>,
+    /// Timestamp of the last record of each partition in `delta` that has any, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub timestamps: BTreeMap<TopicPartition, i64>,
     /// Offsets that the log lost before they were read; inside `delta`.
     pub gaps: Vec<Gap>,
+    /// The newest control object that the replica had heard of.
+    #[serde(default)]
+    pub control: u64,
     pub files: Vec<StagedFile>,
 }
 

@@ -19,6 +19,8 @@ mod commits;
 mod histories;
 mod leftovers;
 mod place;
+mod rejects;
+mod restores;
 mod writer;
 
 pub use place::FilesPlace;
@@ -47,6 +49,8 @@ pub trait Place: Send + Sync {
     async fn visible(&self) -> BTreeMap<String, Bytes>;
     /// Puts a file there that is not the sink's.
     async fn plant(&self, path: &str, bytes: Bytes);
+    /// Takes a visible file away, as a user does.
+    async fn take(&self, path: &str);
     /// Ends all faults, and waits until what is still to happen has happened.
     async fn calm(&self) {}
 }
@@ -81,6 +85,16 @@ cases! {
     leftovers::a_collection_spares_what_can_commit,
     leftovers::a_collection_removes_what_cannot_commit,
     leftovers::nothing_is_left_of_a_published_commit,
+    restores::a_rollback_takes_back_what_came_after,
+    restores::nobody_of_before_a_rollback_changes_anything,
+    restores::a_partition_found_later_goes_back_to_its_start,
+    restores::only_what_the_chain_has_passed_is_restored,
+    restores::a_file_that_was_moved_away_cannot_be_taken_back,
+    restores::the_same_restore_is_done_once_unless_told_again,
+    restores::keeping_the_sink_takes_nothing_back,
+    restores::of_those_who_roll_back_and_commit_at_once_all_agree,
+    restores::a_chain_begins_at_the_positions_of_a_savepoint,
+    rejects::unsent_commits_are_listed_until_they_are_sent,
     histories::random_histories_hold_every_record_once,
 }
 

@@ -1,5 +1,6 @@
 //! The places where tests stop or kill the process: before and after every verb of a [`Store`](crate::store::Store),
-//! and between the steps of a local one. A name is `<kind of object>.<verb>.<step>`.
+//! between the steps of a local one, and between those of what takes several verbs. A name is
+//! `<kind of object>.<verb>.<step>`.
 
 use std::io;
 
@@ -26,6 +27,9 @@ pub const NAMES: &[&str] = &[
     "checkpoint.get.before",
     "checkpoint.list.after",
     "checkpoint.list.before",
+    "commit.delete.after",
+    "commit.delete.before",
+    "commit.delete.unlinked",
     "commit.get.after",
     "commit.get.before",
     "commit.head.after",
@@ -36,6 +40,11 @@ pub const NAMES: &[&str] = &[
     "commit.put.before",
     "commit.put.renamed",
     "commit.put.synced",
+    "erase.finals.after",
+    "erase.finals.before",
+    "erase.manifests.after",
+    "erase.unstage.after",
+    "erase.unstage.before",
     "final.delete.after",
     "final.delete.before",
     "final.delete.unlinked",
@@ -86,6 +95,10 @@ pub const NAMES: &[&str] = &[
     "probe.move.folder_made",
     "probe.move.folder_synced",
     "probe.move.renamed",
+    "rollback.create.after",
+    "rollback.create.before",
+    "rollback.plan.after",
+    "rollback.plan.before",
     "staged.delete.after",
     "staged.delete.before",
     "staged.delete.unlinked",
@@ -93,6 +106,8 @@ pub const NAMES: &[&str] = &[
     "staged.finish.before",
     "staged.finish.renamed",
     "staged.finish.synced",
+    "staged.head.after",
+    "staged.head.before",
     "staged.list.after",
     "staged.list.before",
     "staged.list_folders.after",
@@ -103,12 +118,52 @@ pub const NAMES: &[&str] = &[
     "staged.write.before",
 ];
 
+/// Those of a savepoint's files, wherever it lies; `name:count` tells the files apart. Other commands meet none of them.
+pub const SAVEPOINT_NAMES: &[&str] = &[
+    "savepoint.create.after",
+    "savepoint.create.before",
+    "savepoint.create.folder_synced",
+    "savepoint.create.linked",
+    "savepoint.create.synced",
+    "savepoint.delete.after",
+    "savepoint.delete.before",
+    "savepoint.delete.unlinked",
+    "savepoint.get.after",
+    "savepoint.get.before",
+    "savepoint.head.after",
+    "savepoint.head.before",
+];
+
+#[cfg(any(test, feature = "failpoints"))]
+const SAVEPOINT_FILES: [&str; 5] =
+    ["checkpoint.json", "commits.json", "job.json", "manifest.json", "manifest.sha256"];
+
+/// What takes several verbs. No table is called so: it would lie in a folder.
+#[cfg(any(test, feature = "failpoints"))]
+const SEVERAL: [&str; 2] = ["erase", "rollback"];
+
+/// Those that the connector passes while it sends rejects to a topic, by [`reach`].
+pub const OUTBOX_NAMES: &[&str] = &[
+    "outbox.init.before",
+    "outbox.init.after",
+    "outbox.begin.after",
+    "outbox.produce.after",
+    "outbox.offsets.after",
+    "outbox.commit.before",
+    "outbox.commit.after",
+    "outbox.sent.after",
+];
+
 /// The kind of object that lies at a path, of the state or of the data.
 #[cfg(any(test, feature = "failpoints"))]
 fn kind(path: &str) -> &'static str {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let in_folder = |wanted: &str| path == wanted || path.starts_with(&format!("{wanted}/"));
-    if in_folder("checkpoints") {
+    if let Some(several) = SEVERAL.iter().find(|several| **several == path) {
+        several
+    } else if SAVEPOINT_FILES.contains(&name) {
+        "savepoint"
+    } else if in_folder("checkpoints") {
         if name.trim_start_matches('0') == "1.json" { "genesis" } else { "checkpoint" }
     } else if in_folder("commits") {
         "commit"
@@ -123,6 +178,20 @@ fn kind(path: &str) -> &'static str {
     } else {
         "final"
     }
+}
+
+/// Passes a failpoint between the steps of what takes several verbs; `what` is its own kind of object.
+///
+/// Errors: `Retry`, when a test has set the point to fail.
+pub(crate) fn pass(
+    what: &'static str,
+    verb: &'static str,
+    step: &'static str,
+) -> Result<(), crate::error::Error> {
+    fire(what, verb, step).map_err(|source| {
+        crate::error::Error::new(crate::error::Kind::Retry, format!("{what} met a failpoint"))
+            .with_source(source)
+    })
 }
 
 /// Passes the failpoint of a step. Where failpoints are not compiled in, this is nothing.
@@ -143,37 +212,52 @@ pub(crate) fn fire(_path: &str, _verb: &str, _step: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the process killed, as by a loss of power, when it meets the failpoint that `TIDEGATE_KILL_AT` names; with
-/// `name:3` at the third time. Does nothing where the variable is not set.
+/// Passes a failpoint outside of a store, one of [`OUTBOX_NAMES`]. Where failpoints are not compiled in, this is nothing.
+#[inline(always)]
+pub fn reach(_name: &'static str) {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!(_name);
+}
+
+/// Has the process killed, as by a loss of power, when it meets the failpoint that `TIDEGATE_KILL_AT` names, or stopped,
+/// as by a frozen machine, at that of `TIDEGATE_STOP_AT`; with `name:3` at the third time. Does nothing where neither
+/// variable is set.
 ///
-/// Errors: `Config`, for a name that is not in [`NAMES`].
+/// Errors: `Config`, for a name that is in no list above.
 #[cfg(feature = "failpoints")]
 pub fn kill_at_from_env() -> Result<(), crate::error::Error> {
+    signal_at("TIDEGATE_KILL_AT", libc::SIGKILL)?;
+    signal_at("TIDEGATE_STOP_AT", libc::SIGSTOP)
+}
+
+#[cfg(feature = "failpoints")]
+fn signal_at(variable: &str, signal: libc::c_int) -> Result<(), crate::error::Error> {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use crate::error::{Error, Kind};
 
-    let Ok(wanted) = std::env::var("TIDEGATE_KILL_AT") else { return Ok(()) };
-    let unfit = || {
-        Error::new(Kind::Config, format!("TIDEGATE_KILL_AT: {wanted:?} is not a failpoint, or `name:count`"))
-    };
+    let Ok(wanted) = std::env::var(variable) else { return Ok(()) };
+    let unfit =
+        || Error::new(Kind::Config, format!("{variable}: {wanted:?} is not a failpoint, or `name:count`"));
     let (name, hits) = wanted.split_once(':').unwrap_or((&wanted, "1"));
     let hits: u64 = hits.parse().map_err(|_| unfit())?;
-    if hits == 0 || !NAMES.contains(&name) {
+    if hits == 0 || !NAMES.iter().chain(SAVEPOINT_NAMES).chain(OUTBOX_NAMES).any(|known| *known == name) {
         return Err(unfit());
     }
     let left = AtomicU64::new(hits);
-    let kill = move || {
+    let send = move || {
         if left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            // SAFETY: both calls only pass numbers; the process ends with the second.
-            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+            // SAFETY: both calls only pass numbers; the process ends, or sleeps, with the second.
+            unsafe { libc::kill(libc::getpid(), signal) };
             // Nothing may happen until the signal has.
-            loop {
-                std::thread::park();
+            if signal == libc::SIGKILL {
+                loop {
+                    std::thread::park();
+                }
             }
         }
     };
-    fail::cfg_callback(name, kill).map_err(|source| unfit().with_source(source))
+    fail::cfg_callback(name, send).map_err(|source| unfit().with_source(source))
 }
 
 #[cfg(test)]
@@ -181,7 +265,7 @@ pub(crate) mod tests {
     use std::collections::BTreeSet;
     use std::sync::Mutex;
 
-    use super::NAMES;
+    use super::{NAMES, SAVEPOINT_NAMES};
 
     /// Every name passed so far by any test of this process.
     pub(crate) static PASSED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -195,6 +279,7 @@ pub(crate) mod tests {
 
         use crate::conformance::{FilesPlace, Options, Place, run};
         use crate::files::FilesSettings;
+        use crate::files::tests::forget::commit_and_forget;
         use crate::store::{Object, Store};
 
         let folder = tempfile::tempdir().unwrap();
@@ -212,11 +297,16 @@ pub(crate) mod tests {
             let store = |root: String| -> Arc<dyn Store> {
                 Arc::new(Object::new(bucket.clone(), "memory://", &root))
             };
+            let mut settings = FilesSettings::new("job", "memory://");
+            settings.copy_grace = std::time::Duration::from_millis(10);
             let (data, state) = (store(case.to_owned()), store(format!("{case}/_tidegate/job")));
-            let place = FilesPlace::new(FilesSettings::new("job", "memory://"), data, state);
+            let place = FilesPlace::new(settings, data, state);
             async move { Arc::new(place) as Arc<dyn Place> }
         })
         .await;
+        let url = format!("file://{}", folder.path().join("forget").display());
+        let place = FilesPlace::open(FilesSettings::new("job", url)).unwrap();
+        commit_and_forget(&place.files_sink(Options::default())).await;
         // What no sink does, but tests do with stores of their own.
         let only_tests = [
             "final.get.",
@@ -226,9 +316,27 @@ pub(crate) mod tests {
             "final.finish.",
             "staged.get.",
             "probe.put.",
+            "savepoint.",
         ];
         let by_sinks = |name: &&String| !only_tests.iter().any(|prefix| name.starts_with(prefix));
         let passed: Vec<String> = PASSED.lock().unwrap().iter().filter(by_sinks).cloned().collect();
         assert_eq!(passed, NAMES, "the list is to be, in this order: {passed:#?}");
+    }
+
+    /// The verbs that a savepoint is made of, on a local folder, where they have the most steps.
+    #[tokio::test]
+    async fn a_savepoints_list_is_what_its_verbs_pass() {
+        use crate::store::{Retries, open};
+
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", folder.path().display());
+        let store = open(&url, &Default::default(), Retries::default()).unwrap();
+        let path = "savepoint-1/manifest.json";
+        store.create(path, "{}".into()).await.unwrap();
+        assert!(store.head(path).await.unwrap().is_some() && store.get(path).await.unwrap().is_some());
+        store.delete(path).await.unwrap();
+        let passed = PASSED.lock().unwrap();
+        let passed: Vec<_> = passed.iter().filter(|name| name.starts_with("savepoint.")).collect();
+        assert_eq!(passed, SAVEPOINT_NAMES);
     }
 }

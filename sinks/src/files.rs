@@ -7,6 +7,7 @@
 //! anybody, so whoever finds a job interrupted finishes it.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,25 +20,30 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::checkpoint::Checkpoint;
-use crate::commit::{Begin, Commit, CommitId};
+use crate::commit::{Begin, Commit, CommitId, StagedFile};
 use crate::error::{Error, Kind};
+use crate::limit::RejectLimit;
 use crate::mistakes::made;
+use crate::restore::{Plan, Restore};
 use crate::sink::{Collected, Genesis, Outcome, Sink, Upload};
 use crate::store::{self, Store};
 
 mod checkpoint;
 mod collect;
 mod finished;
+mod forget;
 mod genesis;
 mod inspect;
 mod paths;
 mod probe;
 mod publish;
 mod read;
+mod restore;
 pub(crate) mod rules;
 mod settings;
 
-pub use inspect::VisibleFile;
+pub use forget::Forgetting;
+pub use inspect::{VisibleFile, check_inventory};
 pub use paths::{FinalName, RESERVED};
 pub use settings::{Clock, FilesSettings, MAX_RETAINED, Tables};
 
@@ -177,14 +183,35 @@ impl Sink for FilesSink {
         &self,
         base: Arc<Checkpoint>,
         commit: Arc<Commit>,
-        max_rejects: Option<u64>,
+        limit: Option<RejectLimit>,
     ) -> Result<Outcome, Error> {
         let what = format!("commit {}", commit.id);
-        self.in_time(&what, self.send(base, &commit, max_rejects)).await
+        self.in_time(&what, self.send(base, &commit, limit.unwrap_or_default())).await
+    }
+
+    async fn restore(&self, restore: &Restore) -> Result<Arc<Checkpoint>, Error> {
+        let what = format!("restore {}", restore.restored.from);
+        self.in_time(&what, self.restore_kept(restore)).await
+    }
+
+    async fn plan_rollback(&self, target: &Checkpoint) -> Result<Plan, Error> {
+        self.plan_to(target).await
     }
 
     async fn publish(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<(), Error> {
         self.publish_or_erase(state, ids).await
+    }
+
+    async fn read_commit(&self, id: &CommitId) -> Result<Option<Commit>, Error> {
+        self.find_commit(id).await
+    }
+
+    async fn read_visible(&self, file: &StagedFile, range: Range<u64>) -> Result<Option<Bytes>, Error> {
+        self.data.get_range(&self.paths.final_path(file)?, range).await
+    }
+
+    fn note_sent(&self, state: &Checkpoint, id: &CommitId) {
+        lock(&self.finished).sent(id.clone(), state.n);
     }
 
     async fn settle(&self, base: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, Error> {
@@ -205,4 +232,4 @@ impl Sink for FilesSink {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

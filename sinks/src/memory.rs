@@ -3,17 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::checkpoint::{Checkpoint, FORMAT};
-use crate::commit::{Begin, Commit, CommitId};
+use crate::checkpoint::{Checkpoint, RestoreChoice};
+use crate::commit::{Begin, Commit, CommitId, StagedFile};
 use crate::error::{Error, Kind};
 use crate::files::rules;
+use crate::limit::RejectLimit;
+use crate::position::Position;
+use crate::restore::{Plan, Restore};
 use crate::sink::{Collected, Genesis, Outcome, Sink, Upload, Uploaded};
 use crate::store::hex;
 
@@ -31,6 +36,7 @@ struct World {
     begun: BTreeMap<CommitId, Begin>,
     staged: BTreeMap<(CommitId, String), Bytes>,
     visible: BTreeMap<String, Bytes>,
+    sent: BTreeSet<CommitId>,
 }
 
 impl Memory {
@@ -48,6 +54,11 @@ impl Memory {
         self.world().visible.insert(path.into(), bytes);
     }
 
+    /// Takes a file away, as a user does.
+    pub fn take(&self, path: &str) {
+        self.world().visible.remove(path);
+    }
+
     /// The commits in force, in order of their ids.
     pub fn commits(&self) -> Vec<Arc<Commit>> {
         self.world().committed.values().cloned().collect()
@@ -63,12 +74,16 @@ impl World {
         self.newest.clone().ok_or_else(|| Error::new(Kind::Corrupt, "the chain has not begun"))
     }
 
+    fn lists_sent(&self) -> bool {
+        self.newest.as_ref().is_some_and(|newest| newest.unsent.iter().any(|id| self.sent.contains(id)))
+    }
+
     fn remove_attempt(&mut self, id: &CommitId) {
         self.staged.retain(|(of, _), _| of != id);
         self.begun.remove(id);
     }
 
-    fn commit(&mut self, commit: &Arc<Commit>, max_rejects: Option<u64>) -> Result<Outcome, Error> {
+    fn commit(&mut self, commit: &Arc<Commit>, limit: RejectLimit) -> Result<Outcome, Error> {
         let newest = self.newest()?;
         if self.committed.contains_key(&commit.id) {
             return Ok(Outcome::Committed(newest));
@@ -77,13 +92,15 @@ impl World {
         if !rules::untouched(&newest, &commit.begin()) {
             return Ok(Outcome::Fenced(newest));
         }
-        let total = newest.rejects + commit.rejects;
-        if max_rejects.is_some_and(|limit| total > limit) {
-            return Ok(Outcome::TooManyRejects { total, newest });
+        let now = Timestamp::now();
+        if let Err(exceeded) = limit.check(&newest, commit, now) {
+            return Ok(Outcome::TooManyRejects { exceeded, newest });
         }
         let (none, nothing) = (BTreeSet::new(), BTreeSet::new());
-        let mut body = rules::commit_on(&newest, &none, &nothing, commit, Timestamp::now());
+        let mut body = rules::commit_on(&newest, &none, &nothing, commit, now);
+        body.recent = limit.count(&newest.recent, commit, now);
         body.unpublished.clear();
+        body.unsent.retain(|id| !self.sent.contains(id));
         rules::check_step(&newest, &body)?;
         for file in &commit.files {
             let lost =
@@ -96,6 +113,50 @@ impl World {
         let body = Arc::new(body);
         self.newest = Some(Arc::clone(&body));
         Ok(Outcome::Committed(body))
+    }
+
+    fn taken_back(&self, newest: &Checkpoint, target: &Checkpoint) -> Result<Vec<Arc<Commit>>, Error> {
+        rules::check_target(newest, target)?;
+        let taken = rules::taken_back(newest, target, self.committed.values().map(|commit| &**commit))?;
+        let own = |commit: &Commit| self.committed.get(&commit.id).cloned();
+        Ok(taken.into_iter().filter_map(own).collect())
+    }
+
+    fn missing(&self, taken: &[Arc<Commit>]) -> Vec<String> {
+        let files = taken.iter().flat_map(|commit| &commit.files).map(|file| file.path.clone());
+        files.filter(|path| !self.visible.contains_key(path)).collect()
+    }
+
+    fn restore(&mut self, restore: &Restore) -> Result<Arc<Checkpoint>, Error> {
+        let newest = self.newest()?;
+        if restore.is_done_in(&newest) {
+            return Ok(newest);
+        }
+        let mut taken = self.taken_back(&newest, &restore.target)?;
+        if restore.restored.choice != RestoreChoice::Rollback {
+            taken.clear();
+        }
+        if let Some(path) = self.missing(&taken).first() {
+            return Err(Error::new(Kind::Refused, format!("{path} has been moved away")));
+        }
+        let ids: BTreeSet<_> = taken.iter().map(|commit| commit.id.clone()).collect();
+        let (none, nothing) = (BTreeSet::new(), BTreeSet::new());
+        let mut body = rules::restored_on(&newest, &none, &nothing, restore, &ids, Timestamp::now());
+        body.retracted.clear();
+        rules::check_step(&newest, &body)?;
+        for file in taken.iter().flat_map(|commit| &commit.files) {
+            self.visible.remove(&file.path);
+        }
+        self.committed.retain(|id, _| !ids.contains(id));
+        let body = Arc::new(body);
+        self.newest = Some(Arc::clone(&body));
+        Ok(body)
+    }
+
+    fn plan(&self, target: &Checkpoint) -> Result<Plan, Error> {
+        let newest = self.newest()?;
+        let taken = self.taken_back(&newest, target)?;
+        Ok(Plan::new(&newest, &rules::goal(&newest, target), &taken, self.missing(&taken), Duration::ZERO))
     }
 }
 
@@ -124,22 +185,12 @@ impl Sink for Memory {
         };
         world.visible.retain(|path, _| !in_table(path));
         let first = Arc::new(Checkpoint {
-            format: FORMAT,
-            n: 1,
-            job: self.job.clone(),
-            incarnation: 1,
-            created: Timestamp::now(),
             cluster_id: genesis.cluster_id,
-            partitions: genesis.partitions,
-            commit: None,
-            history: Vec::new(),
-            unpublished: Vec::new(),
-            retracted: Vec::new(),
-            cuts: Vec::new(),
-            rejects: 0,
-            gaps: Vec::new(),
             pinned: genesis.pinned,
-            other: BTreeMap::new(),
+            restored: genesis.restored,
+            incarnation: genesis.after_incarnation + 1,
+            cuts: vec![Position::default(); genesis.after_incarnation as usize],
+            ..Checkpoint::first(&self.job, Timestamp::now(), genesis.partitions)
         });
         world.newest = Some(Arc::clone(&first));
         Ok(first)
@@ -160,21 +211,52 @@ impl Sink for Memory {
         &self,
         _base: Arc<Checkpoint>,
         commit: Arc<Commit>,
-        max_rejects: Option<u64>,
+        limit: Option<RejectLimit>,
     ) -> Result<Outcome, Error> {
-        self.world().commit(&commit, max_rejects)
+        self.world().commit(&commit, limit.unwrap_or_default())
+    }
+
+    async fn restore(&self, restore: &Restore) -> Result<Arc<Checkpoint>, Error> {
+        self.world().restore(restore)
+    }
+
+    async fn plan_rollback(&self, target: &Checkpoint) -> Result<Plan, Error> {
+        self.world().plan(target)
     }
 
     async fn publish(&self, _state: &Checkpoint, _ids: &[CommitId]) -> Result<(), Error> {
         Ok(())
     }
 
+    async fn read_commit(&self, id: &CommitId) -> Result<Option<Commit>, Error> {
+        Ok(self.world().committed.get(id).map(|commit| Commit::clone(commit)))
+    }
+
+    async fn read_visible(&self, file: &StagedFile, range: Range<u64>) -> Result<Option<Bytes>, Error> {
+        let part = |bytes: &Bytes| bytes.slice(range.start as usize..range.end as usize);
+        Ok(self.world().visible.get(&file.path).map(part))
+    }
+
+    fn note_sent(&self, _state: &Checkpoint, id: &CommitId) {
+        self.world().sent.insert(id.clone());
+    }
+
     async fn settle(&self, _base: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, Error> {
-        self.world().newest()
+        let mut world = self.world();
+        let newest = world.newest()?;
+        if !world.lists_sent() {
+            return Ok(newest);
+        }
+        let (none, nothing) = (BTreeSet::new(), BTreeSet::new());
+        let mut body = rules::housekeeping_on(&newest, &none, &nothing, Timestamp::now());
+        body.unsent.retain(|id| !world.sent.contains(id));
+        let body = Arc::new(body);
+        world.newest = Some(Arc::clone(&body));
+        Ok(body)
     }
 
     fn has_finished(&self) -> bool {
-        false
+        self.world().lists_sent()
     }
 
     async fn discard(&self, id: &CommitId) -> Result<(), Error> {

@@ -1,22 +1,25 @@
 //! The trait that every sink implements. The connector knows nothing else of a sink.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::checkpoint::{Checkpoint, PartitionState};
-use crate::commit::{Begin, Commit, CommitId};
+use crate::checkpoint::{Checkpoint, PartitionState, Restored};
+use crate::commit::{Begin, Commit, CommitId, StagedFile};
 use crate::error::Error;
+use crate::limit::{Exceeded, RejectLimit};
 use crate::position::TopicPartition;
+use crate::restore::{Plan, Restore};
 
 /// How many checkpoints back a commit's own outcome can still be told. It only makes [`Outcome::Unknown`] rarer.
 pub const HISTORY: usize = 64;
 
 /// The first checkpoint of a chain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Genesis {
     pub cluster_id: Option<String>,
     /// Every known partition with its resolved start (`start == next`, no rows).
@@ -24,6 +27,10 @@ pub struct Genesis {
     pub pinned: Value,
     /// `mode: overwrite`: the tables' existing files are retracted. Folder names relative to the sink's URL.
     pub overwrite_tables: Vec<String>,
+    /// What the chain is restored from, when it begins at a savepoint's positions.
+    pub restored: Option<Restored>,
+    /// The chain's incarnation is above this one, that of the savepoint: its writers cannot extend the chain.
+    pub after_incarnation: u32,
 }
 
 /// What became of a commit. Each carries the newest state, from which the caller goes on.
@@ -35,8 +42,8 @@ pub enum Outcome {
     Fenced(Arc<Checkpoint>),
     /// Overtaken, and too late to tell by whom: go on as after a restart.
     Unknown(Arc<Checkpoint>),
-    /// Not sent: with its rejects the job would be past its error limit. The total it would have reached.
-    TooManyRejects { total: u64, newest: Arc<Checkpoint> },
+    /// Not sent: with its rejects the job would be past its error limit.
+    TooManyRejects { exceeded: Exceeded, newest: Arc<Checkpoint> },
 }
 
 /// A finished upload.
@@ -84,22 +91,49 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Opens a staged file of an attempt.
     async fn stage(&self, id: &CommitId, name: &str) -> Result<Box<dyn Upload>, Error>;
 
-    /// The atomic step. `base` is any state accepted before; `max_rejects` the job's error limit, judged on the state
+    /// The atomic step. `base` is any state accepted before; `limit` the job's error limit, judged on the state
     /// that the commit lands on. Repeats itself until the outcome is known, or an error stops it; after an error the
     /// outcome is unknown, and the caller goes on from [`Sink::load`].
     async fn commit(
         &self,
         base: Arc<Checkpoint>,
         commit: Arc<Commit>,
-        max_rejects: Option<u64>,
+        limit: Option<RejectLimit>,
     ) -> Result<Outcome, Error>;
+
+    /// Restores a kept state, by [`RestoreChoice::KeepSink`] or [`RestoreChoice::Rollback`], and returns the newest state,
+    /// in which that is done. A rollback takes back every commit after the kept state: at once for positions and
+    /// for whoever commits; readers stop to see its files as [`Sink::publish`] erases them. Repeats itself until the
+    /// outcome is known; after an error it is unknown, and the same call again finds out and goes on.
+    ///
+    /// Errors: `Refused` when the kept state is not one that the chain in force has passed, or when a file that is to
+    /// be taken back has been moved away. Then nothing is changed.
+    ///
+    /// [`RestoreChoice::KeepSink`]: crate::checkpoint::RestoreChoice::KeepSink
+    /// [`RestoreChoice::Rollback`]: crate::checkpoint::RestoreChoice::Rollback
+    async fn restore(&self, restore: &Restore) -> Result<Arc<Checkpoint>, Error>;
+
+    /// What a rollback to a kept state would take back now. Changes nothing.
+    ///
+    /// Errors: as those of [`Sink::restore`], but for files that have been moved away: they are listed.
+    async fn plan_rollback(&self, target: &Checkpoint) -> Result<Plan, Error>;
 
     /// Makes the files of `ids`, which `state` lists as unpublished, visible. If `state` has anything retracted, that
     /// is erased instead, and nothing is published. What is done is dropped from the chain by the next commit or
     /// [`Sink::settle`].
     async fn publish(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<(), Error>;
 
-    /// Stores a checkpoint that only drops what [`Sink::publish`] has finished. Returns the newest state; when it was
+    /// The body of a commit in force; none when it was taken back.
+    async fn read_commit(&self, id: &CommitId) -> Result<Option<Commit>, Error>;
+
+    /// A part of a file of a commit, once that is visible. The range lies within its size.
+    async fn read_visible(&self, file: &StagedFile, range: Range<u64>) -> Result<Option<Bytes>, Error>;
+
+    /// Notes that the rejects of `id`, which `state` lists as unsent, are in their topic. The next commit or
+    /// [`Sink::settle`] drops it from the chain.
+    fn note_sent(&self, state: &Checkpoint, id: &CommitId);
+
+    /// Stores a checkpoint that only drops what [`Sink::publish`] or [`Sink::note_sent`] has finished. Returns the newest state; when it was
     /// overtaken, what is finished stays remembered for the next time.
     async fn settle(&self, base: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, Error>;
 

@@ -22,7 +22,7 @@ use testcontainers::{
 };
 use tokio::{sync::OnceCell, task};
 
-use crate::{ports::free_port, reaper};
+use crate::{Toxiproxy, ports::free_port, reaper};
 
 const IMAGE: &str = "apache/kafka";
 const TAG: &str = "4.2.0";
@@ -45,7 +45,28 @@ impl Kafka {
     /// One broker with further settings as the image takes them: `("KAFKA_LOG_RETENTION_MS", "1000")`.
     pub async fn start_with(settings: &[(&str, &str)]) -> Result<Self> {
         let port = free_port();
-        let broker = broker(&["localhost".to_owned()], 1, port, None, settings).await?;
+        let broker = broker(&["localhost".to_owned()], 1, &[port], None, settings).await?;
+        Self::of(vec![broker], &[port]).await
+    }
+
+    /// One broker that is reached through `proxy` too, whatever it answers to who asks there.
+    pub async fn start_behind(proxy: &Toxiproxy) -> Result<Self> {
+        let (port, behind) = (free_port(), free_port());
+        let listeners = format!(
+            "PLAINTEXT://0.0.0.0:{port},BROKER://0.0.0.0:9093,CONTROLLER://0.0.0.0:9094,PROXIED://0.0.0.0:{behind}"
+        );
+        let advertised =
+            format!("PLAINTEXT://127.0.0.1:{port},BROKER://localhost:9093,PROXIED://{}", proxy.address());
+        let settings = [
+            ("KAFKA_LISTENERS", listeners.as_str()),
+            ("KAFKA_ADVERTISED_LISTENERS", &advertised),
+            (
+                "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+                "BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
+            ),
+        ];
+        let broker = broker(&["localhost".to_owned()], 1, &[port, behind], None, &settings).await?;
+        proxy.redirect(&format!("127.0.0.1:{behind}")).await?;
         Self::of(vec![broker], &[port]).await
     }
 
@@ -55,7 +76,7 @@ impl Kafka {
         let network = format!("{}-{}", reaper::owner(), CLUSTERS.fetch_add(1, Ordering::Relaxed));
         let hosts: Vec<String> = (1..=3).map(|id| format!("{network}-kafka-{id}")).collect();
         let ports = [free_port(), free_port(), free_port()];
-        let start = |id: usize| broker(&hosts, id, ports[id - 1], Some(&network), &[]);
+        let start = |id: usize| broker(&hosts, id, &ports[id - 1..id], Some(&network), &[]);
         // None is ready before two are there to elect a controller.
         let (first, second, third) = tokio::try_join!(start(1), start(2), start(3))?;
         Self::of(vec![first, second, third], &ports).await
@@ -201,15 +222,15 @@ fn admin_options() -> AdminOptions {
     AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT)).request_timeout(Some(ADMIN_TIMEOUT))
 }
 
-/// Broker `id` of those that run on `hosts` (the first has id 1), reachable from this machine at `port`.
+/// Broker `id` of those that run on `hosts` (the first has id 1), reachable from this machine at the first of `ports`.
 async fn broker(
     hosts: &[String],
     id: usize,
-    port: u16,
+    ports: &[u16],
     network: Option<&str>,
     settings: &[(&str, &str)],
 ) -> Result<ContainerAsync<GenericImage>> {
-    let host = &hosts[id - 1];
+    let (host, port) = (&hosts[id - 1], ports[0]);
     let voters: Vec<String> =
         hosts.iter().enumerate().map(|(n, host)| format!("{}@{host}:9094", n + 1)).collect();
     let replicas = hosts.len().to_string();
@@ -218,7 +239,6 @@ async fn broker(
         GenericImage::new(IMAGE, TAG).with_wait_for(WaitFor::message_on_stdout("Kafka Server started"));
     let mut request = reaper::owned(image)
         .with_startup_timeout(START_TIMEOUT)
-        .with_mapped_port(port, port.tcp())
         .with_env_var("CLUSTER_ID", "5L6g3nShT-eMCtK--X86sw")
         .with_env_var("KAFKA_NODE_ID", id.to_string())
         .with_env_var("KAFKA_PROCESS_ROLES", "broker,controller")
@@ -250,6 +270,9 @@ async fn broker(
         // A killed broker is noticed within tests' patience, and a restarted one need not outwait its own old session.
         .with_env_var("KAFKA_BROKER_SESSION_TIMEOUT_MS", "3000")
         .with_env_var("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "500");
+    for port in ports {
+        request = request.with_mapped_port(*port, port.tcp());
+    }
     if let Some(network) = network {
         request = request.with_network(network).with_container_name(host);
     }

@@ -48,6 +48,11 @@ impl Toxiproxy {
         &self.address
     }
 
+    /// Leads to another server from now on.
+    pub async fn redirect(&self, upstream: &str) -> Result<()> {
+        self.send(Method::POST, "/proxies/way", json!({"upstream": upstream, "enabled": true})).await
+    }
+
     /// Closes every connection and refuses new ones.
     pub async fn cut(&self) -> Result<()> {
         self.send(Method::POST, "/proxies/way", json!({"enabled": false})).await

@@ -16,10 +16,9 @@ pub struct Mistake {
     pub story: &'static str,
     /// Whether the protocol's model has it as a negative control.
     pub caught_by_model: bool,
-    /// Whether the simulation of the real code has it as a negative control. Not so: what the simulation has no event
-    /// for (rollbacks); what another check of the code makes harmless or a plain error (the loser's genesis, which the
-    /// lane check fences; joining a begun attempt, which the stager refuses); what takes so many coincidences that
-    /// two hundred seeds do not meet it.
+    /// Whether the simulation of the real code has it as a negative control. Not so: what another check of the code makes
+    /// harmless or a plain error (the loser's genesis, which the lane check fences; joining a begun attempt, which the
+    /// stager refuses); what takes so many coincidences that two hundred seeds do not meet it.
     pub caught_by_simulation: bool,
 }
 
@@ -100,7 +99,7 @@ pub const MISTAKES: &[Mistake] = &[
         "Nobody waits for copies that still run: one lands after another's final was moved away.",
     ),
     // Rollback.
-    modelled(
+    simulated(
         "rollback-same-incarnation",
         COMMITTED_EXISTS,
         "A rollback keeps the incarnation: it revives the offsets of an attempt whose staged file was collected, and that commits.",
@@ -110,7 +109,7 @@ pub const MISTAKES: &[Mistake] = &[
         VISIBLE_IS_COMMITTED,
         "A retracted final is erased while a copy still runs, which then brings it back.",
     ),
-    modelled(
+    simulated(
         "gc-across-incarnations",
         COMMITTED_EXISTS,
         "A collector with a state from before a rollback deletes a newer incarnation's staged file.",
@@ -120,12 +119,12 @@ pub const MISTAKES: &[Mistake] = &[
         COMMITTED_EXISTS,
         "A new incarnation is taken for proof that a commit was refused: it lay below the cut and stands.",
     ),
-    modelled(
+    simulated(
         "publish-during-retraction",
         VISIBLE_ONCE,
         "Publishing goes on while retracted files are visible: the replayed records stand beside them.",
     ),
-    modelled(
+    simulated(
         "retract-visible-only",
         VISIBLE_ONCE,
         "A rollback forgets what is committed and unpublished: it is published later, beside its replay.",
@@ -135,12 +134,12 @@ pub const MISTAKES: &[Mistake] = &[
         VISIBLE_IS_COMMITTED,
         "A retracted final is erased before its staged copy: a zombie publishes in between.",
     ),
-    modelled(
+    simulated(
         "restore-cut-branch",
         COMMITS_TILE,
         "A point that an earlier rollback cut off is restored: its offset lies inside a commit.",
     ),
-    modelled(
+    simulated(
         "rollback-forgets-new-lanes",
         COMMITS_TILE,
         "Files of a lane that the restored point does not know stay: the lane is read again from its beginning.",
@@ -202,12 +201,12 @@ pub const MISTAKES: &[Mistake] = &[
         MANIFEST_HAS_DATA,
         "The manifest is moved before the data: the next publisher takes the commit for finished.",
     ),
-    modelled(
+    simulated(
         "gc-retracted",
         VISIBLE_IS_COMMITTED,
         "A retracted commit's staged manifest is collected, being of an older incarnation: nobody can tell any more which finals are to be erased.",
     ),
-    modelled(
+    simulated(
         "erase-manifest-first",
         VISIBLE_IS_COMMITTED,
         "A retracted commit's manifest is erased before its data: the next eraser finds none and drops the commit.",

@@ -9,6 +9,7 @@ mod consumer;
 mod gate;
 mod group;
 mod kafka;
+mod operator;
 mod people;
 mod place;
 mod replica;
@@ -19,10 +20,12 @@ mod world;
 
 use std::time::Duration;
 
-use tidegate::run::{RunError, Summary};
+use tidegate::control::Change;
+use tidegate::run::{Beginning, RunError, Summary};
 use tidegate_sinks::mistakes::PutIn;
 use tokio::task::JoinError;
 
+use operator::Restoring;
 use place::Place;
 use replica::Replica;
 use tidegate::config::Mode;
@@ -46,11 +49,12 @@ struct Simulation {
     place: Place,
     replicas: Vec<Replica>,
     started: usize,
+    restoring: Option<Restoring>,
 }
 
 impl Simulation {
     fn new(seed: u64) -> Self {
-        Self { place: Place::new(seed), replicas: Vec::new(), started: 0 }
+        Self { place: Place::new(seed), replicas: Vec::new(), started: 0, restoring: None }
     }
 
     async fn run(mut self) -> Result<Events, String> {
@@ -65,11 +69,15 @@ impl Simulation {
             tokio::spawn(people::collect(self.place.clone())),
             tokio::spawn(people::use_finals(self.place.clone())),
         ];
+        let asker = self.place.scenario.is_asked.then(|| tokio::spawn(people::ask(self.place.clone())));
         let end = tokio::time::Instant::now() + self.place.scenario.duration;
         while tokio::time::Instant::now() < end {
             self.one_step().await?;
         }
         coordinator.abort();
+        if let Some(asker) = asker {
+            asker.abort();
+        }
         self.settle().await?;
         for one in people {
             one.abort();
@@ -106,6 +114,7 @@ impl Simulation {
                 replica.resume();
             }
         }
+        self.operate();
         if chance.happens(0.03) {
             self.place.kafka.add_partition(false);
         }
@@ -115,7 +124,7 @@ impl Simulation {
     }
 
     fn start(&mut self, until_end: bool) {
-        self.replicas.push(Replica::start(&self.place, self.started, until_end));
+        self.replicas.push(Replica::start(&self.place, self.started, until_end, Beginning::default()));
         self.started += 1;
     }
 
@@ -128,7 +137,10 @@ impl Simulation {
         for replica in ended {
             // One that failed has not told the group.
             self.place.group.leave(replica.id);
-            self.judge(replica.running.await)?;
+            let ended = replica.running.await;
+            if !self.is_refused(replica.id, &ended) {
+                self.judge(ended)?;
+            }
         }
         Ok(())
     }
@@ -162,9 +174,13 @@ impl Simulation {
         for replica in &mut self.replicas {
             replica.resume();
         }
+        if self.place.scenario.is_asked {
+            self.place.ask(&Change::Resume);
+        }
         tokio::time::sleep(self.place.scenario.faults.longest * 2).await;
         self.place.kafka.decide_all();
         self.check()?;
+        self.finish_restoring().await?;
         for replica in &self.replicas {
             replica.stop();
         }
@@ -184,7 +200,7 @@ impl Simulation {
             return Ok(());
         }
         self.place.world().lose_checkpoints();
-        let ended = Replica::start(&self.place, self.started, true).running.await;
+        let ended = Replica::start(&self.place, self.started, true, Beginning::default()).running.await;
         self.check()?;
         match ended {
             Ok(Err(RunError::Refused(..))) => Ok(()),

@@ -194,7 +194,10 @@ mod tests {
             new_partitions: Default::default(),
             rows: BTreeMap::new(),
             rejects: 0,
+            rejects_topic: None,
+            timestamps: Default::default(),
             gaps: Vec::new(),
+            control: 0,
             files: Vec::new(),
         }
     }

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
-use tidegate_sinks::{Delta, PartitionState, checkpoint};
+use tidegate_sinks::{Base, Delta, Forgotten, PartitionState, checkpoint};
 
 use super::*;
 use crate::stage::footer::FileSpan;
@@ -54,24 +54,7 @@ fn good(shape: &Shape, unpublished: usize) -> Found {
 }
 
 fn empty_checkpoint() -> Checkpoint {
-    Checkpoint {
-        format: checkpoint::FORMAT,
-        n: 7,
-        job: "j".into(),
-        incarnation: 1,
-        created: jiff::Timestamp::UNIX_EPOCH,
-        cluster_id: None,
-        partitions: BTreeMap::new(),
-        commit: None,
-        history: Vec::new(),
-        unpublished: Vec::new(),
-        retracted: Vec::new(),
-        cuts: Vec::new(),
-        rejects: 0,
-        gaps: Vec::new(),
-        pinned: serde_json::Value::Null,
-        other: BTreeMap::new(),
-    }
+    Checkpoint { n: 7, ..Checkpoint::first("j", jiff::Timestamp::UNIX_EPOCH, BTreeMap::new()) }
 }
 
 fn file(index: usize, rows: &BTreeMap<TopicPartition, u64>) -> StagedFile {
@@ -98,7 +81,10 @@ fn commit(id: CommitId, delta: Delta, rows: BTreeMap<TopicPartition, u64>, file:
         new_partitions: BTreeSet::new(),
         rows,
         rejects: 0,
+        rejects_topic: None,
+        timestamps: Default::default(),
         gaps: Vec::new(),
+        control: 0,
         files: vec![file],
     }
 }
@@ -243,6 +229,64 @@ fn files_of_others_are_listed_and_do_no_harm() {
     assert!(report.exact, "{:?}", report.problems);
     assert_eq!(report.foreign, ["t/a.parquet", "t/b.parquet"]);
     assert_eq!(report.retracted, ["t/old.parquet"]);
+}
+
+/// Folds the first `count` commits into a base, as a `forget` does; their files stay.
+fn forget(found: &mut Found, count: usize) {
+    let mut base = Base {
+        created: jiff::Timestamp::UNIX_EPOCH,
+        commits: count as u64,
+        last: CommitId("0".into()),
+        rejects: 0,
+        partitions: BTreeMap::new(),
+    };
+    for commit in found.commits.drain(..count) {
+        for (partition, span) in commit.delta.0 {
+            let at = base.partitions.entry(partition.clone()).or_insert(Forgotten { next: 0, rows: 0 });
+            *at = Forgotten { next: span.to, rows: at.rows + commit.rows[&partition] };
+        }
+    }
+    found.checkpoint.base = Some(base);
+}
+
+proptest! {
+    #[test]
+    fn what_is_forgotten_still_adds_up(shape in shape(), count: Index, gone: Index, harm in 0..HARMS.len(), at: Index) {
+        let mut found = good(&shape, 0);
+        let count = count.index(shape.len() + 1);
+        forget(&mut found, count);
+        let left = judge(&found);
+        prop_assert!(left.exact, "{:?}", left.problems);
+        prop_assert_eq!((left.forgotten.len(), left.files), (count, shape.len() - count));
+        if count > 0 {
+            // Deleted, or compacted into one without our footer.
+            let path = &left.forgotten[gone.index(count)];
+            found.visible.remove(path).unwrap();
+            found.visible.insert("t/compacted.parquet".into(), Seen { bytes: 9, footer: None });
+            let report = judge(&found);
+            prop_assert!(report.exact, "{:?}", report.problems);
+            prop_assert_eq!(report.forgotten.len(), count - 1);
+        }
+        if count < shape.len() {
+            let (harm, kind) = HARMS[harm];
+            spoil(&mut found, harm, at);
+            let kinds: Vec<_> = judge(&found).problems.iter().map(|problem| problem.kind).collect();
+            prop_assert!(kinds.contains(&kind), "{:?}: {:?}", harm, kinds);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_a_rollback_took_back_is_not_taken_for_a_forgotten_one() {
+    let mut found = good(&vec![vec![(5, 0); 3]; 3], 0);
+    forget(&mut found, 2);
+    found.checkpoint.incarnation = 2;
+    found.checkpoint.cuts = vec![found.checkpoint.position()];
+    assert!(judge(&found).exact);
+    let cut = found.checkpoint.cuts[0].0.values_mut().next().unwrap();
+    *cut -= 6;
+    let report = judge(&found);
+    assert_eq!(report.problems[0].kind, ProblemKind::Uncommitted);
 }
 
 #[test]

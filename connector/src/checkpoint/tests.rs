@@ -9,24 +9,7 @@ fn tp(partition: i32) -> TopicPartition {
 
 fn state(next: &[(i32, i64)]) -> Checkpoint {
     let place = |&(partition, next)| (tp(partition), PartitionState { start: 0, next, rows: 0 });
-    Checkpoint {
-        format: 1,
-        n: 1,
-        job: "j".into(),
-        incarnation: 1,
-        created: jiff::Timestamp::UNIX_EPOCH,
-        cluster_id: None,
-        partitions: next.iter().map(place).collect(),
-        commit: None,
-        history: Vec::new(),
-        unpublished: Vec::new(),
-        retracted: Vec::new(),
-        cuts: Vec::new(),
-        rejects: 0,
-        gaps: Vec::new(),
-        pinned: serde_json::Value::Null,
-        other: BTreeMap::new(),
-    }
+    Checkpoint::first("j", jiff::Timestamp::UNIX_EPOCH, next.iter().map(place).collect())
 }
 
 fn fetch(partition: i32, generation: u64, offsets: &[i64], next: i64) -> Fetch {

@@ -18,6 +18,8 @@ use crate::stage::footer::{self, Footer, ReadError};
 
 /// Footers that are read at the same time.
 const AT_ONCE: usize = 16;
+/// Looks at the commits, in case some are forgotten at that moment.
+const LOOKS: u32 = 3;
 /// Files of others that a person is shown.
 const SHOWN: usize = 20;
 
@@ -46,11 +48,21 @@ pub(super) async fn execute(args: AuditArgs, log: &LogArgs) -> Result<u8> {
 pub(super) async fn report(config: &Config, sink: &FilesSink, deep: bool) -> Result<Report> {
     // What is visible before the state was loaded is committed in that state; what the state commits is visible or
     // staged after it. So files are listed before and after.
-    let before: BTreeSet<_> = sink.visible_files().await?.into_iter().map(|file| file.path).collect();
-    let Some(checkpoint) = sink.load().await? else {
-        bail!("{sink} has no checkpoint of job {}: nothing has been written yet", config.job);
+    let mut tries = 0;
+    let (before, checkpoint, commits) = loop {
+        let before: BTreeSet<_> = sink.visible_files().await?.into_iter().map(|file| file.path).collect();
+        let Some(checkpoint) = sink.load().await? else {
+            bail!("{sink} has no checkpoint of job {}: nothing has been written yet", config.job);
+        };
+        tries += 1;
+        match sink.commits(&checkpoint).await {
+            // Some were forgotten meanwhile.
+            Err(error) if error.kind == Kind::Retry && tries < LOOKS => {
+                tracing::debug!(%error, "looking again")
+            }
+            commits => break (before, checkpoint, commits?),
+        }
     };
-    let commits = sink.commits(&checkpoint).await?;
     let staged = sink.staged_files(&checkpoint).await?;
     let (visible, rejects) = visible(sink, &before, &commits).await?;
     let staged = staged.into_iter().map(|(id, name, bytes)| ((id, name), bytes)).collect();
@@ -149,8 +161,12 @@ pub(super) fn text(report: &Report) -> String {
         ]
     });
     let mut text = table(["topic", "partition", "start", "next", "spans", "rows", "lag"], rows);
+    let forgotten = match report.forgotten_commits {
+        0 => String::new(),
+        commits => format!(" and {commits} forgotten"),
+    };
     text.push_str(&format!(
-        "\n\ncheckpoint {}: {} commits, {} files, {} rows, {} rejects, {}\n",
+        "\n\ncheckpoint {}: {} commits{forgotten}, {} files, {} rows, {} rejects, {}\n",
         report.checkpoint,
         report.commits,
         report.files,
@@ -161,6 +177,7 @@ pub(super) fn text(report: &Report) -> String {
     for (files, what) in [
         (&report.pending, "committed and still to be made visible, by the next run"),
         (&report.retracted, "taken back and still to be erased, by the next run"),
+        (&report.forgotten, "of forgotten commits, and not checked"),
         (&report.foreign, "not this job's, and left alone"),
     ] {
         if !files.is_empty() {

@@ -2,13 +2,12 @@
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
-use jiff::Timestamp;
-use serde::Serialize;
 use tidegate_sinks::{Checkpoint, CommitId};
 
 use super::job::Job;
 use super::output::{OutputArg, or_dash, table};
 use super::{JobArg, LogArgs};
+use crate::retained::{self, CheckpointSummary};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckpointsArgs {
@@ -28,43 +27,11 @@ enum Command {
     Show { n: u64 },
 }
 
-#[derive(Debug, Serialize)]
-struct Row {
-    n: u64,
-    created: Timestamp,
-    incarnation: u32,
-    /// The commit it made, if it made one.
-    commit: Option<CommitId>,
-    partitions: usize,
-    rows: u64,
-    rejects: u64,
-    unpublished: usize,
-}
-
-impl From<&Checkpoint> for Row {
-    fn from(checkpoint: &Checkpoint) -> Self {
-        Self {
-            n: checkpoint.n,
-            created: checkpoint.created,
-            incarnation: checkpoint.incarnation,
-            commit: checkpoint.commit.clone(),
-            partitions: checkpoint.partitions.len(),
-            rows: checkpoint.partitions.values().map(|state| state.rows).sum(),
-            rejects: checkpoint.rejects,
-            unpublished: checkpoint.unpublished.len(),
-        }
-    }
-}
-
 pub(super) async fn execute(args: CheckpointsArgs, log: &LogArgs) -> Result<u8> {
     let Job { config, sink } = Job::open(&args.job, log)?;
     match args.command {
         Command::List => {
-            let mut rows = Vec::new();
-            for n in sink.checkpoints().await?.into_iter().rev() {
-                // One that a running job has just removed is not retained.
-                rows.extend(sink.read_checkpoint(n).await?.as_ref().map(Row::from));
-            }
+            let rows = retained::newest(&sink, usize::MAX).await?;
             args.output.print(&rows, || list(&rows))?;
         }
         Command::Show { n } => {
@@ -80,7 +47,7 @@ pub(super) async fn execute(args: CheckpointsArgs, log: &LogArgs) -> Result<u8> 
     Ok(0)
 }
 
-fn list(rows: &[Row]) -> String {
+fn list(rows: &[CheckpointSummary]) -> String {
     table(
         ["n", "created", "incarnation", "commit", "partitions", "rows", "rejects", "unpublished"],
         rows.iter().map(|row| {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::{LogArgs, audit, job, output, progress};
 use crate::config::{Config, Origin};
 use crate::kafka::Queries;
-use crate::run::{self, RunOptions};
+use crate::run::{self, Beginning, RunOptions};
 use crate::status::Status;
 use crate::telemetry;
 
@@ -60,8 +60,16 @@ pub(super) async fn execute(args: DemoArgs, log: &LogArgs) -> Result<u8> {
     let following = bar.map(|bar| progress::Following::start(bar, status.clone()));
     let started = std::time::Instant::now();
     let (_stop, stopped) = watch::channel(false);
-    let options = RunOptions { until_end: true, new_incarnation: false, stop: stopped, status };
-    let summary = run::run(Arc::new(config.clone()), sink.clone() as Arc<dyn Sink>, options).await?;
+    let (_unchanged, in_force) = watch::channel(Arc::new(config.clone()));
+    let options = RunOptions {
+        config: in_force,
+        until_end: true,
+        beginning: Beginning::default(),
+        stop: stopped,
+        asking: run::nobody_asks(),
+        status,
+    };
+    let summary = run::run(sink.clone() as Arc<dyn Sink>, options).await?;
     drop(following);
     let seconds = started.elapsed().as_secs_f64();
     say(&format!("{} rows in {} files after {seconds:.1} s", summary.rows, summary.files))?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use tidegate_sinks::files::{FilesSettings, FilesSink, Tables};
-use tidegate_sinks::store::Retries;
 
 use super::{JobArg, LogArgs};
 use crate::config::{Config, Mode, Table};
@@ -42,10 +41,7 @@ pub fn open_sink(config: &Config, new_incarnation: bool) -> Result<FilesSink, ti
     let settings = FilesSettings {
         state_url: Some(config.checkpoint.state.clone()),
         options: config.sink.store.clone(),
-        retries: Retries {
-            request_timeout: config.timeouts.store_request,
-            retry_timeout: config.timeouts.store_retry,
-        },
+        retries: config.timeouts.retries(),
         tables: match &config.sink.table {
             Table::Named(name) => Tables::Named(vec![name.clone()]),
             Table::ByTopic { .. } => Tables::AllFolders,

@@ -1,6 +1,6 @@
 //! What commands print: a table for a person, JSON for a program.
 
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{ErrorKind, Write, stderr, stdout};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -40,6 +40,11 @@ pub(super) fn write(bytes: &[u8]) -> Result<()> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Writes to stderr what a person is told beside the data.
+pub(super) fn tell(bytes: &[u8]) -> Result<()> {
+    Ok(stderr().lock().write_all(bytes)?)
 }
 
 pub(super) fn table<const COLUMNS: usize>(

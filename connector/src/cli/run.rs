@@ -4,20 +4,28 @@
 //! nothing: the next start goes on from the newest checkpoint.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tidegate_sinks::Sink;
+use clap::ValueEnum;
+use futures::FutureExt;
+use jiff::Timestamp;
+use tidegate_sinks::files::FilesSink;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use super::restore::RestoreArgs;
 use super::{JobArg, LogArgs, job, progress};
-use crate::config::{Config, client_properties, timeouts};
+use crate::config::{Config, Origin, client_properties, timeouts};
+use crate::control::{self, Agent, Board, Change};
 use crate::kafka::{Queries, QueryErrorKind};
-use crate::run::{self, RunError, RunOptions, Summary};
+use crate::reload::Reloader;
+use crate::run::{self, Beginning, OnStop, RunError, RunOptions, Summary};
+use crate::savepoint::Periodic;
 use crate::status::Status;
-use crate::{http, telemetry};
+use crate::{http, savepoint, telemetry, traces};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
@@ -26,42 +34,129 @@ pub(super) struct RunArgs {
     /// Read to the end offsets (last stable offset) seen at the start, checkpoint, and stop
     #[arg(long)]
     until_end: bool,
-    /// Begin anew though the sink holds files of this job without their checkpoints, or its group has read before:
-    /// everything that the topics still hold is written again
-    #[arg(long)]
-    new_incarnation: bool,
+    #[command(flatten)]
+    restore: RestoreArgs,
+    /// What to do when the job is stopped by `tidegate stop`, or by a savepoint with a stop: exit, and resume the job
+    /// when started again; or hold, alive, unready and out of the group, until it is resumed
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    on_stop: OnStopArg,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum OnStopArg {
+    #[default]
+    Exit,
+    Hold,
 }
 
 pub(super) async fn execute(args: RunArgs, log: &LogArgs) -> Result<u8> {
-    let config = Arc::new(Config::load(&args.job.path)?);
+    let origin = Origin(args.job.path.clone());
+    let text = Config::read(&origin)?;
+    let config = Arc::new(Config::parse(&text, &origin)?);
     let bar = args.until_end.then(|| progress::bar(&config.job)).flatten();
     job::init_logs(log, &config.log.level, &config, bar.clone())?;
-    let metrics = telemetry::init_metrics()?;
-    let sink: Arc<dyn Sink> = Arc::new(job::open_sink(&config, args.new_incarnation)?);
+    let metrics = telemetry::init_metrics(&config)?;
+    let traces = traces::start(&config.job)?;
+    let sink = Arc::new(job::open_sink(&config, args.restore.new_incarnation())?);
+    let mut beginning = args.restore.prepare(&config, &sink).await?;
     let status = Arc::new(Status::default());
     // Serves until this function returns: a stopping process is alive.
     let (_serving, served) = watch::channel(false);
-    let shown = http::Shown { config: config.clone(), sink: sink.clone(), status: status.clone(), metrics };
-    http::serve(shown, served).await?;
+    let board = Board::of(&sink, &config);
+    let shown = http::Shown {
+        config: config.clone(),
+        sink: sink.clone(),
+        board: board.clone(),
+        status: status.clone(),
+        metrics,
+    };
+    let address = http::serve(shown, served).await?;
     let (stop, stopped) = watch::channel(false);
     let stopping =
         Stopping { signals: signals()?, stop, status: status.clone(), limit: config.timeouts.stop };
     let following = bar.map(|bar| progress::Following::start(bar, status.clone()));
-    let options = RunOptions {
-        until_end: args.until_end,
-        new_incarnation: args.new_incarnation,
-        stop: stopped,
-        status,
+    let on_stop = args.on_stop.into();
+    let agent = start_agent(&config, &sink, board, &status, address, on_stop).await?;
+    let (changed, in_force) = watch::channel(config.clone());
+    let reloader = Reloader {
+        origin,
+        seen: Some(text),
+        in_force: changed,
+        status: status.clone(),
+        // What the command line says of the level stands.
+        sets_log_level: log.log_level.is_none(),
     };
-    let Summary { commits, rows, rejects, files } = stopping
+    tokio::spawn(reloader.watch(hangups()?));
+    let options = RunOptions {
+        config: in_force,
+        until_end: args.until_end,
+        beginning: Beginning::default(),
+        stop: stopped,
+        asking: agent.asking(),
+        status: status.clone(),
+    };
+    let result = stopping
         .watch(async {
-            check_timeouts(&config).await?;
-            Ok(run::run(config.clone(), sink, options).await?)
+            let engine = async || {
+                check_timeouts(&config).await?;
+                let _periodic = Periodic::start(config.clone(), sink.clone());
+                // Restored is only once: whoever resumes a job that was held goes on from where it is.
+                let beginning = std::mem::take(&mut beginning);
+                let options = RunOptions { beginning, ..options.clone() };
+                Ok(run::run(sink.clone(), options).await?)
+            };
+            run::run_and_hold(&agent, on_stop, &status, options.stop.clone(), engine).await
         })
-        .await?;
+        .await;
+    agent.end().await;
     drop(following);
+    if let Some(traces) = traces {
+        traces.stop().await;
+    }
+    let Summary { commits, rows, rejects, files, .. } = result?;
     tracing::info!(commits, rows, rejects, files, "stopped clean");
     Ok(0)
+}
+
+/// Begins to look for what is asked. A stop from before this start is undone, unless it is to be held.
+async fn start_agent(
+    config: &Arc<Config>,
+    sink: &Arc<FilesSink>,
+    board: Board,
+    status: &Arc<Status>,
+    address: SocketAddr,
+    on_stop: OnStop,
+) -> Result<Agent> {
+    let is_stopped = board.newest().await?.is_some_and(|control| control.stopped);
+    if is_stopped && on_stop == OnStop::Exit {
+        let control = board.request(Change::Resume, Timestamp::now()).await?;
+        tracing::info!(
+            control = control.n,
+            "the job was stopped; this start resumes it, for all its replicas"
+        );
+    }
+    let (made_of, made_by) = (sink.clone(), config.clone());
+    let make = move |to: String, id: String| {
+        let (sink, config) = (made_of.clone(), made_by.clone());
+        async move { savepoint::create(&sink, &config, &to, &id).await }.boxed()
+    };
+    let settings = control::Settings {
+        board,
+        status: status.clone(),
+        address: Some(address.to_string()),
+        patience: config.checkpoint.timeout,
+        make: Arc::new(make),
+    };
+    Ok(Agent::start(settings).await?)
+}
+
+impl From<OnStopArg> for OnStop {
+    fn from(arg: OnStopArg) -> Self {
+        match arg {
+            OnStopArg::Exit => Self::Exit,
+            OnStopArg::Hold => Self::Hold,
+        }
+    }
 }
 
 /// The checks that need the broker; those that don't were made when the job file was read.
@@ -89,6 +184,14 @@ pub(super) async fn check_timeouts(config: &Config) -> Result<()> {
     }
     let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
     Err(RunError::Config(errors.join("\n"), None).into())
+}
+
+/// SIGHUP, which asks to read the job file again.
+fn hangups() -> Result<mpsc::Receiver<()>> {
+    let (sender, receiver) = mpsc::channel(1);
+    let mut signal = signal(SignalKind::hangup()).context("listening for signals")?;
+    tokio::spawn(async move { while signal.recv().await.is_some() && sender.send(()).await.is_ok() {} });
+    Ok(receiver)
 }
 
 /// SIGTERM and Ctrl-C, in their order.

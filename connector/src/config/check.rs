@@ -3,11 +3,13 @@
 
 mod format;
 mod kafka;
+mod rejects;
 mod running;
 mod sink;
 mod table;
 
 use super::error::Report;
+use super::reload::Values;
 use super::section::Section;
 use super::{Config, values};
 use crate::limits::JOB_NAME_MAX_CHARS;
@@ -23,12 +25,14 @@ pub(super) fn check(root: &mut Section<'_>, report: &Report) -> Option<Config> {
     let checkpoint =
         root.section("checkpoint", |section| running::checkpoint(section, &name, sink.url.as_str()));
     let speed = root.section("speed", running::speed);
-    let error_limit = root.section("error_limit", running::error_limit);
+    let error_limit = root.section("error_limit", rejects::error_limit);
+    let rejects = root.section("rejects", |section| rejects::rejects(section, &kafka.topics));
     let memory_limit = root.section("memory", running::memory);
     let timeouts = root.section("timeouts", running::timeouts);
+    let control = root.section("control", running::control);
+    let savepoints = root.section("savepoints", |section| running::savepoints(section, &checkpoint.state));
     let http = root.section("http", running::http);
     let log = root.section("log", running::log);
-    running::later(root);
     report.is_empty().then_some(Config {
         job: job?,
         kafka,
@@ -37,10 +41,19 @@ pub(super) fn check(root: &mut Section<'_>, report: &Report) -> Option<Config> {
         checkpoint,
         speed,
         error_limit,
+        rejects,
         memory_limit,
         timeouts,
+        control,
+        savepoints,
         http,
         log,
         as_written: Vec::new(),
+        values: Values::default(),
     })
+}
+
+/// As for `sink.url`; the message never repeats the URL.
+pub(super) fn folder_url(url: &str) -> Result<String, String> {
+    sink::url(url).map_err(|wrong| format!("{}; {}", wrong.problem, wrong.remedy))
 }

@@ -2,14 +2,15 @@
 //! substitution is shown as the file has it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::properties::is_secret;
 use super::{
-    Checkpoint, Compression, Config, FormatKind, Kafka, LogFormat, Mode, OnDataLoss, Sink, Start, Table,
-    Tombstones, Topics,
+    Checkpoint, Compression, Config, ErrorLimit, FormatKind, Kafka, LogFormat, Mode, OnDataLoss, Rejects,
+    Sink, Start, Table, Tombstones, Topics,
 };
 
 /// Options of a store that hold no secret; whatever else a store takes is not shown.
@@ -48,7 +49,11 @@ impl Config {
                 "bytes_per_second": self.speed.bytes_per_second,
                 "channels": self.speed.channels,
             },
-            "error_limit": { "records": self.error_limit.records },
+            "error_limit": error_limit(&self.error_limit),
+            "rejects": match &self.rejects {
+                Rejects::Files => json!({ "to": "files" }),
+                Rejects::Topic(topic) => json!({ "to": { "topic": topic } }),
+            },
             "memory": { "limit": self.memory_limit },
             "timeouts": {
                 "store_request": duration(self.timeouts.store_request),
@@ -56,8 +61,19 @@ impl Config {
                 "revoke": duration(self.timeouts.revoke),
                 "stop": duration(self.timeouts.stop),
             },
+            "control": { "poll": duration(self.control.poll) },
+            "savepoints": {
+                "every": duration(self.savepoints.every),
+                "to": self.savepoints.to,
+                "retained": self.savepoints.retained,
+            },
             "http": {
                 "listen": self.http.listen.to_string(),
+                "token": self.http.token.as_ref().map_or("", |_| HIDDEN),
+                "tls": {
+                    "cert": path(self.http.tls.as_ref().map(|tls| &tls.cert)),
+                    "key": path(self.http.tls.as_ref().map(|tls| &tls.key)),
+                },
                 "ready_max_commit_age": duration(self.http.ready_max_commit_age),
             },
             "log": {
@@ -78,6 +94,14 @@ impl Config {
         }
         job
     }
+}
+
+fn error_limit(limit: &ErrorLimit) -> Value {
+    let mut shown = Map::new();
+    shown.extend(limit.records.map(|records| ("records".to_owned(), json!(records))));
+    shown.extend(limit.ratio.map(|ratio| ("ratio".to_owned(), json!(ratio))));
+    shown.extend(limit.window.map(|window| ("window".to_owned(), json!(duration(window)))));
+    Value::Object(shown)
 }
 
 impl fmt::Debug for Config {
@@ -114,6 +138,11 @@ impl fmt::Debug for Sink {
 
 fn duration(duration: Duration) -> String {
     if duration.is_zero() { "0".to_owned() } else { humantime::format_duration(duration).to_string() }
+}
+
+/// Empty where there is none.
+fn path(path: Option<&PathBuf>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 fn kafka(kafka: &Kafka) -> Value {

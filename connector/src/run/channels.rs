@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tidegate_sinks::{Begin, Delta, Error, Sink};
 use tokio::sync::{OnceCell, mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::event::{Fetch, Permit};
 use crate::stage::{Attempt, RejectAt, Staged, Stager};
@@ -60,14 +61,24 @@ pub(super) enum Report {
 #[derive(Debug)]
 enum Work {
     Fetched(Arc<Shared>, Fetch, Permit),
-    Seal(Delta, oneshot::Sender<Result<Staged, Error>>),
+    Seal(Delta, oneshot::Sender<Result<Sealed, Error>>),
     Discard,
+}
+
+/// What a worker has staged of an attempt, or all of them.
+#[derive(Debug, Default)]
+pub(super) struct Sealed {
+    pub(super) staged: Staged,
+    /// When all that was given before was encoded.
+    pub(super) encoded: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Channel {
     work: mpsc::UnboundedSender<Work>,
     queued_bytes: Arc<AtomicUsize>,
+    /// Bytes of batches and open writers.
+    memory: Arc<AtomicUsize>,
 }
 
 /// All workers.
@@ -99,15 +110,17 @@ impl Channels {
         for (number, stager) in stagers.into_iter().enumerate() {
             let (work, queue) = mpsc::unbounded_channel();
             let queued_bytes = Arc::new(AtomicUsize::new(0));
+            let memory = Arc::new(AtomicUsize::new(0));
             let worker = Worker {
                 stager,
                 sink: sink.clone(),
                 queued_bytes: queued_bytes.clone(),
+                memory: memory.clone(),
                 failed: false,
                 rejects: 0,
             };
             spawn(number, Box::pin(worker.run(queue, reports.clone())))?;
-            channels.push(Channel { work, queued_bytes });
+            channels.push(Channel { work, queued_bytes, memory });
         }
         Ok(Self(channels))
     }
@@ -129,7 +142,7 @@ impl Channels {
         &self,
         attempt: &Shared,
         delta: &Delta,
-    ) -> impl Future<Output = Result<Staged, Error>> + Send + 'static {
+    ) -> impl Future<Output = Result<Sealed, Error>> + Send + 'static {
         let workers = attempt.workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let ask = |number: usize| {
             let (reply, answer) = oneshot::channel();
@@ -138,15 +151,22 @@ impl Channels {
         };
         let answers: Vec<_> = workers.into_iter().map(ask).collect();
         async move {
-            let mut all = Staged::default();
+            let mut all = Sealed::default();
             for answer in answers {
                 let gone = |_| {
                     Error::new(tidegate_sinks::Kind::Corrupt, "a thread that encodes has ended by a panic")
                 };
-                merge(&mut all, answer.await.map_err(gone)??);
+                let Sealed { staged, encoded } = answer.await.map_err(gone)??;
+                merge(&mut all.staged, staged);
+                all.encoded = all.encoded.max(encoded);
             }
             Ok(all)
         }
+    }
+
+    /// Bytes of batches and open writers.
+    pub(super) fn memory(&self) -> usize {
+        self.0.iter().map(|channel| channel.memory.load(Ordering::Relaxed)).sum()
     }
 
     /// Drops whatever is open.
@@ -178,6 +198,7 @@ struct Worker {
     stager: Stager,
     sink: Arc<dyn Sink>,
     queued_bytes: Arc<AtomicUsize>,
+    memory: Arc<AtomicUsize>,
     /// An attempt has failed: nothing more is taken until it is discarded.
     failed: bool,
     /// Rejects of the current attempt.
@@ -203,6 +224,7 @@ impl Worker {
                     drop(permit);
                 }
                 Work::Seal(delta, reply) => {
+                    let encoded = Some(Instant::now());
                     let sealed = if self.failed {
                         Err(Error::new(
                             tidegate_sinks::Kind::Retry,
@@ -213,11 +235,13 @@ impl Worker {
                     };
                     self.failed |= sealed.is_err();
                     self.rejects = 0;
+                    self.memory.store(0, Ordering::Relaxed);
                     // Nobody listens any more when the attempt was dropped.
-                    let _ = reply.send(sealed);
+                    let _ = reply.send(sealed.map(|staged| Sealed { staged, encoded }));
                 }
                 Work::Discard => {
                     self.stager.discard().await;
+                    self.memory.store(0, Ordering::Relaxed);
                     self.failed = false;
                     self.rejects = 0;
                 }
@@ -228,6 +252,7 @@ impl Worker {
     async fn accept(&mut self, attempt: &Shared, fetch: &Fetch) -> Result<(), Error> {
         attempt.begun.get_or_try_init(|| self.sink.begin(&attempt.begin)).await?;
         let progress = self.stager.accept(&attempt.attempt, fetch).await.map_err(staging_error)?;
+        self.memory.store(progress.memory, Ordering::Relaxed);
         let before = std::mem::replace(&mut self.rejects, progress.rejects);
         attempt.rejects.fetch_add(progress.rejects.saturating_sub(before), Ordering::Relaxed);
         Ok(())

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidegate_sinks::{Commit, CommitId, Error, Kind, Outcome};
-use tokio::time::Instant;
+use tidegate_sinks::{Commit, CommitId, Error, Exceeded, Kind, Outcome};
 
 use super::RunError;
 use super::channels::FirstReject;
 use super::engine::{Done, Engine, Purpose, Sealed};
 use crate::checkpoint::Cut;
+use crate::config::Rejects;
 use crate::event::Command;
 use crate::stage::Staged;
-use crate::status::LastCommit;
+use crate::status::history::CheckpointRecord;
 
 impl Engine {
     pub(super) fn tick(&mut self) {
@@ -38,6 +38,7 @@ impl Engine {
             debug_assert!(self.open.is_none(), "records were read, so offsets have moved");
             return;
         };
+        self.observed.decided(&cut.id, (self.parts.clock)());
         let shared = self.open.take();
         let staged = if let Some(shared) = &shared {
             let (sealing, id) = (self.parts.channels.seal(shared, &cut.delta), cut.id.clone());
@@ -52,10 +53,14 @@ impl Engine {
 
     /// Sends the oldest attempt, when it is staged and nothing else is on its way.
     pub(super) fn send_next(&mut self) {
+        let is_full = self.is_outbox_full();
         let Some(front) = self.sealed.front_mut().filter(|front| !front.sent) else { return };
         let Some(staged) = &front.staged else { return };
+        if staged.rejects > 0 && is_full {
+            return;
+        }
         front.sent = true;
-        let Cut { id, from, delta, new_partitions, gaps, .. } = front.cut.clone();
+        let Cut { id, from, delta, new_partitions, timestamps, gaps, .. } = front.cut.clone();
         let commit = Arc::new(Commit {
             format: tidegate_sinks::checkpoint::FORMAT,
             id: id.clone(),
@@ -71,16 +76,19 @@ impl Engine {
             new_partitions,
             rows: staged.rows.clone(),
             rejects: staged.rejects,
+            rejects_topic: match &self.parts.config.rejects {
+                Rejects::Files => None,
+                Rejects::Topic(topic) => Some(topic.clone()),
+            },
+            timestamps,
             gaps,
+            control: self.asked.n(),
             files: staged.files.clone(),
         });
         let (sink, base) = (self.parts.sink.clone(), self.parts.state.clone());
-        let (most, limit) = (self.parts.config.error_limit.records, self.parts.config.checkpoint.timeout);
+        let (most, limit) = (self.parts.config.error_limit.limit(), self.parts.config.checkpoint.timeout);
         self.spawn(async move {
-            let started = Instant::now();
-            let outcome = tokio::time::timeout(limit, sink.commit(base, commit, most)).await;
-            metrics::histogram!("tidegate_checkpoint_duration_seconds")
-                .record(started.elapsed().as_secs_f64());
+            let outcome = tokio::time::timeout(limit, sink.commit(base, commit, Some(most))).await;
             let timed_out =
                 |_| Error::new(Kind::Retry, format!("no answer within checkpoint.timeout, {limit:?}"));
             Done::Committed(id, outcome.map_err(timed_out).and_then(|outcome| outcome))
@@ -97,6 +105,7 @@ impl Engine {
             Ok(Outcome::Committed(state)) => {
                 self.adopt(state);
                 self.mine.insert(id.clone());
+                self.sending.committed(id);
                 // Dropped before the answer came: it is in force all the same, and reading has been sent back.
                 if let Some(sealed) = current.then(|| self.sealed.pop_front()).flatten() {
                     self.failures = 0;
@@ -105,6 +114,7 @@ impl Engine {
                 self.command(Command::CommitOffsets(self.parts.state.position()));
                 self.publish();
                 self.release_if_decided();
+                self.carry_out();
                 if self.due && self.sealed.is_empty() {
                     self.due = false;
                     self.cut();
@@ -126,7 +136,7 @@ impl Engine {
                 self.drop_work_if(current, id, false);
                 Ok(())
             }
-            Ok(Outcome::TooManyRejects { total, .. }) => Err(self.too_many_rejects(total)),
+            Ok(Outcome::TooManyRejects { exceeded, .. }) => Err(self.too_many_rejects(exceeded)),
             Err(error) => self.failed_in_passing(current, error),
         }
     }
@@ -140,20 +150,33 @@ impl Engine {
         self.summary.rows += rows;
         metrics::counter!("tidegate_records_written_total").increment(rows);
         metrics::counter!("tidegate_records_rejected_total").increment(staged.rejects);
-        metrics::counter!("tidegate_bytes_written_total")
-            .increment(staged.files.iter().map(|f| f.bytes).sum());
-        let created = (self.parts.clock)();
-        self.parts.status.set_last_commit(LastCommit { checkpoint: self.parts.state.n, created });
+        let bytes = staged.files.iter().map(|f| f.bytes).sum();
+        metrics::counter!("tidegate_bytes_written_total").increment(bytes);
+        metrics::counter!("tidegate_files_written_total").increment(staged.files.len() as u64);
+        let mut record = CheckpointRecord {
+            n: self.parts.state.n,
+            created: (self.parts.clock)(),
+            duration_seconds: 0.0,
+            phases: Vec::new(),
+            rows,
+            bytes,
+            files: staged.files.len() as u64,
+            rejects: staged.rejects,
+        };
+        self.observed.committed(&sealed.cut.id, &mut record);
+        self.parts.status.add_checkpoint(record);
         tracing::info!(commit = %sealed.cut.id, checkpoint = self.parts.state.n, rows, rejects = staged.rejects,
             files = staged.files.len(), "checkpoint");
     }
 
-    pub(super) fn too_many_rejects(&self, total: u64) -> RunError {
-        let limit = self.parts.config.error_limit.records.unwrap_or_default();
+    pub(super) fn too_many_rejects(&self, exceeded: Exceeded) -> RunError {
+        let key = match exceeded {
+            Exceeded::Records { .. } => "error_limit.records",
+            Exceeded::Ratio { .. } => "error_limit.ratio",
+        };
         let first = self.sealed.front().and_then(|front| front.staged.as_ref()?.first_reject.as_ref());
         RunError::failed(format!(
-            "{total} records rejected, error_limit.records is {limit}; {}; stopped before the checkpoint, nothing is lost: \
-             mend the records or the columns, or raise error_limit.records",
+            "{exceeded}; {}; stopped before the checkpoint, nothing is lost: mend the records or the columns, or raise {key}",
             FirstReject(first)
         ))
     }
@@ -185,9 +208,12 @@ impl Engine {
         self.publishing = false;
         match result {
             Ok(()) => {
+                let now = (self.parts.clock)();
+                ids.iter().for_each(|id| self.observed.published(id, now, &self.parts.status));
                 self.mine.retain(|id| !ids.contains(id));
                 self.others.retain(|id, _| !ids.contains(id));
                 self.publish();
+                self.send_unsent();
                 if self.stopping && self.sealed.is_empty() && self.mine.is_empty() {
                     self.settle();
                 }

@@ -10,14 +10,19 @@ use std::time::Duration;
 
 use tidegate_sinks::{Checkpoint, CommitId, Error, Kind, Outcome, Sink, TopicPartition};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::channels::{Channels, Report, Shared};
+use super::asked::{Asked, Asking};
+use super::channels::{self, Channels, Report, Shared};
+use super::observed::Observed;
+use super::stalls::Stalls;
+use super::unsent::Sending;
 use super::{Clock, RunError, Summary};
 use crate::checkpoint::{Coverage, Cut, Verdict};
 use crate::cluster::{Cluster, LogBounds};
 use crate::config::Config;
 use crate::event::{Command, Event, Fetch, Permit};
+use crate::outbox::{Outbox, SendError, Sent};
 use crate::source::Source;
 use crate::stage::{Attempt, Staged};
 use crate::status::Status;
@@ -32,10 +37,11 @@ const SHOW: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Done {
     Worker(Report),
-    Staged(CommitId, Result<Staged, Error>),
+    Staged(CommitId, Result<channels::Sealed, Error>),
     Committed(CommitId, Result<Outcome, Error>),
     Published(BTreeSet<CommitId>, Result<(), Error>),
     Settled(Result<Arc<Checkpoint>, Error>),
+    Sent(CommitId, Result<Sent, SendError>),
     Loaded(Purpose, Result<Loaded, RunError>),
     /// Time to read a partition again whose offset was above the end of its log.
     LookAgain(TopicPartition, u64),
@@ -78,13 +84,17 @@ pub(super) struct Revoking {
 
 pub(super) struct Parts {
     pub(super) config: Arc<Config>,
+    /// The same, whenever the job file has changed.
+    pub(super) reloads: watch::Receiver<Arc<Config>>,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) cluster: Arc<dyn Cluster>,
+    pub(super) outbox: Option<Arc<Outbox>>,
     pub(super) source: Source,
     pub(super) channels: Channels,
     pub(super) done: mpsc::UnboundedSender<Done>,
     pub(super) status: Arc<Status>,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) asking: Asking,
     pub(super) state: Arc<Checkpoint>,
     /// Where a bounded run ends; empty for one without an end.
     pub(super) ends: Option<BTreeMap<TopicPartition, i64>>,
@@ -106,6 +116,7 @@ pub(super) struct Engine {
     /// Commits of other replicas that are not known to be visible, and since when.
     pub(super) others: BTreeMap<CommitId, Instant>,
     pub(super) publishing: bool,
+    pub(super) sending: Sending,
     pub(super) settling: bool,
     /// A load for [`Purpose::Rewind`] is under way: fetches are dropped until it is done.
     pub(super) rewinding: bool,
@@ -113,16 +124,21 @@ pub(super) struct Engine {
     pub(super) due: bool,
     pub(super) stopping: bool,
     pub(super) failures: u32,
-    /// The share of the rate limit that the source was told; 0: none yet.
-    pub(super) limit: u64,
+    /// The share of the rate limit that the source was told; 0: no limit.
+    pub(super) limit: Option<u64>,
+    pub(super) asked: Asked,
     /// Since when a partition's offset is above the end of its log.
     pub(super) above_end: BTreeMap<TopicPartition, Instant>,
     pub(super) summary: Summary,
+    pub(super) observed: Observed,
+    pub(super) stalls: Stalls,
 }
 
 impl Engine {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
+            sending: Sending::left_by(&parts.state),
+            others: parts.state.unpublished.iter().map(|id| (id.clone(), Instant::now())).collect(),
             parts,
             coverage: Coverage::default(),
             open: None,
@@ -130,45 +146,81 @@ impl Engine {
             revoking: None,
             starts: BTreeMap::new(),
             mine: BTreeSet::new(),
-            others: BTreeMap::new(),
             publishing: false,
             settling: false,
             rewinding: false,
             due: false,
             stopping: false,
             failures: 0,
-            limit: 0,
+            limit: None,
+            asked: Asked::default(),
             above_end: BTreeMap::new(),
             summary: Summary::default(),
+            observed: Observed::default(),
+            stalls: Stalls::default(),
         }
     }
 
     pub(super) async fn run(mut self, mut done: mpsc::UnboundedReceiver<Done>) -> Result<Summary, RunError> {
-        let mut ticks = tokio::time::interval_at(
-            Instant::now() + self.stagger(),
-            self.parts.config.checkpoint.interval.max(Duration::from_millis(1)),
-        );
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = self.ticks(self.stagger());
         let mut shows = tokio::time::interval(SHOW);
         shows.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = self.parts.stop.clone();
+        let mut asking = self.parts.asking.clone();
+        let first = asking.borrow_and_update().clone();
+        self.asked(first);
+        let mut reloads = self.parts.reloads.clone();
         self.stop_at_end();
         while !self.is_finished() {
             let deadline = self.revoking.as_ref().map(|revoking| revoking.deadline);
             tokio::select! {
                 biased;
                 Ok(()) = stop.changed(), if !self.stopping => if *stop.borrow() { self.stop("asked to") },
+                Ok(()) = asking.changed() => {
+                    let newest = asking.borrow_and_update().clone();
+                    self.asked(newest);
+                }
+                Ok(()) = reloads.changed() => {
+                    let before = self.parts.config.checkpoint.interval;
+                    self.reload(reloads.borrow_and_update().clone());
+                    let interval = self.parts.config.checkpoint.interval;
+                    if interval != before {
+                        ticks = self.ticks(interval);
+                    }
+                }
                 Some(done) = done.recv() => self.done(done)?,
                 () = until(deadline) => self.revoke_late(),
                 _ = ticks.tick() => self.tick(),
-                _ = shows.tick() => self.show(),
+                _ = shows.tick() => {
+                    self.show();
+                    self.send_unsent();
+                }
                 event = self.parts.source.events.recv() => match event {
                     Some(event) => self.event(event)?,
                     None => return Err(RunError::failed("the consumer thread has ended by a panic")),
                 },
             }
         }
-        Ok(self.summary)
+        self.show_end();
+        if self.asked.stopped {
+            self.parts.status.set_control(self.asked.n());
+        }
+        self.tell_unsent();
+        Ok(Summary { stopped_by_control: self.asked.stopped, ..self.summary })
+    }
+
+    /// Takes over a job file of which nothing has changed but what may.
+    fn reload(&mut self, config: Arc<Config>) {
+        self.parts.config = config;
+        self.share_limit();
+    }
+
+    /// When checkpoints are due: the first after a while, then one each interval.
+    fn ticks(&self, first: Duration) -> Interval {
+        let interval = self.parts.config.checkpoint.interval.max(Duration::from_millis(1));
+        let mut ticks = tokio::time::interval_at(Instant::now() + first, interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
     }
 
     /// Replicas started together do not checkpoint together.
@@ -179,7 +231,11 @@ impl Engine {
 
     pub(super) fn is_finished(&self) -> bool {
         let published = self.mine.is_empty() && !self.publishing && !self.settling;
-        self.stopping && self.sealed.is_empty() && published && !self.parts.sink.has_finished()
+        self.stopping
+            && self.sealed.is_empty()
+            && published
+            && !self.parts.sink.has_finished()
+            && !self.waits_for_rejects()
     }
 
     pub(super) fn event(&mut self, event: Event) -> Result<(), RunError> {
@@ -192,6 +248,10 @@ impl Engine {
             }
             Event::Revoked(partitions) => {
                 self.revoke(partitions);
+                Ok(())
+            }
+            Event::Paused => {
+                self.paused();
                 Ok(())
             }
             Event::OutsideLog { partition, generation } => {
@@ -217,6 +277,8 @@ impl Engine {
         };
         metrics::counter!("tidegate_records_read_total").increment(fetch.len() as u64);
         metrics::counter!("tidegate_bytes_read_total").increment(fetch.bytes() as u64);
+        self.parts.status.add_read(fetch.len() as u64, fetch.bytes() as u64);
+        self.observed.read(&id, &fetch);
         if !fetch.is_empty() {
             let shared = self.open_attempt(id);
             self.parts.channels.give(&shared, fetch, permit);
@@ -271,6 +333,8 @@ impl Engine {
         self.parts.status.set_stopping();
         self.cut();
         self.stopping = true;
+        // A quarter is for the last checkpoint, which drops what was sent.
+        self.sending.stop_by(Instant::now() + self.parts.config.timeouts.stop.mul_f64(0.75));
         self.settle();
     }
 
@@ -293,7 +357,8 @@ impl Engine {
                     return Ok(());
                 };
                 match staged {
-                    Ok(staged) => {
+                    Ok(channels::Sealed { staged, encoded }) => {
+                        self.observed.staged(&id, encoded);
                         sealed.staged = Some(staged);
                         self.send_next();
                     }
@@ -302,6 +367,7 @@ impl Engine {
             }
             Done::Committed(id, result) => self.committed(&id, result)?,
             Done::Published(ids, result) => self.published(&ids, result)?,
+            Done::Sent(id, result) => self.sent(&id, result)?,
             Done::Settled(result) => {
                 self.settling = false;
                 match result {

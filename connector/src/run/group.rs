@@ -1,7 +1,7 @@
 //! Partitions come, go, and are read again: rebalances, rewinds, offsets outside the log.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_sinks::{Checkpoint, CommitId, Error, Kind, Sink, Span, TopicPartition};
@@ -12,7 +12,6 @@ use super::engine::{Done, Engine, Loaded, Purpose, Revoking};
 use crate::cluster::{Cluster, ClusterError, LogBounds};
 use crate::config::OnDataLoss;
 use crate::event::{Budget, Command, Fetch};
-use crate::status::PartitionStatus;
 
 /// How long a question to Kafka is repeated before the job gives up.
 const BOUNDS_PATIENCE: Duration = Duration::from_secs(60);
@@ -61,11 +60,13 @@ impl Engine {
             shared.abandon();
         }
         self.parts.channels.discard();
+        self.observed.dropped();
         let open = open.map(|shared| shared.attempt.id.clone());
         let dropped = self.sealed.drain(..).map(|sealed| sealed.cut.id).chain(open).collect();
         // Whoever waited for these waits no longer: they are decided as far as this replica goes.
         self.coverage.drop_open();
         self.release_if_decided();
+        self.carry_out();
         dropped
     }
 
@@ -87,6 +88,8 @@ impl Engine {
             for id in state.unpublished.iter().filter(|id| !self.mine.contains(*id)) {
                 self.others.entry(id.clone()).or_insert_with(Instant::now);
             }
+            self.parts.status.set_newest(state.clone());
+            self.sending.adopt(&state);
             self.parts.state = state;
         }
     }
@@ -106,46 +109,19 @@ impl Engine {
 
     /// Tells the source its part of the job's rate limit, by its part of the partitions, when it has changed.
     pub(super) fn share_limit(&mut self) {
-        let limit = self.parts.config.speed.bytes_per_second;
+        let limit = self.asked.bytes_per_second().unwrap_or(self.parts.config.speed.bytes_per_second);
         let held = self.coverage.partitions().count();
-        if limit == 0 || held == 0 {
+        if held == 0 {
             return;
         }
         let known = &self.parts.state.partitions;
         let new = self.coverage.partitions().filter(|(partition, _)| !known.contains_key(partition)).count();
         let share = share(limit, held, known.len() + new);
-        if self.limit != share {
-            self.limit = share;
+        if self.limit != Some(share) {
+            self.limit = Some(share);
+            self.parts.status.set_limit(share);
             self.command(Command::Limit(share));
         }
-    }
-
-    /// Brings status and gauges up to date.
-    pub(super) fn show(&mut self) {
-        self.share_limit();
-        let ends = self.parts.source.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = |(partition, _): (&TopicPartition, i64)| {
-            let ends = ends.get(partition);
-            let status = PartitionStatus {
-                next: self.parts.state.partitions.get(partition).map(|state| state.next),
-                last_stable_offset: ends.map(|ends| ends.last_stable_offset),
-                high_watermark: ends.map(|ends| ends.high_watermark),
-            };
-            (partition.clone(), status)
-        };
-        let partitions: BTreeMap<_, _> = self.coverage.partitions().map(status).collect();
-        let lag = |end: fn(&PartitionStatus) -> Option<i64>| {
-            partitions
-                .values()
-                .filter_map(|status| Some((end(status)? - status.next?).max(0) as f64))
-                .sum::<f64>()
-        };
-        metrics::gauge!("tidegate_lag_records", "to" => "lso").set(lag(|status| status.last_stable_offset));
-        metrics::gauge!("tidegate_lag_records", "to" => "hw").set(lag(|status| status.high_watermark));
-        let newest = self.parts.state.created.as_millisecond() as f64 / 1e3;
-        metrics::gauge!("tidegate_last_checkpoint_timestamp_seconds").set(newest);
-        metrics::gauge!("tidegate_memory_bytes").set(self.parts.source.budget.used_bytes() as f64);
-        self.parts.status.set_partitions(partitions);
     }
 
     pub(super) fn release_if_decided(&mut self) {
@@ -188,6 +164,7 @@ impl Engine {
                 self.starts.extend(
                     loaded.bounds.iter().map(|(partition, bounds)| (partition.clone(), bounds.start)),
                 );
+                self.observed.assigned(&partitions, &self.parts.state.unpublished);
                 let starts = &self.starts;
                 let start_of = |partition: &TopicPartition| starts.get(partition).copied().unwrap_or(0);
                 let assignments = self.coverage.assign(partitions, &self.parts.state, start_of);
@@ -261,8 +238,11 @@ impl Engine {
     }
 }
 
-/// A replica's part of `limit` bytes per second when it holds `held` of `all` partitions.
+/// A replica's part of `limit` bytes per second (0: none) when it holds `held` of `all` partitions.
 fn share(limit: u64, held: usize, all: usize) -> u64 {
+    if limit == 0 {
+        return 0;
+    }
     let share = u128::from(limit) * held as u128 / all.max(1) as u128;
     u64::try_from(share).unwrap_or(u64::MAX).max(1)
 }
@@ -319,5 +299,6 @@ mod tests {
         assert_eq!(share(10_000_000, 2, 6) + share(10_000_000, 4, 6), 9_999_999);
         assert_eq!(share(u64::MAX, 3, 3), u64::MAX);
         assert_eq!(share(1, 1, 6), 1);
+        assert_eq!(share(0, 3, 6), 0);
     }
 }

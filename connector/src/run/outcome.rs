@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use tidegate_sinks::{Error, Kind};
 
 use crate::cluster::ClusterError;
+use crate::outbox::SendError;
 
 /// What a run did before it stopped clean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,19 @@ pub struct Summary {
     pub rows: u64,
     pub rejects: u64,
     pub files: u64,
+    /// It stopped because a control object asked it to.
+    pub stopped_by_control: bool,
+}
+
+impl Summary {
+    /// Of a run after this one, in the same process.
+    pub(super) fn add(&mut self, next: Self) {
+        self.commits += next.commits;
+        self.rows += next.rows;
+        self.rejects += next.rejects;
+        self.files += next.files;
+        self.stopped_by_control = next.stopped_by_control;
+    }
 }
 
 /// Why a run ended otherwise. Everything up to the last checkpoint stands; a restart goes on from there.
@@ -55,6 +69,12 @@ impl From<Error> for RunError {
             Kind::Config => Self::Config(context, source),
             Kind::Refused => Self::Refused(context, source),
         }
+    }
+}
+
+impl From<SendError> for RunError {
+    fn from(error: SendError) -> Self {
+        if error.permanent { Self::Config(error.message, None) } else { Self::Failed(error.message, None) }
     }
 }
 

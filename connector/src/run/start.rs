@@ -1,32 +1,54 @@
 //! Before the first record: find the chain or begin one, and finish what an earlier process left.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidegate_sinks::mistakes::made;
-use tidegate_sinks::{Checkpoint, CommitId, Genesis, PartitionState, Sink};
+use tidegate_sinks::{Checkpoint, CommitId, Genesis, PartitionState, Restore, Sink, TopicPartition};
 
 use super::RunError;
 use crate::cluster::Cluster;
 use crate::config::{Config, Mode, Table};
+
+/// How the job is to begin where that is not plain.
+#[derive(Clone, Debug, Default)]
+pub struct Beginning {
+    /// Begin anew though there are files of the job without their checkpoints, or its group has read before.
+    pub new_incarnation: bool,
+    /// Go on from a kept state.
+    pub restore: Option<Restore>,
+    /// The kept state's offsets are another cluster's: find the places again by the records' timestamps.
+    pub other_cluster: bool,
+}
 
 /// The state the job goes on from, with everything committed before made visible.
 pub(super) async fn open(
     config: &Config,
     sink: &dyn Sink,
     cluster: &dyn Cluster,
-    new_incarnation: bool,
+    beginning: &Beginning,
     pin: impl AsyncFnOnce() -> Result<serde_json::Value, RunError>,
 ) -> Result<Arc<Checkpoint>, RunError> {
     let loaded = match sink.load().await {
-        Err(error) if new_incarnation && error.kind == tidegate_sinks::Kind::Refused => {
+        Err(error) if beginning.new_incarnation && error.kind == tidegate_sinks::Kind::Refused => {
             tracing::warn!(%error, "beginning a new chain all the same, as --new-incarnation demands");
             None
         }
         other => other?,
     };
-    let state = match loaded {
-        Some(state) => state,
-        None => begin(config, sink, cluster, new_incarnation, pin).await?,
+    if let Some(restore) = beginning.restore.as_ref().filter(|_| !beginning.other_cluster) {
+        check_cluster(&restore.target, cluster).await?;
+    }
+    let state = match (loaded, &beginning.restore) {
+        (Some(state), None) => state,
+        (None, None) => begin(config, sink, cluster, beginning.new_incarnation, pin).await?,
+        (Some(state), Some(restore)) => {
+            check_cluster(&state, cluster).await?;
+            super::restore::restore(sink, cluster, state, restore).await?
+        }
+        (None, Some(restore)) => {
+            super::restore::begin(config, sink, cluster, restore, beginning.other_cluster).await?
+        }
     };
     check_cluster(&state, cluster).await?;
     recover(sink, state).await
@@ -52,22 +74,27 @@ async fn begin(
     }
     let starts = cluster.starts(&partitions, &config.kafka.start).await?;
     let place = |(partition, start)| (partition, PartitionState { start, next: start, rows: 0 });
-    let overwrite_tables = match (&config.sink.mode, &config.sink.table) {
-        (Mode::Append, _) => Vec::new(),
-        (Mode::Overwrite, Table::Named(table)) => vec![table.clone()],
-        (Mode::Overwrite, Table::ByTopic { prefix, suffix }) => {
-            let topics: std::collections::BTreeSet<_> = partitions.iter().map(|p| p.topic.clone()).collect();
-            topics.iter().map(|topic| format!("{prefix}{topic}{suffix}")).collect()
-        }
-    };
     let genesis = Genesis {
         cluster_id: cluster.id().await?,
         partitions: starts.into_iter().map(place).collect(),
         pinned: pin().await?,
-        overwrite_tables,
+        overwrite_tables: overwrite_tables(config, &partitions),
+        ..Genesis::default()
     };
     tracing::info!(partitions = genesis.partitions.len(), "beginning the chain of checkpoints");
     Ok(sink.begin_chain(genesis).await?)
+}
+
+/// The tables that `mode: overwrite` clears.
+pub(super) fn overwrite_tables(config: &Config, partitions: &[TopicPartition]) -> Vec<String> {
+    match (&config.sink.mode, &config.sink.table) {
+        (Mode::Append, _) => Vec::new(),
+        (Mode::Overwrite, Table::Named(table)) => vec![table.clone()],
+        (Mode::Overwrite, Table::ByTopic { prefix, suffix }) => {
+            let topics: BTreeSet<_> = partitions.iter().map(|p| p.topic.clone()).collect();
+            topics.iter().map(|topic| format!("{prefix}{topic}{suffix}")).collect()
+        }
+    }
 }
 
 async fn check_cluster(state: &Checkpoint, cluster: &dyn Cluster) -> Result<(), RunError> {

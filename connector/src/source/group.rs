@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rdkafka::bindings::rd_kafka_resp_err_t as ResponseError;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Broker, Statistics};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, TopicPartitionList};
 use tidegate_sinks::TopicPartition;
@@ -18,6 +20,8 @@ pub struct Ends {
     /// No record at or above it is decided yet.
     pub last_stable_offset: i64,
     pub high_watermark: i64,
+    /// When the broker said so, by this machine's clock; `None` where that is not known.
+    pub observed: Option<Timestamp>,
 }
 
 /// The ends of the partitions this replica reads, for lag.
@@ -61,8 +65,17 @@ impl Group {
     }
 }
 
+/// The broker, and when it last sent anything: a reader at the end of a log asks it all the time.
+fn heard(broker: &Broker, now: Timestamp) -> Option<(i32, Timestamp)> {
+    let idle = Duration::from_micros(u64::try_from(broker.rxidle).ok()?);
+    (broker.state == "UP").then(|| (broker.nodeid, now - idle))
+}
+
 impl ClientContext for Group {
     fn stats(&self, statistics: Statistics) {
+        let now = Timestamp::now();
+        let heard: BTreeMap<i32, Timestamp> =
+            statistics.brokers.values().filter_map(|b| heard(b, now)).collect();
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         for (topic, statistics) in statistics.topics {
             let topic: Arc<str> = topic.into();
@@ -73,7 +86,8 @@ impl ClientContext for Group {
                     if statistics.ls_offset >= 0 { statistics.ls_offset } else { high_watermark };
                 if partition >= 0 && high_watermark >= 0 {
                     let partition = TopicPartition { topic: topic.clone(), partition };
-                    ends.insert(partition, Ends { last_stable_offset, high_watermark });
+                    let observed = heard.get(&statistics.broker).copied();
+                    ends.insert(partition, Ends { last_stable_offset, high_watermark, observed });
                 }
             }
         }

@@ -3,10 +3,10 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
-    TimestampMillisecondBuilder,
+    ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
+    StructBuilder, TimestampMillisecondBuilder,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 use crate::decode::Reject;
 use crate::event::Record;
@@ -19,9 +19,19 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new("timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
         Field::new("key", DataType::Binary, true),
         Field::new("payload", DataType::Binary, true),
+        Field::new_list("headers", header(), false),
+        Field::new("column", DataType::Utf8, true),
         Field::new("error", DataType::Utf8, false),
     ]))
 });
+
+fn header_fields() -> Fields {
+    vec![Field::new("name", DataType::Utf8, false), Field::new("value", DataType::Binary, true)].into()
+}
+
+fn header() -> Field {
+    Field::new_struct("item", header_fields(), false)
+}
 
 #[derive(Debug)]
 pub(super) struct Rejects {
@@ -31,6 +41,8 @@ pub(super) struct Rejects {
     timestamp: TimestampMillisecondBuilder,
     key: BinaryBuilder,
     payload: BinaryBuilder,
+    headers: ListBuilder<StructBuilder>,
+    column: StringBuilder,
     error: StringBuilder,
 }
 
@@ -43,6 +55,8 @@ impl Rejects {
             timestamp: TimestampMillisecondBuilder::new().with_timezone("UTC"),
             key: BinaryBuilder::new(),
             payload: BinaryBuilder::new(),
+            headers: ListBuilder::new(StructBuilder::from_fields(header_fields(), 0)).with_field(header()),
+            column: StringBuilder::new(),
             error: StringBuilder::new(),
         }
     }
@@ -54,6 +68,14 @@ impl Rejects {
         self.timestamp.append_option(record.timestamp);
         self.key.append_option(record.key);
         self.payload.append_option(record.payload);
+        for (name, value) in record.headers() {
+            let header = self.headers.values();
+            header.field_builder::<StringBuilder>(0).expect("the first field is text").append_value(name);
+            header.field_builder::<BinaryBuilder>(1).expect("the second is bytes").append_option(value);
+            header.append(true);
+        }
+        self.headers.append(true);
+        self.column.append_option(reject.column.as_deref());
         self.error.append_value(describe(reject));
     }
 
@@ -66,6 +88,8 @@ impl Rejects {
             Arc::new(self.timestamp.finish()),
             Arc::new(self.key.finish()),
             Arc::new(self.payload.finish()),
+            Arc::new(self.headers.finish()),
+            Arc::new(self.column.finish()),
             Arc::new(self.error.finish()),
         ];
         RecordBatch::try_new(SCHEMA.clone(), columns)

@@ -100,7 +100,9 @@ fn a_reject_is_a_row_beside_the_data_and_the_first_is_told() {
         assert!(!rejects[0].path.contains('/') && rejects[0].path.ends_with(".parquet"));
         let (_, batches) = read(&sink.files()[&rejects[0].staged]);
         let columns: Vec<_> = batches[0].schema().fields().iter().map(|field| field.name().clone()).collect();
-        assert_eq!(columns, ["topic", "partition", "offset", "timestamp", "key", "payload", "error"]);
+        let expected =
+            ["topic", "partition", "offset", "timestamp", "key", "payload", "headers", "column", "error"];
+        assert_eq!(columns, expected);
         assert_eq!(batches[0]["payload"].as_binary::<i32>().value(0), b"bad");
         assert_eq!(batches[0]["offset"].as_primitive::<Int64Type>().values()[..], [1, 7, 8]);
 

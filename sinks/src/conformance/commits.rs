@@ -6,6 +6,7 @@ use super::Place;
 use super::writer::{Writer, assert_exact, committed, fenced, next, partition};
 use crate::commit::Commit;
 use crate::error::Kind;
+use crate::limit::{Exceeded, RejectLimit};
 use crate::position::Span;
 use crate::sink::Outcome;
 
@@ -139,18 +140,30 @@ pub(super) async fn an_idle_partition_that_moved_on_fences(place: Arc<dyn Place>
 pub(super) async fn too_many_rejects_are_not_sent(place: Arc<dyn Place>) {
     let (writer, state) = Writer::with_chain(&place, 2).await;
     let commit = writer.attempt_with(&state, &[(0, 2)], &[], 2).await;
-    let outcome = writer.sink.commit(Arc::clone(&state), commit, Some(2)).await.expect("it is answered");
+    let outcome = writer
+        .sink
+        .commit(Arc::clone(&state), commit, Some(RejectLimit::records(2)))
+        .await
+        .expect("it is answered");
     let state = committed(outcome);
     assert_eq!(state.rejects, 2);
     let other = Writer::new(&place);
     let commit = other.attempt_with(&state, &[(0, 1)], &[], 1).await;
-    match other.sink.commit(Arc::clone(&state), commit, Some(2)).await.expect("it is answered") {
-        Outcome::TooManyRejects { total: 3, newest } => assert_eq!(newest.position(), state.position()),
+    match other
+        .sink
+        .commit(Arc::clone(&state), commit, Some(RejectLimit::records(2)))
+        .await
+        .expect("it is answered")
+    {
+        Outcome::TooManyRejects { exceeded: Exceeded::Records { rejects: 3, most: 2 }, newest } => {
+            assert_eq!(newest.position(), state.position())
+        }
         outcome => panic!("{outcome:?}"),
     }
     assert_eq!(other.newest().await.position(), state.position());
     let clean = other.attempt(&state, &[(0, 1)]).await;
-    let outcome = other.sink.commit(state, clean, Some(2)).await.expect("it is answered");
+    let outcome =
+        other.sink.commit(state, clean, Some(RejectLimit::records(2))).await.expect("it is answered");
     assert_eq!(committed(outcome).rejects, 2);
     let state = other.finish_all().await;
     assert_exact(&place, &state).await;

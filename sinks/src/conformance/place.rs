@@ -95,6 +95,10 @@ impl Place for FilesPlace {
         self.plain.put(path, bytes).await.expect("a file can be put there");
     }
 
+    async fn take(&self, path: &str) {
+        self.plain.delete(path).await.expect("a file can be taken away");
+    }
+
     async fn calm(&self) {
         if let Some((dice, faults)) = &self.faults {
             dice.heal();

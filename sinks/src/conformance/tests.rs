@@ -24,6 +24,10 @@ impl Place for Memory {
     async fn plant(&self, path: &str, bytes: Bytes) {
         Self::plant(self, path, bytes);
     }
+
+    async fn take(&self, path: &str) {
+        Self::take(self, path);
+    }
 }
 
 #[tokio::test(start_paused = true)]

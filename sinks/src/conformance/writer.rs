@@ -32,7 +32,7 @@ pub(super) fn genesis(count: i32) -> Genesis {
         cluster_id: Some("cluster".to_owned()),
         partitions: (0..count).map(|n| (partition(n), start)).collect(),
         pinned: serde_json::json!({"columns": []}),
-        overwrite_tables: Vec::new(),
+        ..Genesis::default()
     }
 }
 
@@ -133,7 +133,10 @@ impl Writer {
             new_partitions: begin.new_partitions,
             rows: moves.iter().map(|(n, count)| (partition(*n), count.unsigned_abs())).collect(),
             rejects,
+            rejects_topic: None,
+            timestamps: Default::default(),
             gaps: Vec::new(),
+            control: 0,
             files,
         }))
     }

@@ -14,6 +14,7 @@ use super::{FilesSink, from_json, lock, paths, to_json};
 use crate::checkpoint::Checkpoint;
 use crate::commit::Commit;
 use crate::error::{Error, Kind};
+use crate::limit::RejectLimit;
 use crate::mistakes::made;
 use crate::sink::Outcome;
 use crate::store::Created;
@@ -116,7 +117,7 @@ impl FilesSink {
         self.newest().await
     }
 
-    fn vanished(&self) -> Error {
+    pub(super) fn vanished(&self) -> Error {
         let context = format!("{}/{} has become empty", self.state, paths::CHECKPOINTS);
         Error::new(Kind::Corrupt, context)
     }
@@ -126,7 +127,7 @@ impl FilesSink {
         &self,
         base: Arc<Checkpoint>,
         commit: &Commit,
-        max_rejects: Option<u64>,
+        limit: RejectLimit,
     ) -> Result<Outcome, Error> {
         let mut begin = commit.begin();
         if made("check-lanes-with-data-only") {
@@ -152,9 +153,8 @@ impl FilesSink {
                 Verdict::Unknown => return Ok(Outcome::Unknown(newest)),
                 Verdict::Retry => {}
             }
-            let total = newest.rejects.saturating_add(commit.rejects);
-            if max_rejects.is_some_and(|limit| total > limit) {
-                return Ok(Outcome::TooManyRejects { total, newest });
+            if let Err(exceeded) = limit.check(&newest, commit, self.settings.clock.now()) {
+                return Ok(Outcome::TooManyRejects { exceeded, newest });
             }
             if failures > 0 {
                 tracing::debug!(commit = %commit.id, failures, writer = self.settings.writer, "commit again");
@@ -167,7 +167,7 @@ impl FilesSink {
                 if made("publish-before-commit") {
                     self.publish_one(&newest, &commit.id).await?;
                 }
-                let body = self.next_body(&newest, commit, sent.take())?;
+                let body = self.next_body(&newest, commit, limit, sent.take())?;
                 sent = Some(Arc::clone(&body));
                 newest = self.look_after(&body, newest).await?;
             }
@@ -176,7 +176,7 @@ impl FilesSink {
     }
 
     /// The newest state of a chain that exists, asked for until an answer comes.
-    async fn newest_at_last(&self) -> Result<Arc<Checkpoint>, Error> {
+    pub(super) async fn newest_at_last(&self) -> Result<Arc<Checkpoint>, Error> {
         let mut failures = 0;
         loop {
             match self.newest().await {
@@ -188,7 +188,7 @@ impl FilesSink {
     }
 
     /// Stores the body and returns the state to judge by: the one before, where it could not be looked at.
-    async fn look_after(
+    pub(super) async fn look_after(
         &self,
         body: &Arc<Checkpoint>,
         before: Arc<Checkpoint>,
@@ -196,7 +196,7 @@ impl FilesSink {
         match self.store_next(body).await {
             Ok(newest) => newest.ok_or_else(|| self.vanished()),
             Err(error) if error.kind == Kind::Retry => {
-                tracing::warn!(%error, source = error.source.as_deref().map(tracing::field::display), "commit");
+                tracing::warn!(%error, source = error.source.as_deref().map(tracing::field::display), "checkpoint");
                 Ok(before)
             }
             Err(error) => Err(error),
@@ -220,13 +220,17 @@ impl FilesSink {
         &self,
         newest: &Checkpoint,
         commit: &Commit,
+        limit: RejectLimit,
         sent: Option<Arc<Checkpoint>>,
     ) -> Result<Arc<Checkpoint>, Error> {
         if let Some(sent) = sent.filter(|body| body.n == newest.n + 1) {
             return Ok(sent);
         }
         let (published, erased) = lock(&self.finished).lists();
-        let body = rules::commit_on(newest, &published, &erased, commit, self.settings.clock.now());
+        let now = self.settings.clock.now();
+        let mut body = rules::commit_on(newest, &published, &erased, commit, now);
+        body.recent = limit.count(&newest.recent, commit, now);
+        lock(&self.finished).drop_sent(&mut body.unsent);
         rules::check_step(newest, &body)?;
         Ok(Arc::new(body))
     }
@@ -234,8 +238,10 @@ impl FilesSink {
     /// A checkpoint that only drops what is finished.
     pub(super) async fn drop_finished(&self, base: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, Error> {
         let (published, erased) = lock(&self.finished).lists();
-        let body = rules::housekeeping_on(&base, &published, &erased, self.settings.clock.now());
-        let newest = if body.unpublished == base.unpublished && body.retracted == base.retracted {
+        let mut body = rules::housekeeping_on(&base, &published, &erased, self.settings.clock.now());
+        lock(&self.finished).drop_sent(&mut body.unsent);
+        let lists = |state: &Checkpoint| (state.unpublished.len(), state.retracted.len(), state.unsent.len());
+        let newest = if lists(&body) == lists(&base) {
             self.newest().await?
         } else {
             rules::check_step(&base, &body)?;

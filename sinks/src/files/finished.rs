@@ -13,13 +13,15 @@ pub(super) struct Finished {
     /// With the number of the checkpoint that listed it.
     published: BTreeMap<CommitId, u64>,
     erased: BTreeMap<Retracted, u64>,
+    /// Commits whose rejects are in their topic.
+    sent: BTreeMap<CommitId, u64>,
     /// When the last staged file of a retracted commit was found gone: no copy has begun since.
     unstaged: BTreeMap<CommitId, Instant>,
 }
 
 impl Finished {
     pub(super) fn is_empty(&self) -> bool {
-        self.published.is_empty() && self.erased.is_empty()
+        self.published.is_empty() && self.erased.is_empty() && self.sent.is_empty()
     }
 
     pub(super) fn has_published(&self, id: &CommitId) -> bool {
@@ -32,6 +34,15 @@ impl Finished {
 
     pub(super) fn erased(&mut self, item: Retracted, listed_by: u64) {
         self.erased.insert(item, listed_by);
+    }
+
+    pub(super) fn sent(&mut self, id: CommitId, listed_by: u64) {
+        self.sent.insert(id, listed_by);
+    }
+
+    /// What the body of a checkpoint still lists as unsent.
+    pub(super) fn drop_sent(&self, unsent: &mut Vec<CommitId>) {
+        unsent.retain(|id| !self.sent.contains_key(id));
     }
 
     /// Remembers when a commit's staged files were gone for the first time.
@@ -48,6 +59,7 @@ impl Finished {
     pub(super) fn forget_dropped(&mut self, state: &Checkpoint) {
         self.published.retain(|id, listed_by| *listed_by > state.n || state.unpublished.contains(id));
         self.erased.retain(|item, listed_by| *listed_by > state.n || state.retracted.contains(item));
+        self.sent.retain(|id, listed_by| *listed_by > state.n || state.unsent.contains(id));
         if state.retracted.is_empty() {
             self.unstaged.clear();
         }

@@ -1,12 +1,11 @@
 //! The first checkpoint, and the refusal to begin where a chain has been lost.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::paths::FinalName;
 use super::{FilesSink, paths, rules};
-use crate::checkpoint::{Checkpoint, FORMAT, Retracted};
-use crate::commit::Commit;
+use crate::checkpoint::{Checkpoint, Retracted};
+use crate::commit::{Commit, CommitId};
 use crate::error::{Error, Kind};
 use crate::mistakes::made;
 use crate::position::Position;
@@ -14,18 +13,23 @@ use crate::sink::Genesis;
 
 /// Stored commits that the newest checkpoint is compared with: several, as replicas' ids rise only roughly in the order
 /// of the chain.
-const COMPARED: usize = 8;
+pub(super) const COMPARED: usize = 8;
 
 impl FilesSink {
     /// The newest stored commits, by their ids.
     pub(super) async fn newest_commits(&self) -> Result<Vec<Commit>, Error> {
-        let entries = self.state.list(paths::COMMITS).await?;
-        let ids = entries.iter().rev().filter_map(|entry| paths::commit_id(&entry.path));
+        let ids = self.stored_ids().await?;
         let mut commits = Vec::new();
-        for id in ids.take(COMPARED) {
-            commits.extend(self.stored_commit(&id).await?);
+        for id in ids.iter().rev().take(COMPARED) {
+            commits.extend(self.stored_commit(id).await?);
         }
         Ok(commits)
+    }
+
+    /// The ids of all stored commits, ascending.
+    pub(super) async fn stored_ids(&self) -> Result<Vec<CommitId>, Error> {
+        let entries = self.state.list(paths::COMMITS).await?;
+        Ok(entries.iter().filter_map(|entry| paths::commit_id(&entry.path)).collect())
     }
 
     /// Refuses a chain whose newest checkpoints are gone: what they committed would be written a second time. `stored`
@@ -107,32 +111,23 @@ impl FilesSink {
             let entries = self.data.list(table).await?;
             retracted.extend(entries.into_iter().map(|entry| Retracted::File(entry.path)));
         }
-        let incarnation = self.fresh_incarnation().await?;
+        let incarnation = self.fresh_incarnation(genesis.after_incarnation).await?;
         let body = Checkpoint {
-            format: FORMAT,
-            n: 1,
-            job: self.settings.job.clone(),
             incarnation,
-            created: self.settings.clock.now(),
             cluster_id: genesis.cluster_id.clone(),
-            partitions: genesis.partitions.clone(),
-            commit: None,
-            history: Vec::new(),
-            unpublished: Vec::new(),
             retracted,
             cuts: vec![Position::default(); incarnation as usize - 1],
-            rejects: 0,
-            gaps: Vec::new(),
             pinned: genesis.pinned.clone(),
-            other: BTreeMap::new(),
+            restored: genesis.restored.clone(),
+            ..Checkpoint::first(&self.settings.job, self.settings.clock.now(), genesis.partitions.clone())
         };
         rules::check_state(&body)?;
         Ok(body)
     }
 
-    /// Above that of any file there is, so that no writer of a lost chain can extend this one.
-    async fn fresh_incarnation(&self) -> Result<u32, Error> {
-        let mut newest = 0;
+    /// Above that of any file there is, and `after`, so that no writer of a lost chain can extend this one.
+    async fn fresh_incarnation(&self, after: u32) -> Result<u32, Error> {
+        let mut newest = after;
         if self.settings.accept_existing_files {
             for table in self.table_folders().await? {
                 let entries = self.data.list(&table).await?;

@@ -1,12 +1,19 @@
-//! Reading what lies in the sink, for people and for the audit. Nothing here changes anything.
+//! Reading what lies in the sink, for people and for the audit. Nothing of the chain is changed here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::genesis::final_name;
+use super::paths::Paths;
+use super::restore::Known;
 use super::{FilesSink, FinalName, paths, rules};
 use crate::checkpoint::Checkpoint;
-use crate::commit::{Commit, StagedFile};
+use crate::commit::{Commit, CommitId, StagedFile};
 use crate::error::{Error, Kind};
+use crate::shared::SharedObjects;
+use crate::store::check_path;
 
 /// Commits that are read at the same time.
 const AT_ONCE: usize = 16;
@@ -22,7 +29,48 @@ pub struct VisibleFile {
     pub name: Option<FinalName>,
 }
 
+/// Refuses a state and its commits, read from elsewhere than a sink's own chain, when one contradicts itself, is not
+/// in force as of the state, or names a file outside the tables.
+///
+/// Errors: `Corrupt`.
+pub fn check_inventory(state: &Checkpoint, commits: &[Commit]) -> Result<(), Error> {
+    rules::check_state(state)?;
+    let paths = Paths::new(&state.job)?;
+    let mut ids = BTreeSet::new();
+    for commit in commits {
+        let refuse = |what: &str| Err(Error::new(Kind::Corrupt, format!("commit {}: {what}", commit.id)));
+        if commit.job != state.job {
+            return refuse("belongs to another job");
+        }
+        if commit.id.0.contains('/') || check_path(&commit.id.0).is_err() {
+            return refuse("its id is not a folder's name");
+        }
+        if !ids.insert(&commit.id) {
+            return refuse("is there twice");
+        }
+        rules::check_commit(commit)?;
+        if !rules::is_in_force(state, commit) {
+            return refuse(&format!("is not in force as of checkpoint {}", state.n));
+        }
+        for file in &commit.files {
+            paths.final_path(file)?;
+            paths.staged(&commit.id, &file.staged)?;
+        }
+    }
+    match state.unpublished.iter().find(|id| !ids.contains(id)) {
+        Some(id) => {
+            Err(Error::new(Kind::Corrupt, format!("commit {id} of checkpoint {} is absent", state.n)))
+        }
+        None => Ok(()),
+    }
+}
+
 impl FilesSink {
+    /// What replicas and people tell each other about the job.
+    pub fn shared_objects(&self) -> SharedObjects {
+        SharedObjects::new(Arc::clone(&self.state))
+    }
+
     /// The numbers of the stored checkpoints, ascending.
     pub async fn checkpoints(&self) -> Result<Vec<u64>, Error> {
         self.checkpoint_numbers().await
@@ -38,31 +86,46 @@ impl FilesSink {
         }
     }
 
-    /// The commits in force as of an accepted state, in order of their ids: those whose files are all visible, and
-    /// those that the state lists as unpublished.
+    /// The commits in force as of an accepted state that its base does not count already, in order of their ids: those
+    /// whose files are all visible, and those that the state lists as unpublished. Together with the base they cover
+    /// every partition from its start to its position.
     ///
-    /// Errors: `Corrupt`, when one does not read, or an unpublished one is gone.
+    /// Errors: `Corrupt`, when one does not read, or an unpublished one is gone; `Retry`, when some were forgotten since
+    /// the state was loaded: load it again.
     pub async fn commits(&self, state: &Checkpoint) -> Result<Vec<Commit>, Error> {
-        let entries = self.state.list(paths::COMMITS).await?;
-        let mut ids: Vec<_> = entries.iter().filter_map(|entry| paths::commit_id(&entry.path)).collect();
+        let mut known = Known::new();
+        let ids = self.commits_in_force(state, &mut known).await?;
+        // A `forget` removes commits that the state still counts one by one, after it has put them into a newer base.
+        let newest = self.newest().await?;
+        if newest.is_some_and(|newest| newest.base != state.base) {
+            let context = format!("commits of checkpoint {} have been forgotten since", state.n);
+            return Err(Error::new(Kind::Retry, context));
+        }
+        Ok(ids.iter().filter_map(|id| known.remove(id)).collect())
+    }
+
+    /// Their ids, in order. Reads only those that are not known, and adds them to what is.
+    pub(super) async fn commits_in_force(
+        &self,
+        state: &Checkpoint,
+        known: &mut Known,
+    ) -> Result<Vec<CommitId>, Error> {
+        let mut ids = self.stored_ids().await?;
         ids.extend(state.unpublished.iter().cloned());
         ids.sort_unstable();
         ids.dedup();
-        let found = stream::iter(ids).map(async |id| self.find_commit(&id).await.map(|commit| (id, commit)));
+        let unknown: Vec<_> = ids.iter().filter(|id| !known.contains_key(*id)).cloned().collect();
+        let found = stream::iter(unknown).map(async |id: CommitId| self.find_commit(&id).await);
         let found: Vec<_> = found.buffered(AT_ONCE).try_collect().await?;
-        let mut commits = Vec::with_capacity(found.len());
-        for (id, commit) in found {
-            match commit {
-                Some(commit) if rules::is_in_force(state, &commit) => commits.push(commit),
-                None if state.unpublished.contains(&id) => {
-                    let context =
-                        format!("commit {id} of checkpoint {} is neither staged nor stored", state.n);
-                    return Err(Error::new(Kind::Corrupt, context));
-                }
-                _ => {}
-            }
+        known.extend(found.into_iter().flatten().map(|commit| (commit.id.clone(), commit)));
+        if let Some(id) = state.unpublished.iter().find(|id| !known.contains_key(*id)) {
+            let context = format!("commit {id} of checkpoint {} is neither staged nor stored", state.n);
+            return Err(Error::new(Kind::Corrupt, context));
         }
-        Ok(commits)
+        let counts =
+            |commit: &Commit| rules::is_in_force(state, commit) && !rules::is_forgotten(state, commit);
+        ids.retain(|id| known.get(id).is_some_and(counts));
+        Ok(ids)
     }
 
     /// Everything that lies in this job's tables and among its rejects, sorted by path within each.

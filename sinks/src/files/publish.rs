@@ -6,11 +6,13 @@
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 
 use super::{FilesSink, from_json, lock, paths, rules};
 use crate::checkpoint::{Checkpoint, Retracted};
 use crate::commit::{Commit, CommitId};
 use crate::error::{Error, Kind};
+use crate::failpoints::pass;
 use crate::mistakes::made;
 use crate::store::Moved;
 
@@ -128,34 +130,28 @@ impl FilesSink {
     }
 
     /// Erases what the newest state has retracted: staged files first, or a publisher that is late would bring a
-    /// final back; then, where files are copied, a pause as long as a copy may take; then the finals.
+    /// final back; then, where files are copied, a pause as long as a copy may take; then the finals; and what names
+    /// them last.
     async fn erase(&self) -> Result<(), Error> {
         // Foreign names may be used again by others, so an old list must not be trusted.
         let Some(newest) = self.newest().await? else { return Ok(()) };
-        let mut finals = Vec::new();
-        let mut copies_end = None;
-        for item in &newest.retracted {
-            match item {
-                Retracted::File(path) => finals.push(path.clone()),
-                Retracted::Commit(id) => {
-                    // Without a manifest somebody has erased all of it: the manifest goes last.
-                    let Some(commit) = self.find_commit(id).await? else { continue };
-                    let staged: Result<Vec<_>, _> =
-                        commit.files.iter().map(|file| self.paths.staged(id, &file.staged)).collect();
-                    self.delete_all(staged?).await?;
-                    copies_end = copies_end.max(Some(lock(&self.finished).unstaged(id)));
-                    for file in &commit.files {
-                        finals.push(self.paths.final_path(file)?);
-                    }
-                }
-            }
-        }
-        if let (true, Some(unstaged)) = (self.data.is_copying(), copies_end) {
-            let until = unstaged + self.settings.copy_grace;
+        pass("erase", "unstage", "before")?;
+        let unstaged = stream::iter(newest.retracted.clone()).map(async |item: Retracted| match item {
+            Retracted::File(path) => Ok((vec![path], None)),
+            Retracted::Commit(id) => self.unstage(&id).await,
+        });
+        let unstaged: Vec<_> = unstaged.buffer_unordered(AT_ONCE).try_collect().await?;
+        pass("erase", "unstage", "after")?;
+        let copies_end = unstaged.iter().filter_map(|(_, since)| *since).max();
+        if let (true, Some(since)) = (self.data.is_copying(), copies_end)
+            && !made("slow-copy-no-grace-rollback")
+        {
             tracing::info!(grace = ?self.settings.copy_grace, "waiting until no copy can be running");
-            tokio::time::sleep_until(until).await;
+            tokio::time::sleep_until(since + self.settings.copy_grace).await;
         }
-        self.delete_all(finals).await?;
+        pass("erase", "finals", "before")?;
+        self.delete_all(unstaged.into_iter().flat_map(|(finals, _)| finals).collect()).await?;
+        pass("erase", "finals", "after")?;
         for item in &newest.retracted {
             if let Retracted::Commit(id) = item {
                 self.state.delete(&paths::commit(id)).await?;
@@ -163,7 +159,29 @@ impl FilesSink {
             }
             lock(&self.finished).erased(item.clone(), newest.n);
         }
-        Ok(())
+        pass("erase", "manifests", "after")
+    }
+
+    /// Removes the staged files of a retracted commit. Returns its finals, and since when no copy of it has begun.
+    async fn unstage(&self, id: &CommitId) -> Result<(Vec<String>, Option<Instant>), Error> {
+        // The manifest goes last, after the pause of whoever removes it, and no copy begins without a staged file.
+        // So without a manifest all is erased, and nothing can come back.
+        let Some(commit) = self.find_commit(id).await? else { return Ok((Vec::new(), None)) };
+        let staged: Result<Vec<_>, _> =
+            commit.files.iter().map(|file| self.paths.staged(id, &file.staged)).collect();
+        let finals: Result<Vec<_>, _> = commit.files.iter().map(|file| self.paths.final_path(file)).collect();
+        let finals = finals?;
+        if made("erase-final-first") {
+            self.delete_all(finals).await?;
+            self.delete_all(staged?).await?;
+            return Ok((Vec::new(), None));
+        }
+        if made("erase-manifest-first") {
+            self.state.delete(&paths::commit(id)).await?;
+            self.data.delete(&self.paths.manifest(id)).await?;
+        }
+        self.delete_all(staged?).await?;
+        Ok((finals, Some(lock(&self.finished).unstaged(id))))
     }
 
     pub(super) async fn delete_all(&self, paths: Vec<String>) -> Result<(), Error> {

@@ -5,12 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::checkpoint::{Checkpoint, PartitionState, Retracted};
+use crate::checkpoint::{Checkpoint, Forgotten, PartitionState, Retracted};
 use crate::commit::{Begin, Commit, CommitId, FileKind};
 use crate::error::{Error, Kind};
 use crate::mistakes::made;
 use crate::position::Span;
 use crate::sink::HISTORY;
+
+mod rollback;
+
+pub(crate) use rollback::{check_target, goal, is_restored, restored_on, taken_back};
 
 /// What a writer concludes about its commit from a state that it has accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,9 @@ pub(crate) fn untouched(state: &Checkpoint, begin: &Begin) -> bool {
 /// matters: a commit in force has moved its own partitions.
 pub(crate) fn resolve(state: &Checkpoint, begin: &Begin, sent_to: Option<u64>) -> Verdict {
     let own = Some(&begin.id);
+    if made("fenced-by-incarnation") && state.incarnation != begin.incarnation {
+        return Verdict::Fenced;
+    }
     if state.commit.as_ref() == own || state.history.iter().any(|id| id.as_ref() == own) {
         return Verdict::Committed;
     }
@@ -92,7 +99,12 @@ pub(crate) fn commit_on(
         at.rows = at.rows.saturating_add(commit.rows.get(partition).copied().unwrap_or(0));
     }
     body.rejects = body.rejects.saturating_add(commit.rejects);
+    if commit.rejects > 0 && commit.rejects_topic.is_some() {
+        body.unsent.push(commit.id.clone());
+    }
+    body.timestamps.extend(commit.timestamps.iter().map(|(partition, at)| (partition.clone(), *at)));
     body.gaps.extend(commit.gaps.iter().cloned());
+    body.control = body.control.max(commit.control);
     body
 }
 
@@ -105,6 +117,9 @@ pub(crate) fn can_never_commit(state: &Checkpoint, begin: &Begin) -> bool {
             state.partitions.get(partition).is_some_and(|at| is_new || *from < at.next)
         })
     };
+    if made("gc-across-incarnations") {
+        return begin.incarnation != state.incarnation || passed();
+    }
     begin.incarnation < state.incarnation || (begin.incarnation == state.incarnation && passed())
 }
 
@@ -114,13 +129,13 @@ pub(crate) fn may_collect_staged(state: &Checkpoint, begin: &Begin) -> bool {
         return !state.unpublished.contains(&begin.id);
     }
     (!state.unpublished.contains(&begin.id) || made("gc-unpublished"))
-        && !state.retracted.contains(&Retracted::Commit(begin.id.clone()))
+        && (!state.retracted.contains(&Retracted::Commit(begin.id.clone())) || made("gc-retracted"))
         && can_never_commit(state, begin)
 }
 
 /// Whether a writer that has accepted `state` may publish from it.
 pub(crate) fn may_publish(state: &Checkpoint) -> bool {
-    state.retracted.is_empty() || made("publish-beside-foreign")
+    state.retracted.is_empty() || made("publish-beside-foreign") || made("publish-during-retraction")
 }
 
 /// Whether a rollback since has taken back a commit that was in force: it reaches beyond a place at which its
@@ -145,6 +160,16 @@ pub(crate) fn is_in_force(state: &Checkpoint, commit: &Commit) -> bool {
             && !state.retracted.contains(&Retracted::Commit(commit.id.clone())))
 }
 
+/// Whether a stored commit is part of what `state` has forgotten: its base counts it already. A late publisher may store
+/// it once more.
+pub(crate) fn is_forgotten(state: &Checkpoint, commit: &Commit) -> bool {
+    let forgotten = |(partition, span): (_, &Span)| {
+        let base = state.base.as_ref().and_then(|base| base.partitions.get(partition));
+        base.is_some_and(|at| span.to <= at.next)
+    };
+    commit.delta.0.iter().all(forgotten)
+}
+
 /// Whether a stored commit, which is in force by that, is newer than `state`.
 pub(crate) fn is_beyond(state: &Checkpoint, commit: &Commit) -> bool {
     let passed = |(partition, span): (_, &Span)| {
@@ -159,7 +184,9 @@ pub(crate) fn is_beyond(state: &Checkpoint, commit: &Commit) -> bool {
 /// Errors: `Corrupt`.
 pub(crate) fn check_step(state: &Checkpoint, body: &Checkpoint) -> Result<(), Error> {
     let refuse = |what: String| Err(Error::new(Kind::Corrupt, format!("checkpoint {}: {what}", body.n)));
-    if made("blind-rebase") || made("new-lane-unchecked") {
+    let caught_here =
+        ["blind-rebase", "new-lane-unchecked", "rollback-same-incarnation", "restore-cut-branch"];
+    if caught_here.into_iter().any(made) {
         return Ok(()); // This check would catch them, but is a net, not the rule.
     }
     if body.n != state.n + 1 || body.job != state.job || body.incarnation < state.incarnation {
@@ -172,6 +199,15 @@ pub(crate) fn check_step(state: &Checkpoint, body: &Checkpoint) -> Result<(), Er
                 _ => return refuse(format!("{partition} would go back from {}", before.next)),
             }
         }
+    } else if let Err(what) = rollback::check_cut(state, body) {
+        return refuse(what);
+    }
+    let grown = |(partition, before): (_, &Forgotten)| {
+        let after = body.base.as_ref().and_then(|base| base.partitions.get(partition));
+        after.is_some_and(|after| after.next >= before.next && after.rows >= before.rows)
+    };
+    if !state.base.iter().flat_map(|base| &base.partitions).all(grown) {
+        return refuse("would remember what is forgotten".to_owned());
     }
     check_state(body)
 }
@@ -185,6 +221,15 @@ pub(crate) fn check_state(state: &Checkpoint) -> Result<(), Error> {
         let offsets = u64::try_from(at.next.saturating_sub(at.start)).unwrap_or(0);
         if at.start < 0 || at.next < at.start || at.rows > offsets {
             return refuse(format!("{} rows of {partition} in [{}, {})", at.rows, at.start, at.next));
+        }
+    }
+    for (partition, forgotten) in state.base.iter().flat_map(|base| &base.partitions) {
+        let within = |at: &PartitionState| {
+            at.start <= forgotten.next && forgotten.next <= at.next && forgotten.rows <= at.rows
+        };
+        if !state.partitions.get(partition).is_some_and(within) {
+            let Forgotten { next, rows } = forgotten;
+            return refuse(format!("{rows} rows of {partition} up to {next} are forgotten, but not in it"));
         }
     }
     let unpublished: BTreeSet<_> = state.unpublished.iter().collect();
@@ -238,12 +283,13 @@ pub(crate) fn check_commit(commit: &Commit) -> Result<(), Error> {
     if !declared.eq(rows.iter()) {
         return refuse("its files do not hold the rows that it counts".to_owned());
     }
-    // Rejects that go to a topic are in no file.
     if rejects > commit.rejects {
         return refuse(format!("{rejects} rejected rows in files, {} counted", commit.rejects));
     }
     Ok(())
 }
+
+pub(crate) mod fold;
 
 #[cfg(test)]
 mod tests;

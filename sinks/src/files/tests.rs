@@ -15,6 +15,7 @@ use crate::position::{Delta, Span, TopicPartition};
 use crate::store::{Created, Entry, Local, Moved, Object};
 
 mod chains;
+pub(crate) mod forget;
 mod visible;
 
 /// A sink in memory, and the two stores it lies in.
@@ -44,12 +45,7 @@ fn partition() -> TopicPartition {
 
 fn genesis() -> Genesis {
     let start = PartitionState { start: 0, next: 0, rows: 0 };
-    Genesis {
-        cluster_id: None,
-        partitions: BTreeMap::from([(partition(), start)]),
-        pinned: serde_json::Value::Null,
-        overwrite_tables: Vec::new(),
-    }
+    Genesis { partitions: BTreeMap::from([(partition(), start)]), ..Genesis::default() }
 }
 
 /// Announces and stages one offset after `state`, in one file.
@@ -89,7 +85,10 @@ async fn attempt(sink: &FilesSink, state: &Checkpoint) -> Arc<Commit> {
         new_partitions: Default::default(),
         rows,
         rejects: 0,
+        rejects_topic: None,
+        timestamps: Default::default(),
         gaps: Vec::new(),
+        control: 0,
         files: vec![file],
     })
 }

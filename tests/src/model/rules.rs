@@ -219,6 +219,8 @@ impl Rules {
                 body.retracted.insert(file);
             }
         }
+        // The code keeps a lane that the point does not know, at its start; nobody can tell the two apart but a reader
+        // of a log that has lost its beginning since.
         body.next = point.next;
         if !self.has(Bug::RollbackKeepsIncarnation) {
             body.cuts[usize::from(state.incarnation) - 1] = offsets(&point.next);

@@ -33,6 +33,7 @@ pub(super) struct Consumer {
     commands: Receiver<Command>,
     ends: SharedEnds,
     budget: Budget,
+    is_paused: bool,
 }
 
 impl Consumer {
@@ -54,6 +55,7 @@ impl Consumer {
             commands,
             ends: ends.clone(),
             budget: budget.clone(),
+            is_paused: false,
         };
         tokio::spawn(consumer.run());
         Source { events: receiver, commands: sender, ends, budget }
@@ -68,7 +70,9 @@ impl Consumer {
             if let Some(wish) = self.group.poll(self.id) {
                 self.pass_on(wish);
             }
-            self.read();
+            if !self.is_paused {
+                self.read();
+            }
             tokio::time::sleep(self.chance.millis(1..60)).await;
         }
         self.group.leave(self.id);
@@ -87,6 +91,12 @@ impl Consumer {
                     self.group.released(self.id, &partitions);
                 }
                 Ok(Command::Rewind(assignments)) => self.assign(assignments),
+                Ok(Command::Pause(paused)) => {
+                    self.is_paused = paused;
+                    if paused {
+                        self.tell(Event::Paused);
+                    }
+                }
                 Ok(Command::CommitOffsets(_) | Command::Limit(_)) => {}
                 Ok(Command::Close) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
@@ -130,8 +140,8 @@ impl Consumer {
             let Some(log) = logs.get(&partition) else { return };
             let some = log.visible(next, i64::MAX).take(most).last().map(|(offset, _)| offset + 1);
             let at_end = some.is_none_or(|to| log.visible(to, i64::MAX).next().is_none());
-            let ends =
-                Ends { last_stable_offset: log.last_stable_offset, high_watermark: log.high_watermark() };
+            let (last_stable_offset, high_watermark) = (log.last_stable_offset, log.high_watermark());
+            let ends = Ends { last_stable_offset, high_watermark, observed: None };
             (some.unwrap_or(next), at_end.then_some(log.last_stable_offset), ends)
         };
         if let Ok(mut ends) = self.ends.lock() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tidegate::control::Change;
 use tidegate_sinks::files::FinalName;
 use tidegate_sinks::mistakes::made;
 use tidegate_sinks::{Checkpoint, Retracted, Sink};
@@ -11,6 +12,18 @@ use tokio::time::Instant;
 use super::gate::Gate;
 use super::place::Place;
 use super::scenario::COPY_GRACE;
+
+/// Asks for things at any time.
+pub(super) async fn ask(place: Place) {
+    loop {
+        tokio::time::sleep(place.chance.millis(200..3_000)).await;
+        let changes = [Change::Pause, Change::Resume, Change::Checkpoint, Change::Speed(Some(1_000))];
+        if let Some(change) = place.chance.pick(&changes) {
+            place.ask(change);
+            place.world().witness.events.asked += 1;
+        }
+    }
+}
 
 /// Removes leftovers and old checkpoints for ever, sometimes by a state that is long out of date.
 pub(super) async fn collect(place: Place) {
@@ -34,7 +47,13 @@ pub(super) async fn use_finals(place: Place) {
     let mut free_since: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
         tokio::time::sleep(place.chance.millis(500..4_000)).await;
-        let finals = place.world().witness.finals();
+        let (users, finals) = {
+            let world = place.world();
+            (world.users, world.witness.finals())
+        };
+        if !place.scenario.has_users || users.are_stopped {
+            continue;
+        }
         let Ok(Some(state)) = sink.load().await else { continue };
         let is_copying = place.scenario.is_copying;
         let too_early = made(if is_copying { "use-when-visible" } else { "rename-false-alarm" });
@@ -44,6 +63,9 @@ pub(super) async fn use_finals(place: Place) {
             let waited = !waits || since.elapsed() > COPY_GRACE;
             if waited && place.chance.happens(0.5) {
                 let mut world = place.world();
+                if world.users != users {
+                    break;
+                }
                 world.witness.taken(&path);
                 world.remove(&path);
             }

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tidegate::control::{Change, Control};
 use tidegate_sinks::CommitId;
 use tidegate_sinks::faulty::{Dice, Faulty};
 use tidegate_sinks::files::{Clock, FilesSettings, FilesSink, Tables};
 use tidegate_sinks::store::Store;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::chance::Chance;
@@ -30,6 +32,8 @@ pub(super) struct Place {
     pub(super) chance: Chance,
     pub(super) dice: Arc<Dice>,
     began: Instant,
+    /// What the replicas are asked, in those seeds in which somebody asks.
+    pub(super) asking: Arc<watch::Sender<Option<Arc<Control>>>>,
 }
 
 impl Place {
@@ -45,7 +49,18 @@ impl Place {
             dice: Dice::new(seed),
             chance,
             began: Instant::now(),
+            asking: Arc::default(),
         }
+    }
+
+    /// Asks every replica for a change.
+    pub(super) fn ask(&self, change: &Change) {
+        let now = (self.clock())();
+        self.asking.send_modify(|asked| {
+            let before = asked.as_deref().cloned();
+            let n = before.as_ref().map_or(0, |control| control.n) + 1;
+            *asked = Some(Arc::new(Control::next(before, n, change, now)));
+        });
     }
 
     pub(super) fn world(&self) -> MutexGuard<'_, World> {

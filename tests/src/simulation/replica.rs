@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate::run::{Job, RunError, Summary, run_job};
+use tidegate::run::{Beginning, Job, RunError, Summary, run_job};
 use tidegate::status::Status;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,7 +21,7 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    pub(super) fn start(place: &Place, id: usize, until_end: bool) -> Self {
+    pub(super) fn start(place: &Place, id: usize, until_end: bool, beginning: Beginning) -> Self {
         let gate = Gate::default();
         let (stop, stopped) = watch::channel(false);
         let sink = Arc::new(place.open(&gate, &format!("replica-{id}")));
@@ -31,14 +31,16 @@ impl Replica {
         };
         let ids = place.clone();
         let job = Job {
-            config: Arc::new(place.scenario.config.clone()),
+            config: watch::channel(Arc::new(place.scenario.config.clone())).1,
             sink,
             cluster: Arc::new(place.kafka.clone()),
+            outbox: None,
             source: Box::new(source),
             status: Arc::new(Status::default()),
             stop: stopped,
+            asking: place.asking.subscribe(),
             until_end,
-            new_incarnation: false,
+            beginning,
             clock: place.clock(),
             new_id: Box::new(move || ids.new_id()),
             spawn: Box::new(|_, worker| {

@@ -26,7 +26,13 @@ pub(super) struct Scenario {
     /// Probability, every half a second, that a replica is killed; and that one is paused.
     pub(super) kill: f64,
     pub(super) pause: f64,
+    /// Probability, every half a second, that an operator begins to go back to a kept state.
+    pub(super) rollback: f64,
+    /// Whether users move finals away: what they have taken cannot be taken back.
+    pub(super) has_users: bool,
     pub(super) config: Config,
+    /// Somebody asks for pauses, checkpoints and the like.
+    pub(super) is_asked: bool,
 }
 
 /// The columns give a reader what it needs to know each record again.
@@ -63,11 +69,18 @@ impl Scenario {
             duration: Duration::from_secs(chance.number(20..50)),
             kill: chance.number(0..8) as f64 / 100.0,
             pause: chance.number(0..15) as f64 / 100.0,
+            rollback: 0.0,
+            has_users: true,
             collect_every: chance.millis(300..3_000),
             config: Self::config(chance),
+            is_asked: chance.happens(0.3),
         };
         if chance.happens(0.3) {
             scenario.hurry(chance);
+        }
+        if chance.happens(0.5) {
+            scenario.rollback = chance.number(2..15) as f64 / 100.0;
+            scenario.has_users = chance.happens(0.3);
         }
         scenario
     }

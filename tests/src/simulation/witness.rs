@@ -10,6 +10,8 @@ use tidegate_sinks::{Checkpoint, Commit, CommitId, FileKind, StagedFile};
 use super::kafka::{Entry, Kafka};
 use super::rows;
 
+mod rollback;
+
 pub(super) const JOB: &str = "simulated";
 
 /// What happened during a simulation: proof that it met what it is there for.
@@ -29,11 +31,18 @@ pub struct Events {
     pub collected: u64,
     pub killed: u64,
     pub paused: u64,
+    /// Control objects.
+    pub asked: u64,
     /// Partitions that the group took away from a replica that did not give them.
     pub lost: u64,
     pub failed_runs: u64,
     /// Attempts announced; those that are not among the commits were dropped, fenced or killed.
     pub attempts: u64,
+    pub rollbacks: u64,
+    /// Rollbacks that were refused, rightly.
+    pub refused: u64,
+    /// Finals that were visible, taken back and erased.
+    pub erased: u64,
 }
 
 /// See the module.
@@ -41,7 +50,13 @@ pub struct Events {
 pub(super) struct Witness {
     kafka: Kafka,
     pub(super) newest: Option<Checkpoint>,
+    /// Every state that was the newest.
+    pub(super) kept: Vec<Checkpoint>,
+    /// Those of them that no rollback has cut off.
+    lineage: Vec<Checkpoint>,
     in_force: BTreeMap<CommitId, Commit>,
+    /// Taken back, for ever.
+    retracted: BTreeMap<CommitId, Commit>,
     /// Visible files that no user has taken.
     visible: BTreeMap<String, Bytes>,
     taken: BTreeSet<String>,
@@ -53,9 +68,10 @@ pub(super) struct Witness {
 
 impl Events {
     /// Each with its name.
-    pub fn counts(&self) -> [(&'static str, u64); 13] {
+    pub fn counts(&self) -> [(&'static str, u64); 17] {
         let Self { checkpoints, commits, attempts, rows, rejects, ghosts, .. } = *self;
-        let Self { copied_again, taken, collected, killed, paused, lost, failed_runs, .. } = *self;
+        let Self { copied_again, taken, collected, killed, paused, asked, lost, failed_runs, .. } = *self;
+        let Self { rollbacks, refused, erased, .. } = *self;
         [
             ("checkpoints", checkpoints),
             ("commits", commits),
@@ -68,8 +84,12 @@ impl Events {
             ("collected", collected),
             ("killed", killed),
             ("paused", paused),
+            ("asked", asked),
             ("partitions lost", lost),
             ("failed runs", failed_runs),
+            ("rollbacks", rollbacks),
+            ("rollbacks refused", refused),
+            ("erased", erased),
         ]
     }
 }
@@ -79,7 +99,10 @@ impl Witness {
         Self {
             kafka,
             newest: None,
+            kept: Vec::new(),
+            lineage: Vec::new(),
             in_force: BTreeMap::new(),
+            retracted: BTreeMap::new(),
             visible: BTreeMap::new(),
             taken: BTreeSet::new(),
             delivered: BTreeMap::new(),
@@ -151,9 +174,15 @@ impl Witness {
         } else if let Some(newest) = &self.newest
             && newest.partitions != body.partitions
         {
-            self.accuse(format!("checkpoint {n} moves positions without a commit"));
+            if newest.restored == body.restored {
+                self.accuse(format!("checkpoint {n} moves positions without a commit"));
+            }
+            self.rolled_back(&body);
         }
         self.dropped(&body);
+        self.erased(&body);
+        self.kept.push(body.clone());
+        self.lineage.push(body.clone());
         self.newest = Some(body);
     }
 
@@ -222,6 +251,10 @@ impl Witness {
         }
         self.visible.insert(path.to_owned(), bytes.clone());
         let Some(name) = path.rsplit('/').next().and_then(FinalName::parse) else { return };
+        if self.is_retracted(&name.commit) {
+            // A publisher that is late: it is erased before anything else becomes visible.
+            return;
+        }
         if !self.in_force.contains_key(&name.commit) {
             return self.accuse(format!("{path} is visible, its commit is not in force"));
         }
@@ -253,6 +286,11 @@ impl Witness {
     pub(super) fn removed(&mut self, path: &str) {
         if self.visible.remove(path).is_none() || self.taken.contains(path) || is_foreign(path) {
             return;
+        }
+        let name = path.rsplit('/').next().and_then(FinalName::parse);
+        if name.is_some_and(|name| self.is_retracted(&name.commit)) {
+            self.events.erased += 1;
+            return self.delivered.retain(|_, file| file != path);
         }
         self.accuse(format!("{path} was visible and is gone"));
     }

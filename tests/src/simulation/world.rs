@@ -17,16 +17,32 @@ use super::witness::Witness;
 pub(super) struct World {
     objects: BTreeMap<String, Bytes>,
     pub(super) witness: Witness,
+    pub(super) users: Users,
+}
+
+/// Whether users may move finals away. Whoever has looked before they were stopped has to look again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Users {
+    pub(super) are_stopped: bool,
+    stops: u64,
 }
 
 impl World {
     pub(super) fn new(witness: Witness) -> Arc<Mutex<Self>> {
-        Arc::new(Mutex::new(Self { objects: BTreeMap::new(), witness }))
+        Arc::new(Mutex::new(Self { objects: BTreeMap::new(), witness, users: Users::default() }))
     }
 
     pub(super) fn put(&mut self, path: String, bytes: Bytes) {
         let before = self.objects.insert(path.clone(), bytes.clone());
         self.witness.written(&path, &bytes, before.as_ref(), &self.objects);
+    }
+
+    pub(super) fn stop_users(&mut self) {
+        self.users = Users { are_stopped: true, stops: self.users.stops + 1 };
+    }
+
+    pub(super) fn let_users_go_on(&mut self) {
+        self.users.are_stopped = false;
     }
 
     /// Somebody deletes the whole chain.

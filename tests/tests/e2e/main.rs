@@ -2,7 +2,17 @@
 
 mod bad_input;
 mod exact;
+mod forget;
+mod import;
 mod kills;
+mod monitoring;
+mod operate;
+mod page;
+mod rejects;
+mod reload;
 mod replicas;
+mod rest;
+mod restore;
+mod savepoints;
 mod stores;
 mod support;

@@ -14,6 +14,8 @@ use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type, TimestampMillisecon
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
+use tidegate_sinks::Sink;
+use tidegate_sinks::files::{FilesSettings, FilesSink};
 use tidegate_sinks::store::{self, Retries, Store};
 use tidegate_testcontainers::transactions::{json_payload, read_committed_dump};
 use tidegate_testcontainers::{Kafka, MinIO};
@@ -56,6 +58,9 @@ pub(crate) struct Settings<'a> {
 }
 
 pub(crate) const CHECKPOINTS: &str = "checkpoint: {interval: 200ms, copy_grace: 1s}\n";
+
+/// Stands for the job file among arguments; where it is not given, the job file is the second, but of `savepoint`.
+pub(crate) const JOB_FILE: &str = "{job}";
 
 /// A name that no other test uses.
 pub(crate) fn unique(prefix: &str) -> String {
@@ -152,10 +157,28 @@ impl Job {
         group: Option<&str>,
         kill_at: Option<&str>,
     ) -> Result<Process> {
+        self.start_in(&[], program, arguments, group, kill_at)
+    }
+
+    /// The same with further variables of the environment.
+    pub(crate) fn start_in(
+        &self,
+        environment: &[(&str, &str)],
+        program: Program,
+        arguments: &[&str],
+        group: Option<&str>,
+        kill_at: Option<&str>,
+    ) -> Result<Process> {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let log = self.dir.path().join(format!("{number}.log"));
         let mut command = Command::new(program.path()?);
-        command.args(&arguments[..1]).arg(self.file()).args(&arguments[1..]);
+        let file = self.file();
+        if arguments[0] == "savepoint" || arguments.contains(&JOB_FILE) {
+            let named = |argument: &&str| if *argument == JOB_FILE { file.clone() } else { argument.into() };
+            command.args(arguments.iter().map(named));
+        } else {
+            command.args(&arguments[..1]).arg(file).args(&arguments[1..]);
+        }
         if arguments[0] == "checkpoints" {
             bail!("give its subcommand by hand");
         }
@@ -165,6 +188,7 @@ impl Job {
             command.env("TIDEGATE_KILL_AT", point);
         }
         let child = command
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(File::create(self.dir.path().join(format!("{number}.out")))?)
             .stderr(File::create(&log)?)
@@ -180,6 +204,16 @@ impl Job {
         let status = process.wait(Duration::from_secs(120)).await?;
         ensure!(status.success(), "{arguments:?} ended with {status}: {}", process.log()?);
         process.output()
+    }
+
+    /// The incarnation of the newest checkpoint.
+    pub(crate) async fn incarnation(&self) -> Result<u32> {
+        let settings = FilesSettings {
+            options: self.options.clone(),
+            ..FilesSettings::new(self.name.clone(), self.url.clone())
+        };
+        let newest = FilesSink::open(settings)?.load().await?;
+        Ok(newest.context("the job has no chain")?.incarnation)
     }
 
     /// What any reader sees: every record of every visible Parquet file of the table.
@@ -303,6 +337,33 @@ impl Process {
         let pid = i32::try_from(self.child.id()).expect("a process id is small");
         // SAFETY: the child has not been waited for, so its id is still its own.
         unsafe { libc::kill(pid, signal) };
+    }
+
+    /// Where it listens for HTTP, once it does.
+    pub(crate) async fn listening(&mut self) -> Result<String> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let log = self.log()?;
+            let line = log.lines().find(|line| line.contains("listening for HTTP"));
+            if let Some(line) = line {
+                let line: serde_json::Value = serde_json::from_str(line)?;
+                return Ok(line["address"].as_str().context("an address")?.to_owned());
+            }
+            ensure!(self.is_running()? && Instant::now() < deadline, "it does not listen: {log}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The most memory that it has held so far; none once it has ended.
+    pub(crate) fn peak_kibibytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
+    }
+
+    /// Whether the process sleeps, as after SIGSTOP.
+    pub(crate) fn is_stopped(&self) -> Result<bool> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        Ok(status.lines().any(|line| line.starts_with("State:") && line.contains("T (stopped)")))
     }
 
     pub(crate) fn log(&self) -> Result<String> {

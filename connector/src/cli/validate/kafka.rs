@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tidegate_sinks::TopicPartition;
 
-use super::Check;
+use super::{Check, Verdict};
 use crate::cluster::{Cluster, Connected};
 use crate::config::timeouts::{self, BrokerLimits, Severity};
-use crate::config::{Config, Start, Topics, client_properties};
+use crate::config::{Config, Rejects, Start, Topics, client_properties};
 use crate::kafka::{Offsets, Queries, QueryError};
+use crate::outbox;
 
 /// What Kafka answered, as far as it did.
 pub(super) struct Looked {
@@ -43,6 +44,15 @@ pub(super) async fn look(config: &Config) -> Looked {
         looked.checks.push(match read.await {
             Ok(_) => Check::ok("read rights", format!("read from {} topics", partitions.len())),
             Err(error) => Check::failed_with("read rights", error),
+        });
+    }
+    // Without a broker there is nothing more to say.
+    if let Rejects::Topic(topic) = &config.rejects
+        && looked.checks.iter().any(|check| check.check == "broker" && check.result == Verdict::Ok)
+    {
+        looked.checks.push(match outbox::check(config).await {
+            Ok(()) => Check::ok("rejects", format!("transactions that send to {topic} are allowed")),
+            Err(error) => Check::failed_with("rejects", error),
         });
     }
     looked

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Check;
 use crate::cli::schema::files_schema;
 use crate::config::{Config, FormatKind, client_properties, timeouts};
+use crate::http;
 
 /// Commits a second on one chain above which writers mostly wait for one another.
 const CHAIN_MAX_COMMITS_PER_SECOND: u32 = 3;
@@ -26,6 +27,19 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
                  one chain, and replicas add to it; raise it"
             ),
         ));
+    }
+    checks.extend(http(config));
+    checks
+}
+
+fn http(config: &Config) -> Vec<Check> {
+    let mut checks: Vec<_> =
+        http::cautions(&config.http).into_iter().map(|caution| Check::warning("http", caution)).collect();
+    if let Some(tls) = &config.http.tls {
+        checks.push(match http::load_tls(tls) {
+            Ok(_) => Check::ok("http", "the certificate and its key fit"),
+            Err(error) => Check::failed("http", error),
+        });
     }
     checks
 }

@@ -1,15 +1,19 @@
-//! How the job runs: checkpoints, speed, limits, timeouts, HTTP, logs; and the keys that wait to be built.
+//! How the job runs: checkpoints, speed, limits, timeouts, HTTP, logs.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::sink;
 use crate::config::error::Wrong;
-use crate::config::section::{Parsed, Section};
-use crate::config::{Checkpoint, ErrorLimit, Http, Log, LogFormat, Speed, Timeouts, values};
+use crate::config::section::{Parsed, Section, Value};
+use crate::config::{
+    Checkpoint, Control, Http, Log, LogFormat, Savepoints, Secret, Speed, Timeouts, Tls, values,
+};
 use crate::limits::{
-    CHANNELS_MAX_COUNT, CHECKPOINT_INTERVAL_MIN, CHECKPOINTS_RETAINED_MAX_COUNT, MEMORY_MAX_BYTES,
-    MEMORY_MIN_BYTES,
+    CHANNELS_MAX_COUNT, CHECKPOINT_INTERVAL_MIN, CHECKPOINTS_RETAINED_MAX_COUNT, CONTROL_POLL_MIN,
+    MEMORY_MAX_BYTES, MEMORY_MIN_BYTES, SAVEPOINT_INTERVAL_MIN, SAVEPOINTS_RETAINED_MAX_COUNT,
+    TOKEN_MIN_CHARS,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -59,15 +63,6 @@ pub(super) fn speed(speed: &mut Section<'_>) -> Speed {
     Speed { bytes_per_second, channels }
 }
 
-pub(super) fn error_limit(limit: &mut Section<'_>) -> ErrorLimit {
-    for key in ["ratio", "window"] {
-        if limit.value(key).is_some() {
-            limit.wrong(key, Wrong::not_built("a limit by ratio", "use error_limit: {records: N}"));
-        }
-    }
-    ErrorLimit { records: Some(limit.get("records", values::integer(0..=u64::MAX), 0)) }
-}
-
 pub(super) fn memory(memory: &mut Section<'_>) -> u64 {
     memory.get("limit", values::size(MEMORY_MIN_BYTES..=MEMORY_MAX_BYTES), 256 << 20)
 }
@@ -83,16 +78,66 @@ pub(super) fn timeouts(timeouts: &mut Section<'_>) -> Timeouts {
     }
 }
 
+pub(super) fn control(control: &mut Section<'_>) -> Control {
+    Control { poll: control.get("poll", values::duration(CONTROL_POLL_MIN), Duration::from_secs(5)) }
+}
+
+pub(super) fn savepoints(savepoints: &mut Section<'_>, state: &str) -> Savepoints {
+    let to = savepoints.value("to").filter(|value| value.text() != Some(""));
+    Savepoints {
+        every: savepoints.get("every", savepoint_interval, Duration::ZERO),
+        to: match to {
+            None => format!("{state}/savepoints"),
+            Some(value) => value.parse(sink::url).unwrap_or_default(),
+        },
+        retained: savepoints.get("retained", values::integer(0..=SAVEPOINTS_RETAINED_MAX_COUNT), 0),
+    }
+}
+
+/// A bare 0 means never.
+fn savepoint_interval(value: &str) -> Parsed<Duration> {
+    if value.trim() == "0" { Ok(Duration::ZERO) } else { values::duration(SAVEPOINT_INTERVAL_MIN)(value) }
+}
+
 pub(super) fn http(http: &mut Section<'_>) -> Http {
-    unless_default(http, "token", "", "a token", "leave it empty: nothing that changes state is served yet");
-    http.section("tls", |tls| {
-        for key in ["cert", "key"] {
-            unless_default(tls, key, "", "TLS", "leave it empty, and put a proxy in front");
-        }
-    });
     Http {
         listen: http.get("listen", address, SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+        token: http.value("token").and_then(|value| token(&value)),
+        tls: http.section("tls", tls),
         ready_max_commit_age: http.get("ready_max_commit_age", values::duration_or_never, Duration::ZERO),
+    }
+}
+
+/// What goes into a header as it is, and takes too long to guess.
+fn token(value: &Value<'_>) -> Option<Secret> {
+    // A variable that is empty by mistake must not open the API.
+    if value.text() == Some("") && !value.is_substituted() {
+        return None;
+    }
+    value.parse(|token| {
+        let remedy = "make one by `openssl rand -hex 32`, and write ${VAR} or ${file:/path} here";
+        if !token.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(Wrong::new("holds characters that a header does not carry", remedy).secret());
+        }
+        if token.len() < TOKEN_MIN_CHARS {
+            let problem = format!("is shorter than {TOKEN_MIN_CHARS} characters");
+            return Err(Wrong::new(problem, remedy).secret());
+        }
+        Ok(Secret::new(token))
+    })
+}
+
+fn tls(tls: &mut Section<'_>) -> Option<Tls> {
+    let path = |value: &str| Ok(Some(PathBuf::from(value)).filter(|path| !path.as_os_str().is_empty()));
+    let (cert, key) = (tls.get("cert", path, None), tls.get("key", path, None));
+    match (cert, key) {
+        (Some(cert), Some(key)) => Some(Tls { cert, key }),
+        (None, None) => None,
+        (cert, _) => {
+            let missing = if cert.is_none() { "cert" } else { "key" };
+            tls.missing(missing, "TLS takes a certificate and its key: name both PEM files");
+            None
+        }
     }
 }
 
@@ -120,33 +165,4 @@ fn level(value: &str) -> Parsed<String> {
         return Ok(value.to_owned());
     }
     Err(Wrong::new("is not a log level", format!("write one of {}, or module=level", levels.join(", "))))
-}
-
-/// Keys of features to come: their defaults are accepted, as is leaving them out.
-pub(super) fn later(root: &mut Section<'_>) {
-    root.section("rejects", |rejects| match rejects.value("to") {
-        Some(to) if to.is_scalar() => {
-            to.parse(values::word(&[("files", ())]));
-        }
-        Some(_) => {
-            let wrong = Wrong::not_built("sending rejects to a topic", "use rejects: {to: files}");
-            rejects.wrong("to", wrong);
-        }
-        None => {}
-    });
-    root.section("savepoints", |savepoints| {
-        for (key, default) in [("every", "0"), ("to", ""), ("retained", "0")] {
-            let remedy = "remove it; checkpoints are kept by checkpoint.retained";
-            unless_default(savepoints, key, default, "a periodic savepoint", remedy);
-        }
-    });
-    root.section("control", |control| {
-        unless_default(control, "poll", "5s", "control of running replicas", "remove it");
-    });
-}
-
-fn unless_default(section: &mut Section<'_>, key: &'static str, default: &str, what: &str, remedy: &str) {
-    if section.value(key).is_some_and(|value| value.text() != Some(default)) {
-        section.wrong(key, Wrong::not_built(what, remedy));
-    }
 }

@@ -19,7 +19,7 @@ fn every_example_is_a_job() {
     assert!(paths.len() >= 5, "{paths:?}");
     for path in paths {
         let text = std::fs::read_to_string(&path).unwrap();
-        let parsed = Config::parse_with(&text, &Origin(path), &|_| Some("value".to_owned()));
+        let parsed = Config::parse_with(&text, &Origin(path), &|_| Some("value-of-a-variable".to_owned()));
         if let Err(errors) = parsed {
             panic!("{errors}");
         }
@@ -31,7 +31,9 @@ fn the_commented_example_holds_the_defaults() {
     let path = examples().into_iter().find(|path| path.ends_with("orders-files.yaml")).unwrap();
     let commented = Config::load(&path).unwrap().redacted();
     let defaults = parse(&with("{sink: {url: 'file:///tmp/warehouse'}}")).unwrap().redacted();
-    for section in ["kafka", "checkpoint", "speed", "error_limit", "memory", "timeouts", "http", "log"] {
+    for section in
+        ["kafka", "checkpoint", "speed", "error_limit", "memory", "timeouts", "savepoints", "http", "log"]
+    {
         assert_eq!(commented[section], defaults[section], "{section}");
     }
     assert_eq!(commented["sink"]["file"], defaults["sink"]["file"]);

@@ -123,9 +123,32 @@ const BAD: &[(&str, &str, &str)] = &[
     ),
     // Running.
     ("{http: {listen: 'localhost:8080'}}", "http.listen", "write an IP address and a port"),
+    ("{http: {token: abc}}", "http.token", "is shorter than 16 characters"),
+    ("{http: {token: '${TEST}'}}", "http.token", "is shorter than 16 characters"),
+    ("{http: {token: 'sixteen letters and blanks'}}", "http.token", "a header does not carry"),
+    ("{http: {tls: {cert: /a}}}", "http.tls.key", "is missing"),
+    ("{http: {tls: {key: /b, cert: ''}}}", "http.tls.cert", "name both PEM files"),
     ("{log: {level: inffo}}", "log.level", "is not a log level"),
     ("{log: {format: xml}}", "log.format", "auto, text, json"),
     ("{rejects: {to: nowhere}}", "rejects.to", "write one of: files"),
+    ("{control: {poll: 1ms}}", "control.poll", "choose from 100ms"),
+    ("{rejects: {to: {topic: orders}}}", "rejects.to.topic", "names a topic that the job reads"),
+    (
+        "{kafka: {topics: null, topics_regex: 'or.*'}, rejects: {to: {topic: orders}}}",
+        "rejects.to.topic",
+        "names a topic that the job reads",
+    ),
+    ("{rejects: {to: {topic: 'a b'}}}", "rejects.to.topic", "is not a topic's name"),
+    ("{rejects: {to: {topc: dead}}}", "rejects.to.topic", "is missing"),
+    ("{error_limit: {ratio: 1.5}}", "error_limit.ratio", "from 0 to 1"),
+    ("{error_limit: {ratio: NaN}}", "error_limit.ratio", "from 0 to 1"),
+    ("{error_limit: {window: 5m}}", "error_limit.window", "set error_limit.ratio too"),
+    ("{error_limit: {ratio: 0.1, window: 10ms}}", "error_limit.window", "1s"),
+    ("{savepoints: {every: 60}}", "savepoints.every", "has no unit"),
+    ("{savepoints: {every: 10ms}}", "savepoints.every", "choose from 1s"),
+    ("{savepoints: {to: '/backup'}}", "savepoints.to", "write file:///path"),
+    ("{savepoints: {to: 's3://key:word@b/c'}}", "savepoints.to", "carries credentials"),
+    ("{savepoints: {retained: many}}", "savepoints.retained", "is not a whole number"),
     // Timeouts that do not fit one another.
     ("{timeouts: {revoke: 6m}}", "timeouts.revoke", "max.poll.interval.ms (5m)"),
     ("{kafka: {transaction_timeout: 20s}}", "kafka.transaction_timeout", "socket.timeout.ms"),
@@ -133,13 +156,6 @@ const BAD: &[(&str, &str, &str)] = &[
     ("{format: {type: avro}}", "format.type", "\"avro\" as a format is not built yet"),
     ("{format: {type: debezium-json}}", "format.type", "not built yet"),
     ("{sink: {type: iceberg}}", "sink.type", "\"iceberg\" as a sink is not built yet"),
-    ("{rejects: {to: {topic: dead}}}", "rejects.to", "not built yet"),
-    ("{error_limit: {ratio: 0.01, window: 5m}}", "error_limit.ratio", "not built yet"),
-    ("{savepoints: {every: 1h}}", "savepoints.every", "not built yet"),
-    ("{savepoints: {to: 's3://a/b'}}", "savepoints.to", "not built yet"),
-    ("{http: {token: abc}}", "http.token", "not built yet"),
-    ("{http: {tls: {cert: /a, key: /b}}}", "http.tls.cert", "not built yet"),
-    ("{control: {poll: 1s}}", "control.poll", "not built yet"),
     // Substitution.
     ("{kafka: {group_id: '${NO_SUCH}'}}", "kafka.group_id", "the environment has no variable NO_SUCH"),
     ("{kafka: {group_id: '${file:/no/such}'}}", "kafka.group_id", "cannot read the file /no/such"),
@@ -241,7 +257,9 @@ const PLACES: &[&str] = &[
     "{checkpoint: {state: X}}",
     "{speed: {bytes_per_second: X}}",
     "{error_limit: {records: X}}",
+    "{error_limit: {ratio: X}}",
     "{rejects: {to: X}}",
+    "{rejects: {to: {topic: X}}}",
     "{http: {token: X}}",
     "{http: {listen: X}}",
     "{log: {level: X}}",
@@ -264,13 +282,14 @@ fn what_came_by_substitution_is_never_shown() {
 fn secrets_written_into_the_file_are_never_shown() {
     let text = with(
         "{kafka: {properties: {sasl.password: hunter2, ssl.key.password: hunter2}},
-          sink: {store: {secret_access_key: hunter2, credentials: {token: hunter2}, region: here}}}",
+          sink: {store: {secret_access_key: hunter2, credentials: {token: hunter2}, region: here}},
+          http: {token: hunter2hunter2hunter2}}",
     );
     let config = parse(&text).unwrap();
     assert_eq!(config.kafka.properties["sasl.password"], "hunter2");
     assert_eq!(config.sink.store["secret_access_key"], "hunter2");
     assert_eq!(config.sink.store["token"], "hunter2");
-    let shown = format!("{config:?} {:?} {:?}", config.kafka, config.sink);
+    let shown = format!("{config:?} {:?} {:?} {:?}", config.kafka, config.sink, config.http);
     assert!(!shown.contains("hunter2") && shown.contains("here"), "{shown}");
 }
 

@@ -135,3 +135,16 @@ fn tables_and_folders_are_read() {
         [(Transform::Day, "ts"), (Transform::Bucket(16), "user_id"), (Transform::Identity, "country")];
     assert_eq!(fields, expected);
 }
+
+#[test]
+fn an_error_limit_by_ratio_takes_the_place_of_the_one_by_count() {
+    let limit = |section: &str| {
+        let config = parse(&with(&format!("{{error_limit: {section}}}"))).unwrap();
+        (config.error_limit.records, config.error_limit.ratio, config.error_limit.window)
+    };
+    let window = Some(Duration::from_secs(300));
+    assert_eq!(limit("{}"), (Some(0), None, None));
+    assert_eq!(limit("{ratio: 0.01}"), (None, Some(0.01), None));
+    assert_eq!(limit("{ratio: 0.01, window: 5m}"), (None, Some(0.01), window));
+    assert_eq!(limit("{records: 7, ratio: 0, window: 5m}"), (Some(7), Some(0.0), window));
+}

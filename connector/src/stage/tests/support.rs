@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMillisecondBuilder};
@@ -11,8 +12,8 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaData;
 use tidegate_sinks::{
-    Begin, Checkpoint, Collected, Commit, CommitId, Delta, Error, Genesis, Outcome, Sink, Span,
-    TopicPartition, Upload, Uploaded,
+    Begin, Checkpoint, Collected, Commit, CommitId, Delta, Error, Genesis, Outcome, Plan, RejectLimit,
+    Restore, Sink, Span, StagedFile, TopicPartition, Upload, Uploaded,
 };
 
 use crate::config::{Compression, File, Table};
@@ -83,11 +84,36 @@ impl Sink for Uploads {
         }))
     }
 
-    async fn commit(&self, _: Arc<Checkpoint>, _: Arc<Commit>, _: Option<u64>) -> Result<Outcome, Error> {
+    async fn commit(
+        &self,
+        _: Arc<Checkpoint>,
+        _: Arc<Commit>,
+        _: Option<RejectLimit>,
+    ) -> Result<Outcome, Error> {
+        unreachable!("a stager only stages")
+    }
+
+    async fn restore(&self, _: &Restore) -> Result<Arc<Checkpoint>, Error> {
+        unreachable!("a stager only stages")
+    }
+
+    async fn plan_rollback(&self, _: &Checkpoint) -> Result<Plan, Error> {
         unreachable!("a stager only stages")
     }
 
     async fn publish(&self, _: &Checkpoint, _: &[CommitId]) -> Result<(), Error> {
+        unreachable!("a stager only stages")
+    }
+
+    async fn read_commit(&self, _: &CommitId) -> Result<Option<Commit>, Error> {
+        unreachable!("a stager only stages")
+    }
+
+    async fn read_visible(&self, _: &StagedFile, _: Range<u64>) -> Result<Option<Bytes>, Error> {
+        unreachable!("a stager only stages")
+    }
+
+    fn note_sent(&self, _: &Checkpoint, _: &CommitId) {
         unreachable!("a stager only stages")
     }
 

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::fold::fold;
 use super::*;
-use crate::checkpoint::FORMAT;
+use crate::checkpoint::{FORMAT, RestoreChoice, Restored};
+use crate::commit::StagedFile;
 use crate::position::{Delta, Position, TopicPartition};
+use crate::restore::Restore;
 
 const PARTITIONS: i32 = 3;
 
@@ -23,6 +26,10 @@ enum Step {
     /// To the checkpoint so far back on the lineage in force.
     Rollback {
         back: usize,
+    },
+    /// Commits made so long before the newest.
+    Forget {
+        back: i64,
     },
 }
 
@@ -41,6 +48,8 @@ struct Chain {
     sent: Vec<Sent>,
     /// Commits in force, by index into `sent`.
     in_force: BTreeSet<usize>,
+    /// States that a rollback has cut off.
+    cut_off: Vec<Checkpoint>,
 }
 
 fn partition(n: i32) -> TopicPartition {
@@ -49,45 +58,61 @@ fn partition(n: i32) -> TopicPartition {
 
 fn first() -> Checkpoint {
     let start = PartitionState { start: 0, next: 0, rows: 0 };
-    Checkpoint {
-        format: FORMAT,
-        n: 1,
-        job: "j".to_owned(),
-        incarnation: 1,
-        created: Timestamp::UNIX_EPOCH,
-        cluster_id: None,
-        // The last partition is found later.
-        partitions: (0..PARTITIONS - 1).map(|n| (partition(n), start)).collect(),
-        commit: None,
-        history: Vec::new(),
-        unpublished: Vec::new(),
-        retracted: Vec::new(),
-        cuts: Vec::new(),
-        rejects: 0,
-        gaps: Vec::new(),
-        pinned: serde_json::Value::Null,
-        other: BTreeMap::new(),
-    }
+    // The last partition is found later.
+    let partitions = (0..PARTITIONS - 1).map(|n| (partition(n), start)).collect();
+    Checkpoint::first("j", Timestamp::UNIX_EPOCH, partitions)
 }
 
 fn attempt(number: usize, base: &Checkpoint, mask: u8, count: i64) -> Commit {
     let chosen = (0..PARTITIONS).filter(|n| mask & (1 << n) != 0).map(partition);
     let from: BTreeMap<_, _> =
         chosen.map(|p| (p.clone(), base.partitions.get(&p).map_or(0, |at| at.next))).collect();
+    let rows: BTreeMap<_, _> = from.keys().map(|p| (p.clone(), count as u64 - number as u64 % 2)).collect();
+    let file = StagedFile {
+        kind: FileKind::Data,
+        staged: "0.staged".to_owned(),
+        path: format!("t/{number}"),
+        bytes: 0,
+        rows: rows.values().sum(),
+        sha256: String::new(),
+        partitions: rows.clone(),
+    };
     Commit {
         format: FORMAT,
         id: CommitId(format!("{number:032x}").into()),
         job: base.job.clone(),
         incarnation: base.incarnation,
-        created: Timestamp::UNIX_EPOCH,
+        created: made_at(number),
         new_partitions: from.keys().filter(|p| !base.partitions.contains_key(p)).cloned().collect(),
         delta: Delta(from.iter().map(|(p, at)| (p.clone(), Span { from: *at, to: at + count })).collect()),
         from,
-        rows: BTreeMap::new(),
-        rejects: 0,
+        rows,
+        rejects: number as u64 % 3,
+        rejects_topic: None,
+        timestamps: Default::default(),
         gaps: Vec::new(),
-        files: Vec::new(),
+        control: 0,
+        files: vec![file],
     }
+}
+
+fn rollback(target: &Checkpoint) -> Restore {
+    let from = format!("checkpoint/{}", target.n);
+    let restored = Restored { from, choice: RestoreChoice::Rollback };
+    Restore { restored, target: target.clone(), again: true }
+}
+
+/// Whether a state has moved on from where a rollback goes back to.
+fn is_cut(state: &Checkpoint, target: &Checkpoint) -> bool {
+    state.n > target.n
+        && state.partitions.iter().any(|(partition, at)| {
+            target.partitions.get(partition).map_or(at.start, |target| target.next) < at.next
+        })
+}
+
+/// Writers' clocks do not agree.
+fn made_at(number: usize) -> Timestamp {
+    Timestamp::from_second((number + number * 7 % 5) as i64).unwrap()
 }
 
 impl Chain {
@@ -129,18 +154,79 @@ impl Chain {
             Step::Rollback { back } => {
                 let point = self.lineage.len().saturating_sub(1 + back);
                 let to = self.states[self.lineage[point]].clone();
+                let (newest, nothing) = (self.newest().clone(), BTreeSet::new());
+                let in_force = self.in_force.iter().map(|index| &self.sent[*index].commit);
+                let taken = match taken_back(&newest, &to, in_force) {
+                    Ok(taken) => taken,
+                    Err(refused) => {
+                        let remembered = newest.check_remembered(&to.position());
+                        assert_eq!(remembered.unwrap_err().to_string(), refused.to_string());
+                        return;
+                    }
+                };
                 self.lineage.truncate(point + 1);
-                let mut body = self.idle();
-                body.incarnation += 1;
-                body.partitions = to.partitions.clone();
-                body.cuts.push(Position(to.partitions.iter().map(|(p, at)| (p.clone(), at.next)).collect()));
+                let taken: BTreeSet<_> = taken.into_iter().map(|commit| commit.id.clone()).collect();
+                let body = restored_on(
+                    &newest,
+                    &nothing,
+                    &BTreeSet::new(),
+                    &rollback(&to),
+                    &taken,
+                    Timestamp::UNIX_EPOCH,
+                );
+                check_target(&newest, &to).unwrap();
+                self.cut_off.extend(self.states.iter().filter(|state| is_cut(state, &to)).cloned());
                 let sent = &self.sent;
                 let stays = |index: &usize| sent[*index].landed.is_some_and(|n| n <= to.n);
                 // What lies on an earlier branch was taken out before.
                 self.in_force.retain(stays);
                 self.push(body);
             }
+            Step::Forget { back } => {
+                let before = made_at(self.sent.len()) - jiff::SignedDuration::from_secs(back);
+                // Whatever lies in `commits/`: what a rollback took back, and what was forgotten, may come back.
+                let stored = self.sent.iter().filter(|sent| sent.landed.is_some());
+                let stored: Vec<_> = stored.map(|sent| sent.commit.clone()).collect();
+                if let Some((base, ids)) = fold(&self.published(), &stored, before, Timestamp::UNIX_EPOCH) {
+                    let taken = stored.iter().filter(|commit| ids.contains(&commit.id));
+                    assert!(taken.clone().count() == ids.len() && taken.clone().all(|c| c.created < before));
+                    let body = Checkpoint { base: Some(base), ..self.idle() };
+                    self.push(body);
+                }
+            }
         }
+    }
+
+    /// The newest state when all is visible.
+    fn published(&self) -> Checkpoint {
+        Checkpoint { unpublished: Vec::new(), ..self.newest().clone() }
+    }
+
+    /// The base and what is remembered one by one add up to the checkpoint.
+    fn check_sums(&self) {
+        let state = self.published();
+        let mut at: BTreeMap<_, _> =
+            state.partitions.iter().map(|(p, at)| (p.clone(), (at.start, 0))).collect();
+        let (mut rejects, mut commits) = (0, 0);
+        if let Some(base) = &state.base {
+            at.extend(base.partitions.iter().map(|(p, base)| (p.clone(), (base.next, base.rows))));
+            (rejects, commits) = (base.rejects, base.commits);
+        }
+        let landed = self.sent.iter().filter(|sent| sent.landed.is_some()).map(|sent| &sent.commit);
+        let landed = landed.filter(|commit| is_in_force(&state, commit) && !is_forgotten(&state, commit));
+        // In the order in which they landed, so each begins where the one before it ends.
+        for commit in landed {
+            for (partition, span) in &commit.delta.0 {
+                let (next, rows) = at.get_mut(partition).unwrap();
+                assert_eq!(*next, span.from, "{partition}");
+                (*next, *rows) = (span.to, *rows + commit.rows[partition]);
+            }
+            rejects += commit.rejects;
+            commits += 1;
+        }
+        let expected = state.partitions.iter().map(|(p, at)| (p.clone(), (at.next, at.rows)));
+        assert_eq!(at, expected.collect());
+        assert_eq!((rejects, commits), (state.rejects, self.in_force.len() as u64));
     }
 
     fn check_verdict(&self, state: &Checkpoint, sent: &Sent) {
@@ -168,6 +254,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => commit,
         2 => Just(Step::Housekeeping),
         1 => (0..6usize).prop_map(|back| Step::Rollback { back }),
+        1 => (-2..10i64).prop_map(|back| Step::Forget { back }),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -198,6 +285,18 @@ proptest! {
     }
 
     #[test]
+    fn what_was_cut_off_is_never_restored(steps in steps()) {
+        let mut chain = Chain::default();
+        chain.push(first());
+        for step in &steps {
+            chain.step(step);
+            for state in &chain.cut_off {
+                prop_assert_eq!(check_target(chain.newest(), state).map_err(|error| error.kind), Err(Kind::Refused));
+            }
+        }
+    }
+
+    #[test]
     fn what_is_in_force_follows_from_names_and_cuts(steps in steps()) {
         let mut chain = Chain::default();
         chain.push(first());
@@ -208,6 +307,20 @@ proptest! {
             for (index, sent) in chain.sent.iter().enumerate().filter(|(_, sent)| sent.landed.is_some()) {
                 prop_assert_eq!(is_in_force(&newest, &sent.commit), chain.in_force.contains(&index));
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_forgotten_and_what_is_left_add_up(steps in steps()) {
+        let mut chain = Chain::default();
+        chain.push(first());
+        for step in &steps {
+            chain.step(step);
+            chain.check_sums();
         }
     }
 }
@@ -230,17 +343,22 @@ fn a_commit_never_sent_is_fenced_not_unknown() {
 
 #[test]
 fn a_body_that_goes_back_is_refused() {
-    let base = first();
+    let stored = attempt(0, &first(), 1, 2);
     let none = BTreeSet::new();
-    let moved = commit_on(&base, &none, &BTreeSet::new(), &attempt(0, &base, 3, 2), Timestamp::UNIX_EPOCH);
+    let committed = commit_on(&first(), &none, &BTreeSet::new(), &stored, Timestamp::UNIX_EPOCH);
+    let mut base = Checkpoint { unpublished: Vec::new(), ..committed };
+    base.base = fold(&base, &[stored], Timestamp::MAX, Timestamp::UNIX_EPOCH).map(|(base, _)| base);
+    let moved = commit_on(&base, &none, &BTreeSet::new(), &attempt(1, &base, 3, 2), Timestamp::UNIX_EPOCH);
     assert!(check_step(&base, &moved).is_ok());
-    let spoilt: [fn(&mut Checkpoint); 6] = [
+    let spoilt: [fn(&mut Checkpoint); 8] = [
         |body| body.n += 1,
         |body| body.partitions.clear(),
         |body| body.partitions.values_mut().for_each(|at| at.next -= 3),
-        |body| body.partitions.values_mut().for_each(|at| at.rows = 3),
+        |body| body.partitions.values_mut().for_each(|at| at.rows = 5),
         |body| body.unpublished.extend(body.unpublished.clone()),
         |body| body.cuts.push(Position::default()),
+        |body| body.base.as_mut().unwrap().partitions.values_mut().for_each(|at| at.next = 5),
+        |body| body.base = None,
     ];
     for spoil in spoilt {
         let mut body = moved.clone();

@@ -88,6 +88,31 @@ async fn the_first_bad_record_stops_the_job_and_a_higher_limit_goes_on() -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ratio_in_a_window_remembers_what_was_committed_before_a_restart() -> Result<()> {
+    let limit = |window| format!("error_limit: {{ratio: 0.01, window: {window}}}\n");
+    let scene = Scene::new(1, Sections { format: JSON, more: &limit("1h"), ..Default::default() }).await?;
+    let (good, bad): (&[u8], &[u8]) = (b"{\"id\":1}", b"bad");
+    let mut payloads = vec![Some(good); 198];
+    payloads.extend([Some(bad); 2]);
+    scene.produce(0, &payloads).await?;
+    scene.run_to_end().await?;
+    ensure!(scene.rejects().await?.len() == 2);
+    scene.produce(0, &[Some(bad)]).await?;
+    let said = scene.ends_with(1, &["run", "--until-end"]).await?;
+    for part in
+        ["3 of 201 records rejected", "3600s", "offset 200", "error_limit.ratio is 0.01", "nothing is lost"]
+    {
+        ensure!(said.contains(part), "{part} in {said}");
+    }
+    // In a window that has nothing else in it, one record is no ratio.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    scene.write(Sections { format: JSON, more: &limit("1s"), ..Default::default() })?;
+    scene.run_to_end().await?;
+    ensure!(scene.rejects().await?.len() == 3);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tombstones_are_skipped_or_become_nulls() -> Result<()> {
     let skipping = Scene::new(1, Sections { format: JSON, ..Default::default() }).await?;
     skipping.produce(0, &[None, Some(b"{\"id\":1}"), None]).await?;

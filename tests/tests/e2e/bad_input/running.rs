@@ -115,7 +115,7 @@ async fn no_content_and_no_secret_is_ever_told() -> Result<()> {
     let tell = async |code: Option<i32>, command: &[&str]| -> Result<()> {
         let mut process = scene.start(command)?;
         let status = process.wait(LIMIT).await?;
-        let said = process.output()? + &process.log()?;
+        let said = process.output()? + process.log()?.as_str();
         ensure!(
             code.is_none_or(|code| status.code() == Some(code)),
             "{command:?} ended with {status}: {said}"

@@ -121,7 +121,7 @@ impl Scene {
     ) -> Result<String> {
         let mut process = self.job.start(Program::Plain, arguments, group, None)?;
         let status = process.wait(LIMIT).await?;
-        let said = process.output()? + &process.log()?;
+        let said = process.output()? + process.log()?.as_str();
         ensure!(status.code() == Some(code), "{arguments:?} ended with {status}, not {code}: {said}");
         ensure!(!said.contains("panicked"), "{said}");
         Ok(said)

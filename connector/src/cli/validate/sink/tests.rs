@@ -1,6 +1,4 @@
-use std::collections::BTreeMap;
-
-use tidegate_sinks::{PartitionState, TopicPartition, checkpoint};
+use tidegate_sinks::{PartitionState, TopicPartition};
 
 use super::*;
 use crate::cli::validate::Verdict;
@@ -25,23 +23,11 @@ fn logs(start: i64, end: i64, committed: Option<i64>) -> Logs {
 }
 
 fn state(next: i64) -> Checkpoint {
+    let partitions = [(TopicPartition::new("t", 0), PartitionState { start: 0, next, rows: 0 })].into();
     Checkpoint {
-        format: checkpoint::FORMAT,
         n: 3,
-        job: "j".into(),
-        incarnation: 1,
-        created: jiff::Timestamp::UNIX_EPOCH,
         cluster_id: Some("c".into()),
-        partitions: [(TopicPartition::new("t", 0), PartitionState { start: 0, next, rows: 0 })].into(),
-        commit: None,
-        history: Vec::new(),
-        unpublished: Vec::new(),
-        retracted: Vec::new(),
-        cuts: Vec::new(),
-        rejects: 0,
-        gaps: Vec::new(),
-        pinned: serde_json::Value::Null,
-        other: BTreeMap::new(),
+        ..Checkpoint::first("j", jiff::Timestamp::UNIX_EPOCH, partitions)
     }
 }
 

@@ -1,0 +1,225 @@
+//! A replica's part in being asked: it looks for what is asked every `control.poll`, says how it is, and works on
+//! savepoints. It runs beside the engine, and goes on while no engine runs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tidegate_sinks::{CommitId, Error};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::savepoints::{Maker, Worker};
+use super::{Board, Control, FORMAT, Replica, ReplicaState};
+use crate::status::Status;
+
+/// Looks between two cleanings of what dead replicas have left.
+const CLEAN_EVERY: u32 = 10;
+/// Characters of the host's name in a replica's id.
+const HOST_MAX_CHARS: usize = 64;
+
+/// How a replica takes part.
+pub struct Settings {
+    pub board: Board,
+    pub status: Arc<Status>,
+    /// Where it listens for HTTP.
+    pub address: Option<String>,
+    /// Longest wait for replicas to make the checkpoint of a savepoint: `checkpoint.timeout`.
+    pub patience: Duration,
+    /// Copies the newest state to a savepoint.
+    pub make: Maker,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("board", &self.board).finish_non_exhaustive()
+    }
+}
+
+/// The running agent. Dropped, it falls silent.
+#[derive(Debug)]
+pub struct Agent {
+    board: Board,
+    id: String,
+    asking: watch::Receiver<Option<Arc<Control>>>,
+    /// The savepoint that has come to its end, whoever made it.
+    settled: watch::Receiver<Option<String>>,
+    task: JoinHandle<()>,
+}
+
+impl Agent {
+    /// Looks for the first time, and begins. No engine may run before: it must know from its start what is asked.
+    ///
+    /// Errors: as those of [`Board::newest`].
+    pub async fn start(settings: Settings) -> Result<Self, Error> {
+        let Settings { board, status, address, patience, make } = settings;
+        let id = replica_id();
+        status.set_replica(&id);
+        let newest = board.newest().await?.map(Arc::new);
+        let (asking, receiver) = watch::channel(newest);
+        let worker = Worker::new(board.clone(), id.clone(), patience, make);
+        let settled = worker.settled();
+        let mut task = Task {
+            read: (status.records_read(), status.bytes_read(), Instant::now()),
+            rates: (0.0, 0.0),
+            board: board.clone(),
+            status,
+            id: id.clone(),
+            address,
+            asking,
+            worker,
+            said: false,
+            failed: false,
+        };
+        task.say().await?;
+        tracing::info!(replica = id, "looking for what is asked");
+        Ok(Self { board, id, asking: receiver, settled, task: tokio::spawn(task.run()) })
+    }
+
+    /// The newest control object heard of.
+    pub fn asking(&self) -> watch::Receiver<Option<Arc<Control>>> {
+        self.asking.clone()
+    }
+
+    /// Waits until the savepoint that is asked for with a stop, if one is, has been made or given up.
+    pub async fn savepoint_settled(&self) {
+        let mut settled = self.settled.clone();
+        loop {
+            let waits = self.asking.borrow().as_ref().and_then(|control| {
+                control.savepoint.as_ref().filter(|request| request.stop).map(|request| request.id.clone())
+            });
+            if waits.is_none() || *settled.borrow_and_update() == waits || settled.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Ends, and takes back what it said of itself.
+    pub async fn end(self) {
+        self.task.abort();
+        // Not before the task has let go of its last report.
+        let _ = self.task.await;
+        if let Err(error) = self.board.remove_replica(&self.id).await {
+            tracing::debug!(%error, "others will see that this replica is gone when its report is old");
+        }
+    }
+}
+
+struct Task {
+    board: Board,
+    status: Arc<Status>,
+    id: String,
+    address: Option<String>,
+    asking: watch::Sender<Option<Arc<Control>>>,
+    worker: Worker,
+    /// Records and bytes read at a time, for rates.
+    read: (u64, u64, Instant),
+    /// Records and bytes per second.
+    rates: (f64, f64),
+    /// It has said something of itself. Until the job has started it says nothing: a start that fails, for want of the
+    /// right Kafka or sink, leaves nothing behind.
+    said: bool,
+    /// The last look failed, and that was logged.
+    failed: bool,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut ticks = tokio::time::interval(self.board.poll());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut carried_out = self.status.control();
+        let mut looks = 0;
+        loop {
+            let is_tick = tokio::select! {
+                _ = ticks.tick() => true,
+                // Others wait for it.
+                Ok(()) = carried_out.changed() => false,
+            };
+            if is_tick {
+                self.measure();
+                looks += 1;
+            }
+            let result = self.look(is_tick, looks % CLEAN_EVERY == 0).await;
+            if let Err(error) = &result {
+                if self.failed {
+                    tracing::debug!(%error, "looking for what is asked");
+                } else {
+                    tracing::error!(
+                        %error,
+                        source = error.source.as_deref().map(tracing::field::display),
+                        "cannot see what is asked, or say how this replica is; going on with what was asked last"
+                    );
+                }
+            }
+            self.failed = result.is_err();
+        }
+    }
+
+    async fn look(&mut self, is_tick: bool, clean: bool) -> Result<(), Error> {
+        let newest = self.board.newest().await;
+        if let Ok(newest) = &newest {
+            self.asking.send_if_modified(|asked| {
+                let changed = asked.as_deref() != newest.as_ref();
+                if changed {
+                    *asked = newest.clone().map(Arc::new);
+                }
+                changed
+            });
+        }
+        self.say().await?;
+        if clean && is_tick {
+            self.board.clean_replicas().await?;
+        }
+        if let Ok(Some(control)) = &newest {
+            self.worker.step(control, is_tick).await?;
+        }
+        newest.map(|_| ())
+    }
+
+    async fn say(&mut self) -> Result<(), Error> {
+        let own = self.replica();
+        self.said |= own.state != ReplicaState::Starting;
+        if self.said { self.board.report(&own).await } else { Ok(()) }
+    }
+
+    fn measure(&mut self) {
+        let (records, bytes, at) = std::mem::replace(
+            &mut self.read,
+            (self.status.records_read(), self.status.bytes_read(), Instant::now()),
+        );
+        let seconds = at.elapsed().as_secs_f64();
+        if seconds > 0.0 {
+            let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+            self.rates = (rate(self.read.0, records), rate(self.read.1, bytes));
+        }
+    }
+
+    fn replica(&self) -> Replica {
+        Replica {
+            format: FORMAT,
+            id: self.id.clone(),
+            updated: Timestamp::now(),
+            address: self.address.clone(),
+            state: self.status.state(),
+            control: *self.status.control().borrow(),
+            partitions: self.status.partitions().into_keys().collect(),
+            records_per_second: self.rates.0,
+            bytes_per_second: self.rates.1,
+            checkpoint: self.status.last_commit().map_or(0, |commit| commit.checkpoint),
+            limit_bytes_per_second: self.status.limit().unwrap_or(0),
+        }
+    }
+}
+
+/// The host's name, for people, and what no other process has.
+fn replica_id() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+    let host: String = host.chars().filter(plain).take(HOST_MAX_CHARS).collect();
+    let host = host.trim_matches('-');
+    let unique = CommitId::new().to_string();
+    let unique = &unique[unique.len() - 12..];
+    if host.is_empty() { format!("replica-{unique}") } else { format!("{host}-{unique}") }
+}

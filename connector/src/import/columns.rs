@@ -1,0 +1,156 @@
+//! Columns of both sides, made into one list: the reader's names are where a value stands in the record, the writer's
+//! what its column is called.
+
+use serde_json::Value;
+
+use super::Report;
+use super::document::{self, Document, Node};
+use super::reader::Source;
+use super::section::Section;
+use super::types;
+use super::writer::Sink;
+
+/// A column of either side.
+#[derive(Clone, Debug)]
+pub(super) struct Field {
+    pub(super) name: String,
+    /// As the old job file has it.
+    pub(super) type_text: Option<String>,
+    /// A folder level rather than a value of the file.
+    pub(super) is_partition: bool,
+    /// Where it stands.
+    pub(super) path: String,
+}
+
+/// A list of names, of `name:type`, or of maps; `None` for `*`, and for what is no list.
+pub(super) fn list(value: &Value, path: &str, report: &mut Report) -> Option<Vec<Field>> {
+    let items = match value {
+        Value::Array(items) => items,
+        Value::String(text) if text.trim() == "*" => {
+            report.left(path, "*: the columns are inferred from a sample, and pinned, at the first start");
+            return None;
+        }
+        _ => {
+            report.left(path, "a list of columns was expected");
+            return None;
+        }
+    };
+    if let [Value::String(all)] = items.as_slice()
+        && all.trim() == "*"
+    {
+        report.left(path, "*: the columns are inferred from a sample, and pinned, at the first start");
+        return None;
+    }
+    let fields = items.iter().enumerate().filter_map(|(n, item)| field(item, format!("{path}[{n}]"), report));
+    Some(fields.collect())
+}
+
+fn field(item: &Value, path: String, report: &mut Report) -> Option<Field> {
+    if let Value::String(text) = item {
+        let (name, type_text) = match text.split_once(':') {
+            Some((name, type_text)) => (name.trim(), Some(type_text.trim().to_owned())),
+            None => (text.trim(), None),
+        };
+        return Some(Field { name: name.to_owned(), type_text, is_partition: false, path });
+    }
+    let mut section = Section::of(Some(item), path.clone());
+    section.skip("index");
+    section.skip("comment");
+    let name = section.text("name", report).or_else(|| section.text("key", report));
+    let is_partition = ["isPart", "part"]
+        .map(|key| section.text(key, report).is_some_and(|is| is == "true"))
+        .contains(&true);
+    let type_text = section.text("type", report);
+    if let Some(format) = section.text("format", report) {
+        let reason = format!("{format}: times are read as RFC 3339 writes them, or as numbers since 1970");
+        report.left(section.path("format"), reason);
+    }
+    let constant = section.text("value", report).is_some();
+    section.finish(report);
+    match name {
+        Some(_) if constant => {
+            report.left(path, "a column of one value: it is left out, as a query can add it");
+            None
+        }
+        Some(name) => Some(Field { name, type_text, is_partition, path }),
+        None => {
+            report.left(path, "a column without a name is left out");
+            None
+        }
+    }
+}
+
+/// Writes the columns and the folder levels.
+pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report: &mut Report) {
+    let Sink { columns: written, path: writer_path } = sink;
+    if source.is_text {
+        raw(source.columns.into_iter().chain(written).flatten(), document, report);
+        return;
+    }
+    let (read, path) = (source.columns.filter(|read| !read.is_empty()), source.path);
+    let written = written.filter(|written| !written.is_empty());
+    let columns: Vec<(Field, Option<String>)> = match (read, written) {
+        (Some(read), Some(written)) if read.len() == written.len() => {
+            let pair = |(read, written): (Field, Field)| {
+                let type_text = written.type_text.or(read.type_text);
+                (Field { type_text, ..written }, Some(read.name))
+            };
+            read.into_iter().zip(written).map(pair).collect()
+        }
+        (Some(_), Some(written)) => {
+            report.left(
+                &path,
+                "is not as long as the writer's list, so the writer's names are looked for in the record",
+            );
+            written.into_iter().map(|field| (field, None)).collect()
+        }
+        (Some(fields), None) | (None, Some(fields)) => {
+            fields.into_iter().map(|field| (field, None)).collect()
+        }
+        (None, None) => {
+            report.left(
+                writer_path,
+                "no columns are listed: they are inferred from a sample, and pinned, at the first start",
+            );
+            return;
+        }
+    };
+    let mut nodes = Vec::new();
+    let mut levels = Vec::new();
+    for (field, from) in columns {
+        let mapped = types::map(field.type_text.as_deref().unwrap_or("string"));
+        if let Some(note) = mapped.note {
+            report.left(format!("{}.type", field.path), note);
+        }
+        let mut entries = vec![
+            ("name".to_owned(), document::text(&field.name)),
+            ("type".to_owned(), document::text(&mapped.type_name)),
+        ];
+        if let Some(from) = from.filter(|from| *from != field.name) {
+            entries.push(("path".to_owned(), document::text(&from)));
+        }
+        if field.is_partition {
+            levels.push(document::text(&field.name));
+        }
+        document.came_from(&format!("format.columns[{}]", nodes.len()), &field.path);
+        nodes.push(Node::Map(entries));
+    }
+    document.set("format.columns", Node::List(nodes), &path);
+    if !levels.is_empty() {
+        document.set("sink.partition_by", Node::List(levels), &writer_path);
+    }
+}
+
+/// A record as one text is the column `value`, whatever it was called.
+fn raw(fields: impl Iterator<Item = Field>, document: &mut Document, report: &mut Report) {
+    let value =
+        [("name", "value"), ("type", "string")].map(|(key, value)| (key.to_owned(), document::text(value)));
+    document.set("format.columns", Node::List(vec![Node::Map(value.into())]), "");
+    for field in fields {
+        let reason = match field.name.as_str() {
+            "message" => "the record's text is the column value here",
+            _ => "the codec is text, so a record is one column, value; with codec json it would have columns",
+        };
+        report.left(field.path, reason);
+    }
+}

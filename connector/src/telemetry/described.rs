@@ -1,0 +1,123 @@
+//! Every metric by name, with what it means.
+
+use metrics::Unit;
+
+/// Time spent waiting for the byte limit. Counters hold whole numbers, so it is counted in milliseconds and shown as
+/// `tidegate_throttled_seconds_total`.
+pub const THROTTLED_MILLISECONDS: &str = "tidegate_throttled_milliseconds";
+
+/// Recorded where things happen; there from the start, at zero.
+pub const COUNTERS: &[(&str, Unit, &str)] = &[
+    ("tidegate_records_read_total", Unit::Count, "Records read from Kafka"),
+    ("tidegate_records_written_total", Unit::Count, "Rows committed to the sink"),
+    ("tidegate_bytes_read_total", Unit::Bytes, "Bytes of keys, values and headers read, after the throttle"),
+    ("tidegate_bytes_written_total", Unit::Bytes, "Bytes of files committed to the sink"),
+    ("tidegate_files_written_total", Unit::Count, "Files committed to the sink"),
+    ("tidegate_errors_total", Unit::Count, "Errors, those that a retry healed included"),
+    ("tidegate_records_rejected_total", Unit::Count, "Records committed as rejects"),
+    ("tidegate_rejects_sent_total", Unit::Count, "Rejects sent to their topic by this replica"),
+    ("tidegate_fenced_total", Unit::Count, "Commits refused because another replica had moved a partition"),
+    (THROTTLED_MILLISECONDS, Unit::Milliseconds, "Time spent waiting for the byte limit"),
+];
+
+/// Recorded once a second.
+pub const GAUGES: &[(&str, Unit, &str)] = &[
+    ("tidegate_last_checkpoint_timestamp_seconds", Unit::Seconds, "When the newest checkpoint was made"),
+    (
+        "tidegate_lag_records",
+        Unit::Count,
+        "Records not committed, up to the last stable offset (lso) or the end (hw)",
+    ),
+    (
+        "tidegate_lso_stall_seconds",
+        Unit::Seconds,
+        "How long an open transaction has held back the last stable offset; the longest of this replica's partitions",
+    ),
+    (
+        "tidegate_reload_failed",
+        Unit::Count,
+        "1 while the job file has changed in a way that this process cannot take over",
+    ),
+    (
+        "tidegate_rejects_unsent",
+        Unit::Count,
+        "Commits of the job whose rejects are not known to be in their topic",
+    ),
+    ("tidegate_memory_bytes", Unit::Bytes, "Bytes held by fetched records, batches and open writers"),
+    ("tidegate_memory_limit_bytes", Unit::Bytes, "memory.limit of the job file"),
+    (
+        "tidegate_limit_bytes_per_second",
+        Unit::Count,
+        "This replica's share of the byte limit; 0 without a limit",
+    ),
+    ("tidegate_partitions", Unit::Count, "Partitions that this replica reads"),
+    (
+        "tidegate_unpublished_commits",
+        Unit::Count,
+        "Commits in force that the newest checkpoint does not know to be visible",
+    ),
+    ("tidegate_retracted_items", Unit::Count, "Commits and files taken back that are still to be erased"),
+    ("tidegate_reject_ratio", Unit::Count, "Rejects among all records since the start of the chain, 0 to 1"),
+];
+
+/// Recorded in [`SECONDS`].
+pub const HISTOGRAMS: &[(&str, &str)] = &[
+    ("tidegate_checkpoint_duration_seconds", "From the decision to checkpoint until it is committed"),
+    (
+        "tidegate_checkpoint_phase_seconds",
+        "Phases of a checkpoint: seal (encode what was read), stage (make files durable), commit, publish",
+    ),
+];
+
+/// Upper bounds of the buckets.
+pub const SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+/// Shown of the status at each scrape, because they come and go: name, type, help.
+pub(super) const RECORD_LATENCY: Shown = (
+    "tidegate_record_latency_seconds",
+    "histogram",
+    "From a record's timestamp, by the producer's or the broker's clock, until it is visible; sampled",
+);
+pub(super) const COMPLETE_THROUGH: Shown = (
+    "tidegate_complete_through_timestamp_seconds",
+    "gauge",
+    "All records of this replica's partitions up to this time are visible, as far as the timestamps of each partition are in order; the job's is the least of its replicas; absent while it is not known",
+);
+pub(super) const PARTITION_LAG: Shown = (
+    "tidegate_partition_lag_records",
+    "gauge",
+    "Records of the partition not committed, up to the last stable offset (lso) or the end (hw)",
+);
+pub(super) const PARTITION_POSITION: Shown =
+    ("tidegate_partition_position", "gauge", "First offset of the partition that is not committed");
+pub(super) const PAUSED: Shown =
+    ("tidegate_paused", "gauge", "1 while the replica reads nothing because it was asked to pause");
+pub(super) const BUILD_INFO: Shown =
+    ("tidegate_build_info", "gauge", "1, with the version and the name of the job");
+
+/// Name, type and help.
+pub type Shown = (&'static str, &'static str, &'static str);
+
+/// All that is shown of the status.
+pub const SHOWN: &[Shown] =
+    &[PAUSED, RECORD_LATENCY, COMPLETE_THROUGH, PARTITION_LAG, PARTITION_POSITION, BUILD_INFO];
+
+/// What Prometheus' own client libraries say of a process, by the same names.
+pub const PROCESS: &[Shown] = &[
+    ("process_start_time_seconds", "gauge", "When the process started"),
+    ("process_cpu_seconds_total", "counter", "Processor time, of user and system"),
+    ("process_resident_memory_bytes", "gauge", "Memory that is in RAM"),
+    ("process_open_fds", "gauge", "Open file descriptors"),
+    ("process_threads", "gauge", "Threads"),
+];
+
+/// The names under which all of them appear.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let counters = COUNTERS.iter().map(|(name, ..)| match *name {
+        THROTTLED_MILLISECONDS => "tidegate_throttled_seconds_total",
+        name => name,
+    });
+    let gauges = GAUGES.iter().map(|(name, ..)| *name);
+    let histograms = HISTOGRAMS.iter().map(|(name, _)| *name);
+    counters.chain(gauges).chain(histograms).chain(SHOWN.iter().chain(PROCESS).map(|(name, ..)| *name))
+}

@@ -1,0 +1,135 @@
+//! Going back to a kept state.
+//!
+//! The guarantee: a rollback is one checkpoint, so it happens or it does not. What it takes back is found after the state
+//! that it follows was loaded; if anybody was faster, it is found again. From that checkpoint on no writer of before can
+//! commit, and nothing is published until all that was taken back is erased.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{FilesSink, lock, rules};
+use crate::checkpoint::{Checkpoint, RestoreChoice};
+use crate::commit::{Commit, CommitId};
+use crate::error::{Error, Kind};
+use crate::failpoints::pass;
+use crate::restore::{Plan, Restore};
+
+/// Files that are looked for at the same time.
+const AT_ONCE: usize = 16;
+
+/// Commits that were read already: none ever changes.
+pub(super) type Known = BTreeMap<CommitId, Commit>;
+
+impl FilesSink {
+    /// Builds everything anew each time that somebody else was faster, until the chain says that it is restored.
+    pub(super) async fn restore_kept(&self, restore: &Restore) -> Result<Arc<Checkpoint>, Error> {
+        let mut newest = self.newest_at_last().await?;
+        let since = newest.incarnation;
+        let (mut known, mut failures) = (Known::new(), 0);
+        while !rules::is_restored(&newest, restore, since) {
+            if failures > 0 {
+                self.pause(failures - 1).await;
+            }
+            failures += 1;
+            let body = match self.restored_body(&newest, restore, &mut known).await {
+                Ok(body) => Arc::new(body),
+                Err(error) => {
+                    let before = newest.n;
+                    newest = self.newest_at_last().await?;
+                    // What was found may belong to another state than the one that it was held against.
+                    if error.kind != Kind::Retry && newest.n == before {
+                        return Err(error);
+                    }
+                    tracing::warn!(%error, "restoring; trying again");
+                    continue;
+                }
+            };
+            pass("rollback", "create", "before")?;
+            newest = self.look_after(&body, newest).await?;
+            pass("rollback", "create", "after")?;
+        }
+        Ok(newest)
+    }
+
+    async fn restored_body(
+        &self,
+        newest: &Checkpoint,
+        restore: &Restore,
+        known: &mut Known,
+    ) -> Result<Checkpoint, Error> {
+        rules::check_target(newest, &restore.target)?;
+        pass("rollback", "plan", "before")?;
+        let taken = match restore.restored.choice {
+            RestoreChoice::Rollback => self.taken_back(newest, &restore.target, known).await?,
+            RestoreChoice::KeepSink | RestoreChoice::NewIncarnation => Vec::new(),
+        };
+        let missing = self.missing(newest, &taken).await?;
+        if let Some(path) = missing.first() {
+            let context = format!(
+                "{} of the files that a rollback to checkpoint {} takes back are gone, the first is {}/{path}: somebody has \
+                 moved them away, and their records would be written again; bring them back, or restore with --keep-sink",
+                missing.len(),
+                restore.target.n,
+                self.data
+            );
+            return Err(Error::new(Kind::Refused, context));
+        }
+        pass("rollback", "plan", "after")?;
+        let taken: BTreeSet<_> = taken.into_iter().map(|commit| commit.id.clone()).collect();
+        let (published, erased) = lock(&self.finished).lists();
+        let now = self.settings.clock.now();
+        let body = rules::restored_on(newest, &published, &erased, restore, &taken, now);
+        rules::check_step(newest, &body)?;
+        Ok(body)
+    }
+
+    /// The commits between the target and the newest state.
+    async fn taken_back<'a>(
+        &self,
+        newest: &Checkpoint,
+        target: &Checkpoint,
+        known: &'a mut Known,
+    ) -> Result<Vec<&'a Commit>, Error> {
+        let in_force: BTreeSet<_> = self.commits_in_force(newest, known).await?.into_iter().collect();
+        let in_force = known.values().filter(|commit| in_force.contains(&commit.id));
+        rules::taken_back(newest, target, in_force)
+    }
+
+    /// The files of `commits` that are neither staged nor final, relative to the data's store. What is not moved yet is
+    /// looked for where it is staged first, so that a move in between hides nothing.
+    async fn missing(&self, state: &Checkpoint, commits: &[&Commit]) -> Result<Vec<String>, Error> {
+        let mut files = Vec::new();
+        for commit in commits {
+            let is_staged = state.unpublished.contains(&commit.id);
+            for file in &commit.files {
+                let staged =
+                    if is_staged { Some(self.paths.staged(&commit.id, &file.staged)?) } else { None };
+                files.push((staged, self.paths.final_path(file)?));
+            }
+        }
+        let looked = stream::iter(files).map(async |(staged, path): (Option<String>, String)| {
+            if let Some(staged) = staged
+                && self.data.head(&staged).await?.is_some()
+            {
+                return Ok(None);
+            }
+            Ok::<_, Error>(self.data.head(&path).await?.is_none().then_some(path))
+        });
+        let looked: Vec<_> = looked.buffered(AT_ONCE).try_collect().await?;
+        Ok(looked.into_iter().flatten().collect())
+    }
+
+    /// What a rollback to `target` would take back.
+    pub(super) async fn plan_to(&self, target: &Checkpoint) -> Result<Plan, Error> {
+        let newest = self.newest_at_last().await?;
+        rules::check_target(&newest, target)?;
+        let mut known = Known::new();
+        let taken = self.taken_back(&newest, target, &mut known).await?;
+        let (goal, missing) = (rules::goal(&newest, target), self.missing(&newest, &taken).await?);
+        let delay = if self.data.is_copying() { self.settings.copy_grace } else { Duration::ZERO };
+        Ok(Plan::new(&newest, &goal, &taken, missing, delay))
+    }
+}

@@ -1,0 +1,80 @@
+//! Forgetting: the oldest commits become one sum. Pure, like the rest of the protocol.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::is_in_force;
+use crate::checkpoint::{Base, Checkpoint, Forgotten};
+use crate::commit::{Commit, CommitId};
+use crate::position::TopicPartition;
+
+/// Adds to the base of `state` those of `stored` that are in force and visible, were made before `before`, and follow
+/// without a gap. A commit that anybody still needs stops it: one whose files are not all visible, or whose rejects
+/// are not sent. Returns the base and the ids it has taken in now; `None` when there is nothing to take.
+pub(crate) fn fold(
+    state: &Checkpoint,
+    stored: &[Commit],
+    before: Timestamp,
+    now: Timestamp,
+) -> Option<(Base, Vec<CommitId>)> {
+    let is_needed = |id: &CommitId| state.unpublished.contains(id) || state.unsent.contains(id);
+    let mut pending: Vec<&Commit> = stored
+        .iter()
+        .filter(|commit| commit.created < before && !is_needed(&commit.id))
+        .filter(|commit| is_in_force(state, commit))
+        .collect();
+    let mut folded = Folding::new(state);
+    // In the order of their ids all go in the first round, unless clocks disagreed.
+    loop {
+        let left = pending.len();
+        pending.retain(|commit| !folded.takes(state, commit));
+        if pending.len() == left {
+            break;
+        }
+    }
+    let last = folded.ids.iter().chain(state.base.iter().map(|base| &base.last)).max()?.clone();
+    let Folding { partitions, rejects, commits, ids } = folded;
+    (!ids.is_empty()).then_some((Base { created: now, commits, last, rejects, partitions }, ids))
+}
+
+struct Folding {
+    partitions: BTreeMap<TopicPartition, Forgotten>,
+    rejects: u64,
+    commits: u64,
+    ids: Vec<CommitId>,
+}
+
+impl Folding {
+    fn new(state: &Checkpoint) -> Self {
+        let base = state.base.as_ref();
+        Self {
+            partitions: base.map(|base| base.partitions.clone()).unwrap_or_default(),
+            rejects: base.map_or(0, |base| base.rejects),
+            commits: base.map_or(0, |base| base.commits),
+            ids: Vec::new(),
+        }
+    }
+
+    /// Takes a commit that begins in every partition where what is taken so far ends.
+    fn takes(&mut self, state: &Checkpoint, commit: &Commit) -> bool {
+        let follows = commit.delta.0.iter().all(|(partition, span)| {
+            let taken = self.partitions.get(partition).map(|at| at.next);
+            taken.or_else(|| state.partitions.get(partition).map(|at| at.start)) == Some(span.from)
+        });
+        if follows {
+            for (partition, span) in &commit.delta.0 {
+                let at = self
+                    .partitions
+                    .entry(partition.clone())
+                    .or_insert(Forgotten { next: span.from, rows: 0 });
+                at.next = span.to;
+                at.rows += commit.rows.get(partition).copied().unwrap_or(0);
+            }
+            self.rejects += commit.rejects;
+            self.commits += 1;
+            self.ids.push(commit.id.clone());
+        }
+        follows
+    }
+}

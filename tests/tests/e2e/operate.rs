@@ -1,0 +1,7 @@
+//! A person on call: slows a job down, pauses it, stops it, starts it again.
+
+mod limit;
+mod pause;
+mod rescale;
+mod scene;
+mod stop;
