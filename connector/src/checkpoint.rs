@@ -197,11 +197,8 @@ impl Coverage {
     pub fn begin(&self, incarnation: u32) -> Option<Begin> {
         let open = self.open.as_ref()?;
         Some(Begin {
-            format: tidegate_sinks::checkpoint::FORMAT,
-            id: open.id.clone(),
-            incarnation,
-            from: open.from.clone(),
             new_partitions: open.new_partitions.clone(),
+            ..Begin::new(open.id.clone(), incarnation, open.from.clone())
         })
     }
 

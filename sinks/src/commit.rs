@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::Gap;
+use crate::checkpoint::{FORMAT, Gap};
 use crate::position::{Delta, TopicPartition};
 
 /// The unique name of one attempt to commit, never reused; ordered by time of creation.
@@ -94,6 +94,27 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// A commit of the attempt that covers nothing yet. `created` belongs to it, not to the attempt.
+    pub fn of(begin: Begin, job: &str, created: Timestamp) -> Self {
+        Self {
+            format: begin.format,
+            id: begin.id,
+            job: job.to_owned(),
+            incarnation: begin.incarnation,
+            created,
+            from: begin.from,
+            delta: Delta::default(),
+            new_partitions: begin.new_partitions,
+            rows: BTreeMap::new(),
+            rejects: 0,
+            rejects_topic: None,
+            timestamps: BTreeMap::new(),
+            gaps: Vec::new(),
+            control: 0,
+            files: Vec::new(),
+        }
+    }
+
     /// How the attempt was announced, or would have been if it had files.
     pub fn begin(&self) -> Begin {
         Begin {
@@ -117,4 +138,11 @@ pub struct Begin {
     pub from: BTreeMap<TopicPartition, i64>,
     /// Those of `from` that no checkpoint knew.
     pub new_partitions: BTreeSet<TopicPartition>,
+}
+
+impl Begin {
+    /// An attempt on partitions that the chain knows.
+    pub fn new(id: CommitId, incarnation: u32, from: BTreeMap<TopicPartition, i64>) -> Self {
+        Self { format: FORMAT, id, incarnation, from, new_partitions: BTreeSet::new() }
+    }
 }

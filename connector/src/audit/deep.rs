@@ -152,7 +152,7 @@ mod tests {
 
     use arrow::array::{ArrayRef, Int32Array, Int64Array};
     use parquet::arrow::ArrowWriter;
-    use tidegate_sinks::{CommitId, Delta, Span};
+    use tidegate_sinks::{Begin, CommitId, Delta, Span};
 
     use super::*;
 
@@ -183,23 +183,9 @@ mod tests {
 
     fn commit() -> Commit {
         let span = Span::new(10, 20).unwrap();
-        Commit {
-            format: tidegate_sinks::checkpoint::FORMAT,
-            id: CommitId("c".into()),
-            job: "j".into(),
-            incarnation: 1,
-            created: jiff::Timestamp::UNIX_EPOCH,
-            from: BTreeMap::new(),
-            delta: Delta(BTreeMap::from([(TopicPartition::new("t", 3), span)])),
-            new_partitions: Default::default(),
-            rows: BTreeMap::new(),
-            rejects: 0,
-            rejects_topic: None,
-            timestamps: Default::default(),
-            gaps: Vec::new(),
-            control: 0,
-            files: Vec::new(),
-        }
+        let begin = Begin::new(CommitId("c".into()), 1, BTreeMap::new());
+        let delta = Delta(BTreeMap::from([(TopicPartition::new("t", 3), span)]));
+        Commit { delta, ..Commit::of(begin, "j", jiff::Timestamp::UNIX_EPOCH) }
     }
 
     fn kinds(files: &[(StagedFile, Bytes)]) -> Vec<ProblemKind> {

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
-use tidegate_sinks::{Base, Delta, Forgotten, PartitionState, checkpoint};
+use tidegate_sinks::{Base, Begin, Delta, Forgotten, PartitionState};
 
 use super::*;
 use crate::stage::footer::FileSpan;
@@ -70,23 +70,9 @@ fn file(index: usize, rows: &BTreeMap<TopicPartition, u64>) -> StagedFile {
 }
 
 fn commit(id: CommitId, delta: Delta, rows: BTreeMap<TopicPartition, u64>, file: StagedFile) -> Commit {
-    Commit {
-        format: checkpoint::FORMAT,
-        id,
-        job: "j".into(),
-        incarnation: 1,
-        created: jiff::Timestamp::UNIX_EPOCH,
-        from: delta.0.iter().map(|(partition, span)| (partition.clone(), span.from)).collect(),
-        delta,
-        new_partitions: BTreeSet::new(),
-        rows,
-        rejects: 0,
-        rejects_topic: None,
-        timestamps: Default::default(),
-        gaps: Vec::new(),
-        control: 0,
-        files: vec![file],
-    }
+    let from = delta.0.iter().map(|(partition, span)| (partition.clone(), span.from)).collect();
+    let begin = Begin::new(id, 1, from);
+    Commit { delta, rows, files: vec![file], ..Commit::of(begin, "j", jiff::Timestamp::UNIX_EPOCH) }
 }
 
 fn seen(file: &StagedFile, id: &CommitId, delta: &Delta) -> Seen {

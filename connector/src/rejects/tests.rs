@@ -3,14 +3,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_sinks::memory::Memory;
-use tidegate_sinks::{Commit, CommitId, Delta, Genesis, Outcome, Sink, Span, TopicPartition};
+use tidegate_sinks::{Begin, Commit, CommitId, Delta, Genesis, Outcome, Sink, Span, TopicPartition};
 use tokio::runtime::Handle;
 
 use super::*;
 use crate::config::{Column, Compression, File, Format, FormatKind, Table, Tombstones};
 use crate::decode;
 use crate::event::Fetch;
-use crate::stage::{Attempt, StageSettings, Stager};
+use crate::stage::{Attempt, StageSettings, Staged, Stager};
 
 /// Everything that is to come back of a reject.
 type Whole =
@@ -45,23 +45,11 @@ async fn commit(sink: &Arc<dyn Sink>, fetch: &Fetch) -> Commit {
     let span = Span::new(0, fetch.next).unwrap();
     let delta = Delta(BTreeMap::from([(fetch.partition.clone(), span)]));
     let staged = stager.seal(&delta).await.unwrap();
-    let commit = Commit {
-        format: tidegate_sinks::checkpoint::FORMAT,
-        id,
-        job: "j".into(),
-        incarnation: 1,
-        created: Timestamp::now(),
-        from: BTreeMap::from([(fetch.partition.clone(), 0)]),
-        delta,
-        new_partitions: BTreeSet::from([fetch.partition.clone()]),
-        rows: staged.rows,
-        rejects: staged.rejects,
-        rejects_topic: None,
-        timestamps: Default::default(),
-        control: 0,
-        gaps: Vec::new(),
-        files: staged.files,
-    };
+    let from = BTreeMap::from([(fetch.partition.clone(), 0)]);
+    let new_partitions = BTreeSet::from([fetch.partition.clone()]);
+    let begin = Begin { new_partitions, ..Begin::new(id, 1, from) };
+    let Staged { rows, rejects, files, .. } = staged;
+    let commit = Commit { delta, rows, rejects, files, ..Commit::of(begin, "j", Timestamp::now()) };
     let outcome = sink.commit(state, Arc::new(commit.clone()), None).await.unwrap();
     assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
     commit

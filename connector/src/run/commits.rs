@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidegate_sinks::{Commit, CommitId, Error, Exceeded, Kind, Outcome};
+use tidegate_sinks::{Begin, Commit, CommitId, Error, Exceeded, Kind, Outcome};
 
 use super::RunError;
 use super::channels::FirstReject;
@@ -61,19 +61,12 @@ impl Engine {
         }
         front.sent = true;
         let Cut { id, from, delta, new_partitions, timestamps, gaps, .. } = front.cut.clone();
+        // What the files' names say; a commit lands in no other incarnation.
+        let named = front.shared.as_ref().map(|shared| shared.attempt.incarnation);
+        let incarnation = named.unwrap_or(self.parts.state.incarnation);
+        let begin = Begin { new_partitions, ..Begin::new(id.clone(), incarnation, from) };
         let commit = Arc::new(Commit {
-            format: tidegate_sinks::checkpoint::FORMAT,
-            id: id.clone(),
-            job: self.parts.config.job.clone(),
-            // What the files' names say; a commit lands in no other incarnation.
-            incarnation: front
-                .shared
-                .as_ref()
-                .map_or(self.parts.state.incarnation, |s| s.attempt.incarnation),
-            created: (self.parts.clock)(),
-            from,
             delta,
-            new_partitions,
             rows: staged.rows.clone(),
             rejects: staged.rejects,
             rejects_topic: match &self.parts.config.rejects {
@@ -84,6 +77,7 @@ impl Engine {
             gaps,
             control: self.asked.n(),
             files: staged.files.clone(),
+            ..Commit::of(begin, &self.parts.config.job, (self.parts.clock)())
         });
         let (sink, base) = (self.parts.sink.clone(), self.parts.state.clone());
         let (most, limit) = (self.parts.config.error_limit.limit(), self.parts.config.checkpoint.timeout);

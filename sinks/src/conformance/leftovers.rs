@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::writer::{Writer, assert_exact, committed, fenced, repeat};
 use super::{Options, Place};
-use crate::checkpoint::FORMAT;
 use crate::commit::{Begin, CommitId};
 
 pub(super) async fn staged_files_are_never_seen(place: Arc<dyn Place>) {
@@ -14,13 +13,7 @@ pub(super) async fn staged_files_are_never_seen(place: Arc<dyn Place>) {
     let commit = writer.attempt(&state, &[(0, 3)]).await;
     assert!(place.visible().await.is_empty());
     let id = CommitId::new();
-    let begin = Begin {
-        format: FORMAT,
-        id: id.clone(),
-        incarnation: state.incarnation,
-        from: state.position().0,
-        new_partitions: Default::default(),
-    };
+    let begin = Begin::new(id.clone(), state.incarnation, state.position().0);
     repeat(|| writer.sink.begin(&begin)).await;
     let mut torn = repeat(|| writer.sink.stage(&id, "0.staged")).await;
     // A fault in the middle of an upload is what this is about.

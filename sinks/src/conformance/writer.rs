@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{Options, Place};
-use crate::checkpoint::{Checkpoint, FORMAT, PartitionState};
+use crate::checkpoint::{Checkpoint, PartitionState};
 use crate::commit::{Begin, Commit, CommitId, FileKind, StagedFile};
 use crate::error::{Error, Kind};
 use crate::position::{Delta, Span, TopicPartition};
@@ -100,12 +100,10 @@ impl Writer {
         let at = |n: i32| state.partitions.get(&partition(n)).map_or(0, |at| at.next);
         let known = |n: i32| state.partitions.contains_key(&partition(n));
         let all = moves.iter().map(|(n, _)| *n).chain(idle.iter().copied());
+        let from = all.clone().map(|n| (partition(n), at(n))).collect();
         let begin = Begin {
-            format: FORMAT,
-            id: id.clone(),
-            incarnation: state.incarnation,
-            from: all.clone().map(|n| (partition(n), at(n))).collect(),
             new_partitions: all.filter(|n| !known(*n)).map(partition).collect(),
+            ..Begin::new(id.clone(), state.incarnation, from)
         };
         self.sink.begin(&begin).await?;
         let mut files = Vec::new();
@@ -123,21 +121,11 @@ impl Writer {
         }
         let span = |(n, count): &(i32, i64)| Some((partition(*n), Span::new(at(*n), at(*n) + count)?));
         Ok(Arc::new(Commit {
-            format: FORMAT,
-            id,
-            job: state.job.clone(),
-            incarnation: state.incarnation,
-            created: Timestamp::UNIX_EPOCH,
-            from: begin.from,
             delta: Delta(moves.iter().filter_map(span).collect()),
-            new_partitions: begin.new_partitions,
             rows: moves.iter().map(|(n, count)| (partition(*n), count.unsigned_abs())).collect(),
             rejects,
-            rejects_topic: None,
-            timestamps: Default::default(),
-            gaps: Vec::new(),
-            control: 0,
             files,
+            ..Commit::of(begin, &state.job, Timestamp::UNIX_EPOCH)
         }))
     }
 

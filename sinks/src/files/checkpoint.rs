@@ -170,6 +170,10 @@ impl FilesSink {
                 let body = self.next_body(&newest, commit, limit, sent.take())?;
                 sent = Some(Arc::clone(&body));
                 newest = self.look_after(&body, newest).await?;
+                if newest.n >= body.n {
+                    // Lost to a writer, not to the store: who waits longer each time is overtaken each time.
+                    failures = 0;
+                }
             }
             failures += 1;
         }

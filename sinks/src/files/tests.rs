@@ -52,13 +52,7 @@ fn genesis() -> Genesis {
 async fn attempt(sink: &FilesSink, state: &Checkpoint) -> Arc<Commit> {
     let id = CommitId::new();
     let from = state.position().0;
-    let begin = Begin {
-        format: 1,
-        id: id.clone(),
-        incarnation: state.incarnation,
-        from: from.clone(),
-        new_partitions: Default::default(),
-    };
+    let begin = Begin::new(id.clone(), state.incarnation, from.clone());
     sink.begin(&begin).await.unwrap();
     let mut upload = sink.stage(&id, "0.staged").await.unwrap();
     upload.write(Bytes::from_static(b"rows")).await.unwrap();
@@ -75,21 +69,10 @@ async fn attempt(sink: &FilesSink, state: &Checkpoint) -> Arc<Commit> {
         partitions: rows.clone(),
     };
     Arc::new(Commit {
-        format: 1,
-        id,
-        job: "job".to_owned(),
-        incarnation: state.incarnation,
-        created: Timestamp::UNIX_EPOCH,
-        from,
         delta: Delta(BTreeMap::from([(partition(), Span { from: at, to: at + 1 })])),
-        new_partitions: Default::default(),
         rows,
-        rejects: 0,
-        rejects_topic: None,
-        timestamps: Default::default(),
-        gaps: Vec::new(),
-        control: 0,
         files: vec![file],
+        ..Commit::of(begin, "job", Timestamp::UNIX_EPOCH)
     })
 }
 

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::checkpoint::{FORMAT, PartitionState};
-use crate::commit::CommitId;
-use crate::position::{Delta, TopicPartition};
+use crate::checkpoint::PartitionState;
+use crate::commit::{Begin, CommitId};
+use crate::position::TopicPartition;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + seconds).unwrap()
@@ -18,23 +18,9 @@ fn state(rows: u64, rejects: u64) -> Checkpoint {
 }
 
 fn commit(rows: u64, rejects: u64) -> Commit {
-    Commit {
-        format: FORMAT,
-        id: CommitId("c".into()),
-        job: "j".into(),
-        incarnation: 1,
-        created: at(0),
-        from: BTreeMap::new(),
-        delta: Delta::default(),
-        new_partitions: Default::default(),
-        rows: BTreeMap::from([(TopicPartition::new("t", 0), rows)]),
-        rejects,
-        rejects_topic: None,
-        timestamps: Default::default(),
-        gaps: Vec::new(),
-        control: 0,
-        files: Vec::new(),
-    }
+    let rows = BTreeMap::from([(TopicPartition::new("t", 0), rows)]);
+    let begin = Begin::new(CommitId("c".into()), 1, BTreeMap::new());
+    Commit { rows, rejects, ..Commit::of(begin, "j", at(0)) }
 }
 
 fn ratio(most: f64, seconds: Option<u64>) -> RejectLimit {

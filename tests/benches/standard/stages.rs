@@ -1,6 +1,6 @@
 //! The product's stages one at a time, on one thread each: consuming alone, decoding alone, encoding alone.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -110,8 +110,7 @@ async fn encode(
         job: "bench".into(),
         next_file: Arc::new(AtomicU32::new(0)),
     };
-    let begin =
-        Begin { format: 1, id, incarnation: 1, from: BTreeMap::new(), new_partitions: BTreeSet::new() };
+    let begin = Begin::new(id, 1, BTreeMap::new());
     sink.begin(&begin).await?;
     let spans: BTreeMap<TopicPartition, Span> =
         held.iter().map(|fetch| (fetch.partition.clone(), Span { from: 0, to: fetch.next })).collect();

@@ -14,5 +14,6 @@ mod replicas;
 mod rest;
 mod restore;
 mod savepoints;
+mod steady;
 mod stores;
 mod support;

@@ -304,6 +304,14 @@ impl Program {
     }
 }
 
+/// What a process holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) kibibytes: u64,
+    pub(crate) handles: u64,
+    pub(crate) threads: u64,
+}
+
 /// A running program; killed when dropped.
 pub(crate) struct Process {
     child: Child,
@@ -356,8 +364,21 @@ impl Process {
 
     /// The most memory that it has held so far; none once it has ended.
     pub(crate) fn peak_kibibytes(&self) -> Option<u64> {
+        self.status("VmHWM:")
+    }
+
+    pub(crate) fn held(&self) -> Result<Held> {
+        Ok(Held {
+            kibibytes: self.status("VmRSS:").context("memory")?,
+            handles: std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count() as u64,
+            threads: self.status("Threads:").context("threads")?,
+        })
+    }
+
+    /// A number of the kernel's about the process.
+    fn status(&self, name: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
+        status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
     }
 
     /// Whether the process sleeps, as after SIGSTOP.

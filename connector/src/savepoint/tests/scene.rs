@@ -1,6 +1,6 @@
 //! A job on a local folder with a few commits, as the engine would make them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use tidegate_sinks::files::FilesSink;
 use tidegate_sinks::store::Retries;
 use tidegate_sinks::{
     Begin, Checkpoint, Commit, CommitId, Delta, FileKind, Genesis, Outcome, PartitionState, Sink, Span,
-    StagedFile, TopicPartition, checkpoint,
+    StagedFile, TopicPartition,
 };
 
 use super::super::{Savepoint, StoreOptions, create, read};
@@ -62,13 +62,7 @@ impl Scene {
         let state = self.newest().await;
         let id = CommitId::new();
         let from: BTreeMap<_, _> = state.partitions.iter().map(|(p, at)| (p.clone(), at.next)).collect();
-        let begin = Begin {
-            format: checkpoint::FORMAT,
-            id: id.clone(),
-            incarnation: state.incarnation,
-            from: from.clone(),
-            new_partitions: BTreeSet::new(),
-        };
+        let begin = Begin::new(id.clone(), state.incarnation, from.clone());
         self.sink.begin(&begin).await.unwrap();
         let mut upload = self.sink.stage(&id, "000.staged").await.unwrap();
         upload.write(Bytes::from(format!("rows of {id}"))).await.unwrap();
@@ -83,22 +77,12 @@ impl Scene {
             sha256: uploaded.sha256,
             partitions: rows.clone(),
         };
+        let delta = from.iter().map(|(p, at)| (p.clone(), Span { from: *at, to: at + 3 })).collect();
         let commit = Commit {
-            format: checkpoint::FORMAT,
-            id: id.clone(),
-            job: "orders".into(),
-            incarnation: state.incarnation,
-            created: Timestamp::now(),
-            delta: Delta(from.iter().map(|(p, at)| (p.clone(), Span { from: *at, to: at + 3 })).collect()),
-            from,
-            new_partitions: BTreeSet::new(),
+            delta: Delta(delta),
             rows,
-            rejects: 0,
-            rejects_topic: None,
-            timestamps: Default::default(),
-            gaps: Vec::new(),
-            control: 0,
             files: vec![file],
+            ..Commit::of(begin, "orders", Timestamp::now())
         };
         let outcome = self.sink.commit(state, Arc::new(commit), None).await.unwrap();
         assert!(matches!(outcome, Outcome::Committed(_)));

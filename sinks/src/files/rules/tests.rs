@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::fold::fold;
 use super::*;
-use crate::checkpoint::{FORMAT, RestoreChoice, Restored};
+use crate::checkpoint::{RestoreChoice, Restored};
 use crate::commit::StagedFile;
 use crate::position::{Delta, Position, TopicPartition};
 use crate::restore::Restore;
@@ -77,22 +77,17 @@ fn attempt(number: usize, base: &Checkpoint, mask: u8, count: i64) -> Commit {
         sha256: String::new(),
         partitions: rows.clone(),
     };
-    Commit {
-        format: FORMAT,
-        id: CommitId(format!("{number:032x}").into()),
-        job: base.job.clone(),
-        incarnation: base.incarnation,
-        created: made_at(number),
+    let begin = Begin {
         new_partitions: from.keys().filter(|p| !base.partitions.contains_key(p)).cloned().collect(),
-        delta: Delta(from.iter().map(|(p, at)| (p.clone(), Span { from: *at, to: at + count })).collect()),
-        from,
+        ..Begin::new(CommitId(format!("{number:032x}").into()), base.incarnation, from)
+    };
+    let span = |(p, at): (&TopicPartition, &i64)| (p.clone(), Span { from: *at, to: at + count });
+    Commit {
+        delta: Delta(begin.from.iter().map(span).collect()),
         rows,
         rejects: number as u64 % 3,
-        rejects_topic: None,
-        timestamps: Default::default(),
-        gaps: Vec::new(),
-        control: 0,
         files: vec![file],
+        ..Commit::of(begin, &base.job, made_at(number))
     }
 }
 

@@ -87,6 +87,8 @@ enum Meanwhile {
     IsAGhost,
     /// Others commit and collect the slot; then a ghost fills it again, and is what is read.
     ReadsAGhost,
+    /// Somebody with other partitions is first, here and at the next creates, so often.
+    OthersAreFirst(u32),
 }
 
 /// A store whose requests take their time.
@@ -146,6 +148,16 @@ impl Store for Overtaken {
                 let answer = self.inner.create(path, bytes).await;
                 assert_eq!(answer.as_ref().unwrap(), &Created::Created, "the slot was not collected");
                 answer
+            }
+            Meanwhile::OthersAreFirst(times) => {
+                let mut theirs = self.others.load().await.unwrap().unwrap().as_ref().clone();
+                theirs.n += 1;
+                let theirs = self.inner.create(&paths::checkpoint(theirs.n), to_json(&theirs).unwrap()).await;
+                assert_eq!(theirs.unwrap(), Created::Created);
+                if times > 1 {
+                    *lock(&self.meanwhile) = Meanwhile::OthersAreFirst(times - 1);
+                }
+                self.inner.create(path, bytes).await
             }
             Meanwhile::Nothing | Meanwhile::ReadsAGhost => self.inner.create(path, bytes).await,
         }
@@ -249,6 +261,18 @@ async fn a_ghost_is_never_loaded() {
     let loaded = sink.load().await.unwrap().unwrap();
     assert_eq!(loaded.position(), others.load().await.unwrap().unwrap().position());
     assert_eq!(loaded.n, state.n + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_loses_slots_to_others_does_not_slow_down() {
+    let times = 50;
+    let (sink, _, state) = overtaken(Meanwhile::OthersAreFirst(times)).await;
+    let commit = attempt(&sink, &state).await;
+    let begun = tokio::time::Instant::now();
+    let Outcome::Committed(newest) = sink.commit(state, commit, None).await.unwrap() else { panic!() };
+    assert_eq!(newest.n, u64::from(times) + 2);
+    // It waited as after a first failure, 2 ms at most, and not longer and longer, as for a store that fails.
+    assert!(begun.elapsed() <= Duration::from_millis(2) * times, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

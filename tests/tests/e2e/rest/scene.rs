@@ -92,6 +92,13 @@ impl Scene {
         serde_json::from_str(&text).context(text)
     }
 
+    /// Paths of what was ever asked of the replicas, of the newest at least.
+    pub(super) async fn asked(&self) -> Result<Vec<String>> {
+        let folder = format!("_tidegate/{}/control", self.job.name);
+        let entries = self.job.store()?.list(&folder).await?;
+        Ok(entries.into_iter().map(|entry| entry.path).collect())
+    }
+
     /// Waits until something is so.
     pub(super) async fn until(&self, what: &str, mut is_so: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
         let deadline = Instant::now() + LIMIT;

@@ -1,0 +1,92 @@
+//! A job that runs for long under an even load holds no more at its end than in its middle.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tidegate_sinks::Sink;
+use tidegate_sinks::files::{FilesSettings, FilesSink};
+use tidegate_testcontainers::Kafka;
+use tidegate_testcontainers::transactions::Transactions;
+
+use crate::support::{Held, Job, Place, Process, Program, Settings, unique};
+
+const RECORDS_PER_SECOND: u64 = 20_000;
+
+/// Seconds of load.
+fn seconds() -> u64 {
+    std::env::var("TIDEGATE_STEADY_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_800)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "half an hour: ./x soak"]
+async fn memory_handles_and_threads_stay_level_under_an_even_load() -> Result<()> {
+    let kafka = Kafka::start().await?;
+    let topic = unique("steady");
+    kafka.create_topic(&topic, 4).await?;
+    let job = Job::new(Settings {
+        bootstrap_servers: kafka.bootstrap_servers(),
+        topic: &topic,
+        place: Place::Folder,
+        more: "checkpoint: {interval: 2s, retained_for: 1m}\n",
+        sink: "",
+        endpoint: None,
+    })
+    .await?;
+    let mut process = job.start(Program::Plain, &["run"], None, None)?;
+    let committed = load(&kafka, &topic, &process).await?;
+    process.signal(libc::SIGTERM);
+    ensure!(process.wait(Duration::from_secs(60)).await?.success(), "{}", process.log()?);
+    job.run(&["run", "--until-end"]).await?;
+    job.run(&["audit", "--deep"]).await?;
+    let settings = FilesSettings::new(job.name.clone(), job.url.clone());
+    let newest = FilesSink::open(settings)?.load().await?.context("a chain")?;
+    let rows: u64 = newest.partitions.values().map(|at| at.rows).sum();
+    ensure!(rows == committed, "{rows} rows of {committed} committed records");
+    eprintln!("{rows} rows in {} checkpoints", newest.n);
+    Ok(())
+}
+
+/// Produces at an even rate and looks at the process every second. Returns the records committed.
+async fn load(kafka: &Kafka, topic: &str, process: &Process) -> Result<u64> {
+    let (begun, mut committed, mut seen) = (Instant::now(), 0, Vec::new());
+    for second in 0..seconds() {
+        let due = begun + Duration::from_secs(second);
+        tokio::time::sleep_until(due.into()).await;
+        let plan = Transactions {
+            seed: second,
+            records: RECORDS_PER_SECOND,
+            partitions: 4,
+            max_transaction: 10_000,
+            aborted: 0.05,
+            ends_aborted: false,
+            ..Default::default()
+        };
+        committed += plan.produce(kafka.bootstrap_servers(), topic).await?.committed;
+        seen.push(process.held()?);
+    }
+    let late = begun.elapsed().as_secs_f64() / seconds() as f64;
+    ensure!(
+        late < 1.1,
+        "this machine is too slow to produce {RECORDS_PER_SECOND} records a second: {late:.2}"
+    );
+    // The first third is for caches to fill.
+    let third = seen.len() / 3;
+    let (middle, last) = (median(&seen[third..2 * third]), median(&seen[2 * third..]));
+    eprintln!("middle: {middle:?}\nlast: {last:?}\npeak: {:?} KiB", process.peak_kibibytes());
+    ensure!(last.kibibytes <= middle.kibibytes + middle.kibibytes / 20, "memory grows: {middle:?} {last:?}");
+    ensure!(last.handles <= middle.handles + 2, "handles grow: {middle:?} {last:?}");
+    ensure!(last.threads <= middle.threads + 1, "threads grow: {middle:?} {last:?}");
+    Ok(committed)
+}
+
+fn median(seen: &[Held]) -> Held {
+    let middle = |mut all: Vec<u64>| {
+        all.sort_unstable();
+        all[all.len() / 2]
+    };
+    Held {
+        kibibytes: middle(seen.iter().map(|held| held.kibibytes).collect()),
+        handles: middle(seen.iter().map(|held| held.handles).collect()),
+        threads: middle(seen.iter().map(|held| held.threads).collect()),
+    }
+}
