@@ -1,0 +1,177 @@
+{{- define "tidegate.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "tidegate.labels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "tidegate.serviceAccountName" -}}
+{{- default (ternary (include "tidegate.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name -}}
+{{- end }}
+
+{{/* Seconds of a duration as the job file takes it, such as 25s or 1m 30s, rounded up. */}}
+{{- define "tidegate.seconds" -}}
+{{- $seconds := 0.0 -}}
+{{- $text := .value | toString | nospace -}}
+{{- $units := dict "ms" 0.001 "s" 1 "sec" 1 "m" 60 "min" 60 "h" 3600 "hr" 3600 -}}
+{{- if not (regexMatch "^([0-9]+(ms|sec|s|min|m|hr|h))+$" $text) -}}
+{{- fail (printf "jobs.%s.config.timeouts.stop: %q is no duration that this chart reads; write it in seconds, such as 25s" .job .value) -}}
+{{- end -}}
+{{- range regexFindAll "[0-9]+(ms|sec|s|min|m|hr|h)" $text -1 -}}
+{{- $number := regexFind "^[0-9]+" . -}}
+{{- $seconds = addf $seconds (mulf (float64 $number) (get $units (trimPrefix $number .))) -}}
+{{- end -}}
+{{- ceil $seconds | int -}}
+{{- end }}
+
+{{/*
+One job with everything that its objects need, as JSON; the one place where defaults, values and the job file meet.
+Takes {root, key}; gives the values with: key, name, kind, labels, selector, config, grace.
+*/}}
+{{- define "tidegate.job" -}}
+{{- $root := .root -}}
+{{- $key := .key -}}
+{{- $job := mergeOverwrite (deepCopy $root.Values.jobDefaults) (deepCopy (get $root.Values.jobs $key)) -}}
+{{- $config := $job.config -}}
+{{- $http := default dict $config.http -}}
+{{- if hasKey $http "listen" -}}
+{{- fail (printf "jobs.%s.config.http.listen: belongs to the chart; set jobs.%s.httpPort" $key $key) -}}
+{{- end -}}
+{{- range $need := list "kafka" "sink" -}}
+{{- if not (get $config $need) -}}
+{{- fail (printf "jobs.%s.config.%s: is missing" $key $need) -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $config "job" (default $key $config.job) -}}
+{{- $_ := set $config "http" (merge (dict "listen" (printf "0.0.0.0:%d" (int $job.httpPort))) $http) -}}
+{{- if $job.staticMembership -}}
+{{- $static := dict "group.instance.id" "${POD_NAME}" "session.timeout.ms" 45000 -}}
+{{- $_ := set $config.kafka "properties" (merge (default dict $config.kafka.properties) $static) -}}
+{{- end -}}
+{{- $stop := include "tidegate.seconds" (dict "job" $key "value" (dig "timeouts" "stop" "25s" $config)) | int -}}
+{{- $grace := default (add $stop 20) $job.terminationGracePeriodSeconds | int -}}
+{{- if le $grace $stop -}}
+{{- fail (printf "jobs.%s.terminationGracePeriodSeconds: %d is not longer than config.timeouts.stop (%d s); the last checkpoint would be killed" $key $grace $stop) -}}
+{{- end -}}
+{{- with $job.autoscaling -}}
+{{- if and (ne .type "none") (gt (int .maxReplicas) (int .partitions)) -}}
+{{- fail (printf "jobs.%s.autoscaling.maxReplicas: %d is more than the %d partitions; the rest would wait idle" $key (int .maxReplicas) (int .partitions)) -}}
+{{- end -}}
+{{- if gt (int .minReplicas) (int .maxReplicas) -}}
+{{- fail (printf "jobs.%s.autoscaling.minReplicas: %d is more than maxReplicas (%d)" $key (int .minReplicas) (int .maxReplicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- $selector := dict "app.kubernetes.io/name" (default $root.Chart.Name $root.Values.nameOverride | trunc 40 | trimSuffix "-") "app.kubernetes.io/instance" $root.Release.Name "tidegate.io/job" $key -}}
+{{- $labels := merge (dict "tidegate.io/job" $key) (include "tidegate.labels" $root | fromYaml) -}}
+{{- $made := dict "key" $key "name" (printf "%s-%s" (include "tidegate.fullname" $root) $key) "kind" (ternary "StatefulSet" "Deployment" $job.staticMembership) "labels" $labels "selector" $selector "grace" $grace "claim" (default (printf "%s-%s" (include "tidegate.fullname" $root) $key) $job.persistence.existingClaim) -}}
+{{- merge $made $job | toJson -}}
+{{- end }}
+
+{{/* What a restart must take over: the job file without what a running replica takes over by itself. */}}
+{{- define "tidegate.checksum" -}}
+{{- $config := deepCopy .config -}}
+{{- range $path := list "speed.bytes_per_second" "checkpoint.interval" "checkpoint.max_records" "checkpoint.max_bytes" "log.level" -}}
+{{- $parts := splitList "." $path -}}
+{{- $section := get $config (first $parts) -}}
+{{- if kindIs "map" $section -}}
+{{- $_ := unset $section (last $parts) -}}
+{{- if not $section -}}{{- $_ := unset $config (first $parts) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := unset $config "error_limit" -}}
+{{- toJson $config | sha256sum -}}
+{{- end }}
+
+{{/* The pod of a job, for its replicas and its audit. Takes {root, job, container, probes, restart}. */}}
+{{- define "tidegate.pod" -}}
+{{- $root := .root -}}
+{{- $job := .job -}}
+serviceAccountName: {{ include "tidegate.serviceAccountName" $root }}
+# Cloud identities bring tokens of their own; nothing here asks the API server.
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext: {{- toYaml $root.Values.podSecurityContext | nindent 2 }}
+terminationGracePeriodSeconds: {{ $job.grace }}
+{{- with $root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $job.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $job.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $job.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $job.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+volumes:
+  - {name: job, configMap: {name: {{ $job.name }}}}
+  - {name: tmp, emptyDir: {}}
+  {{- range $job.secretFiles }}
+  - {name: secret-{{ . }}, secret: {secretName: {{ . }}, defaultMode: 288}}
+  {{- end }}
+  {{- if $job.persistence.enabled }}
+  - {name: warehouse, persistentVolumeClaim: {claimName: {{ $job.claim }}}}
+  {{- end }}
+  {{- with $job.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* A container of a job. Takes {root, job, name, args}; what follows is added by the caller. */}}
+{{- define "tidegate.container" -}}
+{{- $image := .root.Values.image -}}
+{{- $job := .job -}}
+name: {{ .name }}
+{{- if $image.digest }}
+image: {{ printf "%s@%s" $image.repository $image.digest }}
+{{- else }}
+image: {{ printf "%s:%s" $image.repository (default .root.Chart.AppVersion $image.tag) }}
+{{- end }}
+imagePullPolicy: {{ $image.pullPolicy }}
+args: {{- toYaml .args | nindent 2 }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+env:
+  - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+  # So that its own check of the timeouts knows the real one.
+  - {name: TIDEGATE_KILL_DELAY, value: {{ $job.grace }}s}
+  {{- with $job.env }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $job.envFrom }}
+envFrom: {{- toYaml . | nindent 2 }}
+{{- end }}
+resources: {{- toYaml $job.resources | nindent 2 }}
+volumeMounts:
+  # The whole folder, not a file of it: only so does a change reach a running pod.
+  - {name: job, mountPath: /etc/tidegate, readOnly: true}
+  - {name: tmp, mountPath: /tmp}
+  {{- range $job.secretFiles }}
+  - {name: secret-{{ . }}, mountPath: /run/secrets/tidegate/{{ . }}, readOnly: true}
+  {{- end }}
+  {{- if $job.persistence.enabled }}
+  - {name: warehouse, mountPath: {{ $job.persistence.mountPath }}}
+  {{- end }}
+  {{- with $job.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
