@@ -30,7 +30,7 @@ use crate::control::Change;
 
 pub use job::open_sink;
 
-/// The version, and the commit it was built from where the build was told by `TIDEGATE_COMMIT`.
+/// The version, and the commit it was built from where that is known.
 fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| match option_env!("TIDEGATE_COMMIT") {
         Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
@@ -39,9 +39,23 @@ fn version() -> &'static str {
     &VERSION
 }
 
+/// The same with what was built in: features, and the ways in that the Kafka client knows.
+fn long_version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let features = if cfg!(feature = "failpoints") { "failpoints (for tests only)" } else { "none" };
+        let client = rdkafka::util::get_rdkafka_version().1;
+        let native = rdkafka::ClientConfig::new().create_native_config();
+        let built_in = native.and_then(|config| config.get("builtin.features")).unwrap_or_default();
+        // It names Kerberos in any case, which takes a library that is not built in.
+        let built_in = built_in.trim_end_matches('\0').replace("sasl_gssapi,", "").replace(',', ", ");
+        format!("{}\nfeatures: {features}\nlibrdkafka: {client} ({built_in})", version())
+    });
+    &VERSION
+}
+
 /// Moves Kafka records into Parquet tables, exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version = version(), propagate_version = true, max_term_width = 100)]
+#[command(name = "tidegate", version = version(), long_version = long_version(), propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub(crate) log: LogArgs,
@@ -124,6 +138,9 @@ enum Command {
     Rejects(rejects::RejectsArgs),
     /// Print the job's schema, or infer a column list from a sample of the topic
     Schema(schema::SchemaArgs),
+    /// Print the manual's page on the job file
+    #[command(hide = true)]
+    Reference,
     /// Print a completion script
     Completions {
         #[arg(value_enum)]
@@ -153,6 +170,10 @@ pub async fn execute(cli: Cli) -> Result<u8> {
         Command::Import(args) => import::execute(&args),
         Command::Rejects(args) => rejects::execute(args, &log).await,
         Command::Schema(args) => schema::execute(args, &log).await,
+        Command::Reference => {
+            output::write(crate::config::reference().as_bytes())?;
+            Ok(0)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
@@ -169,6 +190,15 @@ mod tests {
     #[test]
     fn arguments_fit_one_another() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_long_version_tells_what_is_built_in() {
+        let told = long_version();
+        assert!(told.starts_with(env!("CARGO_PKG_VERSION")) && told.contains("\nfeatures: "), "{told}");
+        for built_in in ["ssl", "sasl_plain", "sasl_scram", "sasl_oauthbearer", "oidc", "zstd"] {
+            assert!(told.contains(built_in), "{built_in}: {told}");
+        }
     }
 
     #[test]

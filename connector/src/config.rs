@@ -7,6 +7,7 @@ mod error;
 mod properties;
 mod raw;
 mod redact;
+mod reference;
 mod reload;
 mod secret;
 mod section;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use properties::client_properties;
+pub use reference::reference;
 pub use reload::{RELOADABLE, Refused, reload};
 pub use secret::Secret;
 use tidegate_sinks::store::Retries;

@@ -54,8 +54,19 @@ pub struct Assignment {
 
 /// Why the source cannot go on; names the remedy, never holds a record's content.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SourceError(pub String);
+#[error("{message}")]
+pub struct SourceError {
+    pub message: String,
+    /// Starting again does not help: the login or a right must be changed.
+    pub permanent: bool,
+}
+
+impl SourceError {
+    /// One that a restart may mend.
+    pub fn passing(message: String) -> Self {
+        Self { message, permanent: false }
+    }
+}
 
 /// Bytes that have left the client and are not decoded yet. The source reads no further while they are too many.
 #[derive(Clone, Debug, Default)]

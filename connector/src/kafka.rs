@@ -4,6 +4,7 @@
 //! blocks, at most for [`TIMEOUT`] and a second, so async code calls it through `spawn_blocking`.
 
 mod native;
+mod refused;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
@@ -84,8 +86,10 @@ impl Queries {
         }
         // An admin client counts as a producer, whose questions would create a topic that is missing.
         config.set("allow.auto.create.topics", "false");
+        // Its log says why a broker is not reached, whatever the level of ours.
+        config.set_log_level(RDKafkaLogLevel::Info);
         let servers = properties.get("bootstrap.servers").cloned().unwrap_or_default();
-        let admin = config.create().map_err(|error| client_refused(&error))?;
+        let admin = config.create().map_err(|error| client_refused(&error, &config))?;
         let queries = Self { admin, config, servers };
         queries.check_reachable()?;
         Ok(queries)
@@ -224,7 +228,7 @@ impl Queries {
         // 2.12 while a coordinator is being chosen: it looks for the group that only a consumer has.
         let mut config = self.config.clone();
         config.set("group.id", group);
-        let consumer: BaseConsumer = config.create().map_err(|error| client_refused(&error))?;
+        let consumer: BaseConsumer = config.create().map_err(|error| client_refused(&error, &config))?;
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&partition.topic, partition.partition);
@@ -311,14 +315,35 @@ impl Queries {
     }
 
     fn failed(&self, asking: &str, code: RDKafkaErrorCode, reason: &str) -> QueryError {
-        let kind = kind_of(code);
-        let mut context = format!("{asking} at {} failed: {code}", self.servers);
         // What the client logged names the address and the cause; the code alone is often only "timed out".
-        let complaint = native::complaints(&self.admin).pop().unwrap_or_else(|| reason.to_owned());
+        let mut complaints = native::complaints(self.admin.inner());
+        let login = complaints.iter().rev().find_map(|complaint| {
+            refused::login(complaint, &self.config).map(|(code, remedy)| (complaint.clone(), code, remedy))
+        });
+        let (complaint, code, remedy) = login.unwrap_or_else(|| {
+            let complaint = complaints.pop().unwrap_or_else(|| reason.to_owned());
+            let remedy = format!("{}{}", remedy(code), refused::connection(&complaint));
+            (complaint, code, remedy)
+        });
+        let mut context = format!("{asking} at {} failed: {code}", self.servers);
         if !complaint.is_empty() {
             context = format!("{context} ({complaint})");
         }
-        QueryError { kind, context }
+        QueryError { kind: kind_of(code), context: context + &remedy }
+    }
+}
+
+/// What to allow, or to set, after an error of this kind; it goes on after the error's text.
+pub(crate) fn remedy(code: RDKafkaErrorCode) -> &'static str {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::TopicAuthorizationFailed => "; allow this user Read on the topic, which includes Describe",
+        Code::GroupAuthorizationFailed => "; allow this user Read on the group kafka.group_id",
+        Code::ClusterAuthorizationFailed => "; allow this user DescribeConfigs on the cluster",
+        Code::Authentication | Code::SaslAuthenticationFailed => {
+            "; set sasl.username and sasl.password in kafka.properties as the brokers know them"
+        }
+        _ => "",
     }
 }
 
@@ -327,11 +352,13 @@ pub fn is_internal(topic: &str) -> bool {
     topic.starts_with("__")
 }
 
-fn client_refused(error: &KafkaError) -> QueryError {
+fn client_refused(error: &KafkaError, config: &ClientConfig) -> QueryError {
     // The value stays out: it may be a secret.
     let context = match error {
         KafkaError::ClientConfig(_, reason, key, _) => format!("Kafka property {key:?} is refused: {reason}"),
-        error => format!("the Kafka client is refused: {error}"),
+        error => {
+            format!("the Kafka client is refused: {error}{}", refused::client(&error.to_string(), config))
+        }
     };
     QueryError { kind: QueryErrorKind::Config, context }
 }

@@ -22,6 +22,7 @@ pub use group::{Ends, SharedEnds};
 
 use crate::config::Topics;
 use crate::event::{Assignment, Budget, Command, Event, Fetch, SourceError};
+use crate::kafka::{self, QueryErrorKind};
 use crate::telemetry::described::THROTTLED_MILLISECONDS;
 use group::{Group, GroupConsumer, Rebalance};
 use queue::{Message, Messages, Queue};
@@ -62,8 +63,9 @@ impl Source {
         let (events, receiver) = mpsc::unbounded_channel();
         let (sender, commands) = channel();
         let (ends, budget) = (SharedEnds::default(), Budget::default());
-        let consumer = Group::join(&settings.properties, ends.clone())
-            .map_err(|error| SourceError(format!("the Kafka client refused its settings: {error}")))?;
+        let consumer = Group::join(&settings.properties, ends.clone()).map_err(|error| {
+            SourceError::passing(format!("the Kafka client refused its settings: {error}"))
+        })?;
         let names: Vec<String> = match &settings.topics {
             Topics::List(topics) => topics.clone(),
             Topics::Regex(pattern) => vec![format!("^({pattern})$")],
@@ -71,7 +73,7 @@ impl Source {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         consumer
             .subscribe(&names)
-            .map_err(|error| SourceError(format!("subscribing to {}: {error}", names.join(", "))))?;
+            .map_err(|error| SourceError::passing(format!("subscribing to {}: {error}", names.join(", "))))?;
         let reader = Reader {
             queue: Queue::new(consumer.client().native_ptr()),
             consumer,
@@ -90,7 +92,7 @@ impl Source {
         thread::Builder::new()
             .name("source".into())
             .spawn(move || reader.run())
-            .map_err(|error| SourceError(format!("starting the consumer thread: {error}")))?;
+            .map_err(|error| SourceError::passing(format!("starting the consumer thread: {error}")))?;
         Ok(Self { events: receiver, commands: sender, ends, budget })
     }
 }
@@ -211,7 +213,7 @@ impl Reader {
             // Fetched before its partition was routed to the queue; its route is set before it is assigned.
             Some(Ok(message)) => {
                 let error = format!("{}: a record came past its queue", rdkafka::Message::topic(&message));
-                return Err(End::Failed(SourceError(error)));
+                return Err(End::Failed(SourceError::passing(error)));
             }
             Some(Err(error)) => judge(&error)?,
         }
@@ -376,8 +378,9 @@ impl Batch {
             }
             Some(code) => {
                 let error = KafkaError::MessageConsumption(code);
-                if let Err(End::Failed(SourceError(reason))) = judge(&error) {
-                    self.failure = Some(SourceError(format!("{}: {reason}", fetch.partition)));
+                if let Err(End::Failed(failure)) = judge(&error) {
+                    let message = format!("{}: {}", fetch.partition, failure.message);
+                    self.failure = Some(SourceError { message, ..failure });
                 }
             }
         }
@@ -390,7 +393,9 @@ fn add(list: &mut TopicPartitionList, partition: &TopicPartition, offset: i64) {
 }
 
 fn failed(doing: &str, error: &KafkaError) -> End {
-    End::Failed(SourceError(format!("{doing}: {error}")))
+    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+    let message = format!("{doing}: {error}{}", kafka::remedy(code));
+    End::Failed(SourceError { message, permanent: kafka::kind_of(code) == QueryErrorKind::Unauthorized })
 }
 
 /// Errors that the client mends by itself are logged. Any other could mean a record skipped, so it ends the source.

@@ -17,7 +17,7 @@ use rdkafka::{
 };
 use testcontainers::{
     ContainerAsync, GenericImage, ImageExt,
-    core::{IntoContainerPort, WaitFor},
+    core::{ExecCommand, ExecResult, IntoContainerPort, WaitFor},
     runners::AsyncRunner,
 };
 use tokio::{sync::OnceCell, task};
@@ -44,9 +44,14 @@ impl Kafka {
 
     /// One broker with further settings as the image takes them: `("KAFKA_LOG_RETENTION_MS", "1000")`.
     pub async fn start_with(settings: &[(&str, &str)]) -> Result<Self> {
-        let port = free_port();
-        let broker = broker(&["localhost".to_owned()], 1, &[port], None, settings).await?;
-        Self::of(vec![broker], &[port]).await
+        let mut broker = Broker::new(free_port());
+        broker.set(settings);
+        Self::of_one(broker).await
+    }
+
+    pub(crate) async fn of_one(broker: Broker) -> Result<Self> {
+        let port = broker.ports[0];
+        Self::of(vec![broker.start().await?], &[port]).await
     }
 
     /// One broker that is reached through `proxy` too, whatever it answers to who asks there.
@@ -65,9 +70,12 @@ impl Kafka {
                 "BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
             ),
         ];
-        let broker = broker(&["localhost".to_owned()], 1, &[port, behind], None, &settings).await?;
+        let mut broker = Broker::new(port);
+        broker.ports.push(behind);
+        broker.set(&settings);
+        let kafka = Self::of_one(broker).await?;
         proxy.redirect(&format!("127.0.0.1:{behind}")).await?;
-        Self::of(vec![broker], &[port]).await
+        Ok(kafka)
     }
 
     /// Three brokers on a network of their own. A topic has three replicas and stays writable with one broker down.
@@ -76,7 +84,10 @@ impl Kafka {
         let network = format!("{}-{}", reaper::owner(), CLUSTERS.fetch_add(1, Ordering::Relaxed));
         let hosts: Vec<String> = (1..=3).map(|id| format!("{network}-kafka-{id}")).collect();
         let ports = [free_port(), free_port(), free_port()];
-        let start = |id: usize| broker(&hosts, id, &ports[id - 1..id], Some(&network), &[]);
+        let start = |id: usize| {
+            let (hosts, network) = (hosts.clone(), Some(network.clone()));
+            Broker { hosts, id, network, ..Broker::new(ports[id - 1]) }.start()
+        };
         // None is ready before two are there to elect a controller.
         let (first, second, third) = tokio::try_join!(start(1), start(2), start(3))?;
         Self::of(vec![first, second, third], &ports).await
@@ -98,6 +109,11 @@ impl Kafka {
     /// `host:port`, several separated by commas, as clients' `bootstrap.servers` takes it.
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
+    }
+
+    /// The id of the first broker's container.
+    pub fn container(&self) -> &str {
+        self.brokers[0].id()
     }
 
     /// Creates a topic, replicated to every broker. An error when it exists.
@@ -198,6 +214,11 @@ impl Kafka {
         .await?
     }
 
+    /// Runs a command in the first broker's container.
+    pub(crate) async fn exec(&self, command: ExecCommand) -> Result<ExecResult> {
+        Ok(self.brokers[0].exec(command).await?)
+    }
+
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
         Ok(config(&self.bootstrap_servers).create()?)
     }
@@ -222,62 +243,88 @@ fn admin_options() -> AdminOptions {
     AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT)).request_timeout(Some(ADMIN_TIMEOUT))
 }
 
-/// Broker `id` of those that run on `hosts` (the first has id 1), reachable from this machine at the first of `ports`.
-async fn broker(
-    hosts: &[String],
+/// A broker yet to be started.
+pub(crate) struct Broker {
+    /// Of all brokers of the cluster; the first has id 1.
+    hosts: Vec<String>,
     id: usize,
-    ports: &[u16],
-    network: Option<&str>,
-    settings: &[(&str, &str)],
-) -> Result<ContainerAsync<GenericImage>> {
-    let (host, port) = (&hosts[id - 1], ports[0]);
-    let voters: Vec<String> =
-        hosts.iter().enumerate().map(|(n, host)| format!("{}@{host}:9094", n + 1)).collect();
-    let replicas = hosts.len().to_string();
-    let in_sync = hosts.len().div_ceil(2).to_string();
-    let image =
-        GenericImage::new(IMAGE, TAG).with_wait_for(WaitFor::message_on_stdout("Kafka Server started"));
-    let mut request = reaper::owned(image)
-        .with_startup_timeout(START_TIMEOUT)
-        .with_env_var("CLUSTER_ID", "5L6g3nShT-eMCtK--X86sw")
-        .with_env_var("KAFKA_NODE_ID", id.to_string())
-        .with_env_var("KAFKA_PROCESS_ROLES", "broker,controller")
-        .with_env_var("KAFKA_CONTROLLER_QUORUM_VOTERS", voters.join(","))
-        .with_env_var("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
-        .with_env_var("KAFKA_INTER_BROKER_LISTENER_NAME", "BROKER")
-        .with_env_var(
-            "KAFKA_LISTENERS",
-            format!("PLAINTEXT://0.0.0.0:{port},BROKER://0.0.0.0:9093,CONTROLLER://0.0.0.0:9094"),
-        )
-        .with_env_var(
-            "KAFKA_ADVERTISED_LISTENERS",
-            format!("PLAINTEXT://127.0.0.1:{port},BROKER://{host}:9093"),
-        )
-        .with_env_var(
-            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
-            "BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        )
-        .with_env_var("KAFKA_DEFAULT_REPLICATION_FACTOR", &replicas)
-        .with_env_var("KAFKA_MIN_INSYNC_REPLICAS", &in_sync)
-        .with_env_var("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", &replicas)
-        .with_env_var("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", &replicas)
-        .with_env_var("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", &in_sync)
-        // The defaults of 50 partitions each only cost start-up time.
-        .with_env_var("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "3")
-        .with_env_var("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "3")
-        .with_env_var("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
-        .with_env_var("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
-        // A killed broker is noticed within tests' patience, and a restarted one need not outwait its own old session.
-        .with_env_var("KAFKA_BROKER_SESSION_TIMEOUT_MS", "3000")
-        .with_env_var("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "500");
-    for port in ports {
-        request = request.with_mapped_port(*port, port.tcp());
+    /// By which it is reached from this machine, the tests' own way first.
+    pub(crate) ports: Vec<u16>,
+    network: Option<String>,
+    /// As the image takes them.
+    pub(crate) settings: Vec<(String, String)>,
+    /// Path in the container, and content.
+    pub(crate) files: Vec<(String, String)>,
+}
+
+impl Broker {
+    /// One that is a cluster by itself.
+    pub(crate) fn new(port: u16) -> Self {
+        let hosts = vec!["localhost".to_owned()];
+        Self { hosts, id: 1, ports: vec![port], network: None, settings: Vec::new(), files: Vec::new() }
     }
-    if let Some(network) = network {
-        request = request.with_network(network).with_container_name(host);
+
+    fn set(&mut self, settings: &[(&str, &str)]) {
+        self.settings.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     }
-    for (key, value) in settings {
-        request = request.with_env_var(*key, *value);
+
+    async fn start(self) -> Result<ContainerAsync<GenericImage>> {
+        let Self { hosts, id, ports, network, settings, files } = self;
+        let (host, port) = (&hosts[id - 1], ports[0]);
+        let voters: Vec<String> =
+            hosts.iter().enumerate().map(|(n, host)| format!("{}@{host}:9094", n + 1)).collect();
+        let replicas = hosts.len().to_string();
+        let in_sync = hosts.len().div_ceil(2).to_string();
+        let image =
+            GenericImage::new(IMAGE, TAG).with_wait_for(WaitFor::message_on_stdout("Kafka Server started"));
+        let mut request = reaper::owned(image)
+            .with_startup_timeout(START_TIMEOUT)
+            .with_env_var("CLUSTER_ID", "5L6g3nShT-eMCtK--X86sw")
+            .with_env_var("KAFKA_NODE_ID", id.to_string())
+            .with_env_var("KAFKA_PROCESS_ROLES", "broker,controller")
+            .with_env_var("KAFKA_CONTROLLER_QUORUM_VOTERS", voters.join(","))
+            .with_env_var("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
+            .with_env_var("KAFKA_INTER_BROKER_LISTENER_NAME", "BROKER")
+            .with_env_var(
+                "KAFKA_LISTENERS",
+                format!("PLAINTEXT://0.0.0.0:{port},BROKER://0.0.0.0:9093,CONTROLLER://0.0.0.0:9094"),
+            )
+            .with_env_var(
+                "KAFKA_ADVERTISED_LISTENERS",
+                format!("PLAINTEXT://127.0.0.1:{port},BROKER://{host}:9093"),
+            )
+            .with_env_var(
+                "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+                "BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            )
+            .with_env_var("KAFKA_DEFAULT_REPLICATION_FACTOR", &replicas)
+            .with_env_var("KAFKA_MIN_INSYNC_REPLICAS", &in_sync)
+            .with_env_var("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", &replicas)
+            .with_env_var("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", &replicas)
+            .with_env_var("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", &in_sync)
+            // The defaults of 50 partitions each only cost start-up time.
+            .with_env_var("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "3")
+            .with_env_var("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "3")
+            .with_env_var("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
+            .with_env_var("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
+            // A killed broker is noticed within tests' patience, and a restarted one need not outwait its own old session.
+            .with_env_var("KAFKA_BROKER_SESSION_TIMEOUT_MS", "3000")
+            .with_env_var("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "500");
+        for port in ports {
+            request = request.with_mapped_port(port, port.tcp());
+        }
+        if let Some(network) = network {
+            request = request.with_network(network).with_container_name(host);
+        }
+        for (key, value) in settings {
+            request = request.with_env_var(key, value);
+        }
+        for (path, content) in files {
+            request = request.with_copy_to(path, content.into_bytes());
+        }
+        request
+            .start()
+            .await
+            .with_context(|| format!("{IMAGE}:{TAG} did not start (is it there? ./x images)"))
     }
-    request.start().await.with_context(|| format!("{IMAGE}:{TAG} did not start (is it there? ./x images)"))
 }

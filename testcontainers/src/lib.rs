@@ -7,17 +7,21 @@
 //! can pull, the same tests run on the official ones.
 
 mod azurite;
+mod certificates;
 mod gcs;
 mod kafka;
 mod minio;
 mod ports;
 mod reaper;
+mod secured;
 mod toxiproxy;
 pub mod transactions;
 
 pub use azurite::Azurite;
+pub use certificates::{Authority, Certificate};
 pub use gcs::Gcs;
 pub use kafka::Kafka;
 pub use minio::MinIO;
+pub use secured::SecuredKafka;
 pub use toxiproxy::Toxiproxy;
 pub use transactions::{Produced, Transactions, json_payload, read_committed_dump};

@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use object_store::{aws::AmazonS3Builder, path::Path, signer::Signer};
 use reqwest::Method;
-use testcontainers::{ContainerAsync, runners::AsyncRunner};
+use testcontainers::{ContainerAsync, ImageExt, runners::AsyncRunner};
 use testcontainers_modules::minio::MinIO as Image;
 
+use crate::certificates::{Authority, Certificate};
 use crate::reaper;
 
 /// A MinIO server without buckets.
@@ -15,6 +16,9 @@ use crate::reaper;
 pub struct MinIO {
     container: ContainerAsync<Image>,
     endpoint: String,
+    password: String,
+    /// Of the authority that vouches for it, where it speaks TLS.
+    authority: Option<String>,
 }
 
 impl MinIO {
@@ -28,7 +32,25 @@ impl MinIO {
             .await
             .context("MinIO did not start (is its image there? ./x images)")?;
         let port = container.get_host_port_ipv4(9000).await?;
-        Ok(Self { container, endpoint: format!("http://127.0.0.1:{port}") })
+        let endpoint = format!("http://127.0.0.1:{port}");
+        Ok(Self { container, endpoint, password: Self::SECRET_KEY.to_owned(), authority: None })
+    }
+
+    /// One that speaks TLS only, as `localhost`, with a password of its own.
+    pub async fn start_secured(authority: &Authority, password: &str) -> Result<Self> {
+        let Certificate { pem, key } = authority.sign(&["localhost"])?;
+        let container = reaper::owned(Image::default())
+            .with_env_var("MINIO_ROOT_USER", Self::ACCESS_KEY)
+            .with_env_var("MINIO_ROOT_PASSWORD", password)
+            .with_copy_to("/certificates/public.crt", pem.into_bytes())
+            .with_copy_to("/certificates/private.key", key.into_bytes())
+            .with_cmd(["server", "/data", "--certs-dir", "/certificates"])
+            .start()
+            .await
+            .context("MinIO with TLS did not start (is its image there? ./x images)")?;
+        let port = container.get_host_port_ipv4(9000).await?;
+        let (endpoint, authority) = (format!("https://localhost:{port}"), Some(authority.pem.clone()));
+        Ok(Self { container, endpoint, password: password.to_owned(), authority })
     }
 
     /// `http://host:port`, for path-style requests.
@@ -49,11 +71,17 @@ impl MinIO {
             .with_region(Self::REGION)
             .with_bucket_name(name)
             .with_access_key_id(Self::ACCESS_KEY)
-            .with_secret_access_key(Self::SECRET_KEY)
+            .with_secret_access_key(&self.password)
             .build()?;
         // The empty path is the bucket itself.
         let url = bucket.signed_url(Method::PUT, &Path::default(), Duration::from_secs(60)).await?;
-        reqwest::Client::new().put(url).send().await?.error_for_status()?;
+        let trusted = self.authority.iter().map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()));
+        let client = reqwest::Client::builder();
+        let client = match trusted.collect::<Result<Vec<_>, _>>()? {
+            none if none.is_empty() => client,
+            trusted => client.tls_certs_only(trusted),
+        };
+        client.build()?.put(url).send().await?.error_for_status()?;
         Ok(())
     }
 

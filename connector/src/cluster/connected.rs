@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tidegate_sinks::TopicPartition;
+use tokio::task::JoinError;
 
 use super::{Cluster, ClusterError, LogBounds};
 use crate::config::{Start, Topics};
-use crate::kafka::{Queries, QueryError, QueryErrorKind};
+use crate::kafka::{self, Queries, QueryError, QueryErrorKind};
 
 /// Records looked at to infer columns.
 const SAMPLE_RECORDS: usize = 1_000;
@@ -129,11 +130,14 @@ impl Cluster for Connected {
     async fn sample(&self, partitions: &[TopicPartition]) -> Result<Vec<Vec<u8>>, ClusterError> {
         let (properties, partitions) = (self.properties.clone(), partitions.to_vec());
         let sample = tokio::task::spawn_blocking(move || read_sample(&properties, &partitions)).await;
-        let failed = |message: String| ClusterError {
-            message: format!("reading a sample: {message}"),
-            permanent: false,
-        };
-        sample.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+        let failed = |message: String| format!("reading a sample: {message}");
+        let passing =
+            |error: JoinError| ClusterError { message: failed(error.to_string()), permanent: false };
+        sample.map_err(passing)?.map_err(|error| {
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            let permanent = kafka::kind_of(code) == QueryErrorKind::Unauthorized;
+            ClusterError { message: failed(format!("{error}{}", kafka::remedy(code))), permanent }
+        })
     }
 }
 

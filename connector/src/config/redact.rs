@@ -171,10 +171,22 @@ fn shown_options(
     is_plain: impl Fn(&str) -> bool,
 ) -> Value {
     let shown = |(key, value): (&String, &String)| {
-        let value = if is_plain(key) { value.as_str() } else { HIDDEN };
+        let value = if is_plain(key) { without_user(value) } else { HIDDEN.to_owned() };
         (key.clone(), Value::from(value))
     };
     Value::Object(options.iter().map(shown).collect::<Map<_, _>>())
+}
+
+/// A URL without who uses it: a proxy's may hold a password.
+fn without_user(value: &str) -> String {
+    match value.split_once("://").map(|(scheme, rest)| (scheme, rest, rest.split('/').next().unwrap_or(rest)))
+    {
+        Some((scheme, rest, authority)) if authority.contains('@') => {
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://{HIDDEN}@{host}{}", &rest[authority.len()..])
+        }
+        _ => value.to_owned(),
+    }
 }
 
 fn sink(sink: &Sink) -> Value {

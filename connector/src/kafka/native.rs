@@ -3,14 +3,16 @@
 //!
 //! Every pointer made here is owned by a guard that frees it; what comes back is plain data.
 
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::admin::AdminClient;
 use rdkafka::bindings as rd;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaType;
 use tidegate_sinks::TopicPartition;
 
 /// The offset spec that asks for the first offset of the log.
@@ -63,12 +65,12 @@ pub(super) fn list_offsets<C: ClientContext>(
     }
 }
 
-/// The warnings and errors that the client has logged since the last call, such as a refused connection.
-pub(super) fn complaints<C: ClientContext>(admin: &AdminClient<C>) -> Vec<String> {
+/// The warnings, errors and lost connections that the client has logged since the last call.
+pub(super) fn complaints<C: ClientContext>(client: &Client<C>) -> Vec<String> {
     const WARNING: c_int = 4;
     let mut complaints = Vec::new();
     // SAFETY: the client is live; the guard gives back the reference to its main queue.
-    let queue = unsafe { rd::rd_kafka_queue_get_main(admin.inner().native_ptr()) };
+    let queue = unsafe { rd::rd_kafka_queue_get_main(client.native_ptr()) };
     let Some(queue) = NonNull::new(queue).map(Queue) else { return complaints };
     // SAFETY: the queue is live; the guard frees each event; the strings live as long as their event.
     while let Some(event) = NonNull::new(unsafe { rd::rd_kafka_queue_poll(queue.0.as_ptr(), 0) }).map(Event) {
@@ -77,12 +79,51 @@ pub(super) fn complaints<C: ClientContext>(admin: &AdminClient<C>) -> Vec<String
         unsafe {
             let log =
                 rd::rd_kafka_event_log(event.0.as_ptr(), &raw mut facility, &raw mut line, &raw mut level);
-            if log == 0 && level <= WARNING && text(facility) != "CONFWARN" {
+            let facility = text(facility);
+            if log == 0 && (level <= WARNING || facility == "FAIL") && facility != "CONFWARN" {
                 complaints.push(text(line));
             }
         }
     }
     complaints
+}
+
+/// What is wrong with the brokers' certificates, in the words of `explain` (from OpenSSL's verification error): the
+/// client's own message is the same for all flaws. Connects anew to find out.
+pub(super) fn certificate_flaw(config: &ClientConfig, timeout: Duration) -> Option<String> {
+    let native = config.create_native_config().ok()?;
+    // SAFETY: the configuration is live, and the callback is a function of this program.
+    unsafe { rd::rd_kafka_conf_set_ssl_cert_verify_cb(native.ptr(), Some(explain_flaw)) };
+    let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext).ok()?;
+    // It fails, once it has been told why.
+    let _ = client.fetch_metadata(Some("_"), timeout);
+    complaints(&client).into_iter().find(|complaint| complaint.contains("verification callback failed"))
+}
+
+/// Takes what OpenSSL takes, and writes its reason for anything else. librdkafka logs it, with the certificate's names.
+unsafe extern "C" fn explain_flaw(
+    _: *mut rd::rd_kafka_t,
+    _: *const c_char,
+    _: i32,
+    error: *mut c_int,
+    _: c_int,
+    _: *const c_char,
+    _: usize,
+    reason: *mut c_char,
+    size: usize,
+    _: *mut c_void,
+) -> c_int {
+    // SAFETY: librdkafka passes a live integer, and a buffer of `size` bytes.
+    unsafe {
+        if *error == 0 {
+            return 1;
+        }
+        let text = super::refused::certificate(*error).as_bytes();
+        let length = text.len().min(size.saturating_sub(1));
+        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), reason, length);
+        *reason.add(length) = 0;
+    }
+    0
 }
 
 /// # Safety

@@ -163,7 +163,18 @@ impl<'a> Transaction<'a> {
 
     fn check_deliveries(&self) -> Result<(), SendError> {
         let first = *self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
-        first.map_or(Ok(()), |code| Err(self.failed_with("sending", code, "")))
+        match first {
+            None => Ok(()),
+            // Not for its own fault: the transaction has failed, and tells why to whoever asks for another.
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
+                let told = self.producer.begin_transaction();
+                Err(told.map_or_else(
+                    |error| self.failed("sending", &error),
+                    |()| self.failed_with("sending", RDKafkaErrorCode::PurgeQueue, ""),
+                ))
+            }
+            Some(code) => Err(self.failed_with("sending", code, "")),
+        }
     }
 
     /// The group's offset, in the transaction.

@@ -260,7 +260,7 @@ impl Engine {
                 }
                 Ok(())
             }
-            Event::Failed(error) => Err(RunError::Failed(error.0, None)),
+            Event::Failed(error) => Err(error.into()),
         }
     }
 

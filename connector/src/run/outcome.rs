@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use tidegate_sinks::{Error, Kind};
 
 use crate::cluster::ClusterError;
+use crate::event::SourceError;
 use crate::outbox::SendError;
 
 /// What a run did before it stopped clean.
@@ -80,6 +81,12 @@ impl From<SendError> for RunError {
 
 impl From<ClusterError> for RunError {
     fn from(error: ClusterError) -> Self {
+        if error.permanent { Self::Config(error.message, None) } else { Self::Failed(error.message, None) }
+    }
+}
+
+impl From<SourceError> for RunError {
+    fn from(error: SourceError) -> Self {
         if error.permanent { Self::Config(error.message, None) } else { Self::Failed(error.message, None) }
     }
 }

@@ -83,7 +83,24 @@ fn error(url: &str, what: &str, path: &str, source: object_store::Error) -> Erro
         Store::Generic { ref source, .. } if is_refusal(&**source) => Kind::Config,
         _ => Kind::Retry,
     };
-    Error::new(kind, format!("could not {what} {url}/{path}")).with_source(source)
+    let (kind, remedy) = certificate_remedy(&source).map_or((kind, ""), |remedy| (Kind::Config, remedy));
+    Error::new(kind, format!("could not {what} {url}/{path}{remedy}")).with_source(source)
+}
+
+/// What to do where TLS refuses the store's certificate, which is told in the text only.
+fn certificate_remedy(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
+        let text = error.to_string();
+        let flaw = text.split_once("invalid peer certificate")?.1;
+        Some(if flaw.contains("UnknownIssuer") || flaw.contains("CaUsedAsEndEntity") {
+            ": no authority that is trusted here has signed its certificate; set sink.store.ca_file to the \
+             authority's certificate (PEM)"
+        } else if flaw.contains("NotValidForName") || flaw.contains("not valid for name") {
+            ": its certificate is for another host; use a name in sink.store.endpoint that it holds"
+        } else {
+            ": its certificate is refused; renew it on the store"
+        })
+    })
 }
 
 /// Of a listing, object_store tells a refusal from an outage in its text only.

@@ -87,6 +87,11 @@ fn store(value: &Value<'_>) -> BTreeMap<String, String> {
 
 fn put(options: &mut BTreeMap<String, String>, key: &str, value: &Value<'_>) {
     let Some(text) = value.text() else { return };
+    // An endpoint is part of each request's error. A proxy's is not, so it may.
+    let authority = text.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+    if !key.contains("proxy") && authority.is_some_and(|authority| authority.contains('@')) {
+        value.wrong(Wrong::new("it carries credentials", "move them to options of their own").secret());
+    }
     if options.insert(key.to_owned(), text.to_owned()).is_some() {
         value.wrong(Wrong::new("is set a second time", "set each option once"));
     }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
+use tidegate_testcontainers::Certificate;
 
 use super::*;
 
@@ -12,26 +12,7 @@ impl Scene {
     fn with(names: &[&str]) -> Self {
         let scene = Self(tempfile::tempdir().unwrap());
         for name in names {
-            let made = Command::new("openssl")
-                .args([
-                    "req",
-                    "-x509",
-                    "-newkey",
-                    "ec",
-                    "-pkeyopt",
-                    "ec_paramgen_curve:P-256",
-                    "-nodes",
-                    "-days",
-                    "2",
-                ])
-                .args(["-subj", "/CN=localhost", "-keyout"])
-                .arg(scene.path(&format!("{name}.key")))
-                .arg("-out")
-                .arg(scene.path(&format!("{name}.pem")))
-                .stderr(Stdio::null())
-                .status()
-                .expect("openssl makes certificates");
-            assert!(made.success());
+            Certificate::self_signed(&["localhost"]).unwrap().write(scene.0.path(), name).unwrap();
         }
         scene
     }

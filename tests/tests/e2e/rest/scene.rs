@@ -1,7 +1,6 @@
 //! A running job whose API is asked.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -122,27 +121,8 @@ pub(super) fn client(trusted: Option<PathBuf>) -> Result<Client> {
 
 /// Puts a new certificate for `localhost` and its key beside the job file.
 pub(super) fn certificate(job: &Job) -> Result<()> {
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
-        .arg(job.file().with_file_name("server.key"))
-        .arg("-out")
-        .arg(job.file().with_file_name("server.pem"))
-        .stderr(Stdio::null())
-        .status()
-        .context("openssl makes the tests' certificates")?;
-    ensure!(made.success(), "openssl: {made}");
+    let folder = job.file().parent().context("a folder")?.to_owned();
+    tidegate_testcontainers::Certificate::self_signed(&["localhost"])?.write(&folder, "server")?;
     Ok(())
 }
 

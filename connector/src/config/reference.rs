@@ -1,0 +1,267 @@
+//! What every key of the job file means, as the manual's page `docs/job-file.md` has it. The keys are held against
+//! those that the parser asks for, and the defaults are taken from a parsed job, so that neither can drift.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::{Config, Origin, RELOADABLE};
+
+pub(super) struct Key {
+    /// From the root, as in `sink.file.target_size`.
+    pub(super) path: &'static str,
+    /// Told instead of the default that the code has, where that depends on the machine or on other keys.
+    default: Option<&'static str>,
+    text: &'static str,
+}
+
+const fn key(path: &'static str, text: &'static str) -> Key {
+    Key { path, default: None, text }
+}
+
+const fn with(path: &'static str, default: &'static str, text: &'static str) -> Key {
+    Key { path, default: Some(default), text }
+}
+
+const REQUIRED: &str = "required";
+const NONE: &str = "none";
+
+pub(super) const KEYS: &[Key] = &[
+    with(
+        "job",
+        REQUIRED,
+        "The job's name. Its state, its consumer group and its metrics carry it. Never change it: another name is another job.",
+    ),
+    with("kafka.bootstrap_servers", REQUIRED, "`host:port` of one or more brokers, separated by commas."),
+    with("kafka.topics", "required, or `topics_regex`", "The topics to read, as a list. Each must exist."),
+    with(
+        "kafka.topics_regex",
+        "required, or `topics`",
+        "A pattern that must match a topic's whole name. Topics that appear later are found while the job runs. Names that begin with `__` never match.",
+    ),
+    with(
+        "kafka.group_id",
+        "`tidegate-<job>`",
+        "The consumer group that spreads partitions over replicas. Its committed offsets are for lag tools; the job never reads from them.",
+    ),
+    key(
+        "kafka.start",
+        "Where to begin, only where the job has no position yet: `earliest`, `latest`, `{timestamp: 2026-01-31T00:00:00Z}`, or `{offsets: {orders: {0: 123}}}`. Partitions that appear later begin at their start.",
+    ),
+    key(
+        "kafka.on_data_loss",
+        "When Kafka has deleted records before they were read: `fail` stops with exit code 3; `record` goes on, writes the gap into the checkpoint and counts it.",
+    ),
+    key(
+        "kafka.properties",
+        "Further properties of librdkafka, by their own names: TLS, SASL, timeouts. Those on which exactly once rests are refused, with the key to use instead.",
+    ),
+    key(
+        "kafka.transaction_timeout",
+        "Of the transactions that send rejects to a topic. At most the broker's `transaction.max.timeout.ms`.",
+    ),
+    key("format.type", "`json`, or `raw`: the bytes as one column `value`."),
+    key("format.tombstones", "Records without a value: `skip` them, or write a row of `nulls`."),
+    with(
+        "format.columns",
+        "inferred from a sample at the first start, and kept",
+        "A list of `{name, type, path}`. `path` says where the value stands, when not under `name`: keys separated by dots. A record that does not fit is rejected, never rounded or cut.",
+    ),
+    key(
+        "format.metadata",
+        "Kafka's own data as columns: any of `topic`, `partition`, `offset`, `timestamp`, `key`. They become `_topic`, `_partition`, `_offset`, `_timestamp`, `_key`.",
+    ),
+    key("sink.type", "`files`: Parquet files in folders."),
+    with(
+        "sink.url",
+        REQUIRED,
+        "Where the tables lie: `file:///folder`, `s3://bucket/folder`, `gs://…`, `az://container/…`. A table lies at `<url>/<table>/`.",
+    ),
+    key(
+        "sink.store",
+        "Options of the store: `endpoint`, `region`, `path_style`, `allow_http`, `ca_file`, and its credentials. See [Stores and their rights](stores.md).",
+    ),
+    key("sink.table", "The table's name. `{topic}` in it stands for the topic: several tables, one commit."),
+    key(
+        "sink.mode",
+        "`append`; or `overwrite`: clears the table once, when the job starts without a position.",
+    ),
+    key(
+        "sink.partition_by",
+        "Folder levels, as Hive has them: `country`, `year(ts)`, `month(ts)`, `day(ts)`, `hour(ts)`, `bucket(16, user_id)`. Each level multiplies the number of files.",
+    ),
+    with(
+        "sink.file.target_size",
+        "`128MiB`",
+        "Bytes at which a file is closed and the next one begun. At most 4GiB.",
+    ),
+    key("sink.file.compression", "`none`, `snappy`, `lz4`, `gzip(0)` to `gzip(9)`, `zstd(1)` to `zstd(22)`."),
+    key("sink.file.row_group_rows", "Rows of a row group. Memory may close one earlier."),
+    key(
+        "checkpoint.interval",
+        "Time between checkpoints. Readers see records at a checkpoint, so this is most of the latency; shorter means more and smaller files.",
+    ),
+    key(
+        "checkpoint.max_records",
+        "A checkpoint after this many records of a replica as well. 0: no such trigger.",
+    ),
+    key("checkpoint.max_bytes", "A checkpoint after this many bytes read as well. 0: no such trigger."),
+    key("checkpoint.timeout", "How long a checkpoint may take before the job stops."),
+    key("checkpoint.retained", "Checkpoints kept at least, for `--from-checkpoint`. At most 900."),
+    key("checkpoint.retained_for", "And kept for at least this long, up to 900."),
+    key(
+        "checkpoint.copy_grace",
+        "How long a copy inside the store may take at most. A rollback waits for it before it erases.",
+    ),
+    with(
+        "checkpoint.state",
+        "`<url>/_tidegate/<job>`",
+        "Where the job's state lies: in the same bucket as the tables.",
+    ),
+    with(
+        "speed.bytes_per_second",
+        "`0`: no limit",
+        "Bytes of keys, values and headers that all replicas together may read in a second.",
+    ),
+    with("speed.channels", "`0`: one per core", "Threads that decode and encode."),
+    key(
+        "error_limit.records",
+        "Rejects that the job accepts before it stops, with nothing lost. 0: the first one stops it. Without a value, but with a ratio: any number.",
+    ),
+    with(
+        "error_limit.ratio",
+        NONE,
+        "Rejects as a part of all records, from 0 to 1; judged from 100 records on.",
+    ),
+    with("error_limit.window", "the whole job", "The time that `ratio` looks back."),
+    key(
+        "rejects.to",
+        "`files`: a table beside the data, in the same commit. `{topic: NAME}`: to that topic as well, each exactly once. See [Rejects](rejects.md).",
+    ),
+    with("rejects.to.topic", NONE, "The topic. It must exist, and not be one that the job reads."),
+    with(
+        "memory.limit",
+        "`256MiB`",
+        "What the client's queue, decoded batches and open files may hold together. When it is reached, row groups close early and reading waits.",
+    ),
+    key("timeouts.store_request", "Of one request to the store."),
+    key(
+        "timeouts.store_retry",
+        "How long a request is repeated before the job stops. Above `store_request`, below `checkpoint.timeout`.",
+    ),
+    key(
+        "timeouts.revoke",
+        "For the last checkpoint of partitions that the group takes away. Below `max.poll.interval.ms`.",
+    ),
+    key(
+        "timeouts.stop",
+        "For the last checkpoint after SIGTERM. Below the platform's kill delay (`TIDEGATE_KILL_DELAY`, 30s).",
+    ),
+    with("savepoints.every", "`0`: never", "Time between periodic savepoints."),
+    with(
+        "savepoints.to",
+        "`<state>/savepoints`",
+        "The folder for savepoints. It may lie in another store of the same kind.",
+    ),
+    with(
+        "savepoints.retained",
+        "`0`: all",
+        "Periodic savepoints that are kept. Those that you made are never removed.",
+    ),
+    key("control.poll", "How often a replica looks for what `pause`, `stop` and their like have asked."),
+    key("http.listen", "Address and port. Port 0: any free one, which is logged."),
+    with(
+        "http.token",
+        NONE,
+        "What requests must carry that change the job, and beyond loopback all of the API. At least 16 characters, as `${VAR}` or `${file:/path}`.",
+    ),
+    with(
+        "http.tls.cert",
+        NONE,
+        "PEM file with the certificate and its chain: HTTPS instead of HTTP. Read again when it changes.",
+    ),
+    with("http.tls.key", NONE, "PEM file with its key."),
+    with(
+        "http.ready_max_commit_age",
+        "`0`: never",
+        "Age of the last commit, with something to commit, at which `/readyz` fails.",
+    ),
+    key(
+        "log.level",
+        "`error`, `warn`, `info`, `debug`, `trace`, or by module: `info,tidegate::stage=debug`.",
+    ),
+    key("log.format", "`text`, `json`, or `auto`: text on a terminal, JSON otherwise."),
+];
+
+const HEAD: &str = "# Job file
+
+<!-- Made by `./x docs` out of connector/src/config/reference.rs. Edit it there. -->
+
+A job file is YAML, of at most 1 MiB. A key that is not known is an error that names the nearest one. All mistakes are told at once, by
+`tidegate validate JOB`. Examples lie in `config/examples/`.
+
+- **Durations** carry a unit: `500ms`, `60s`, `10m`, `24h`. **Sizes** are bytes, or carry one: `1MB` is 1,000,000 bytes, `1MiB` is 1,048,576.
+- **`${VAR}`** in a value becomes a variable of the environment, **`${file:/path}`** the text of a file without line ends at its end. `$$` is a dollar
+  sign. What comes in this way is never shown. Inside `{ }` and `[ ]`, write quotes around it.
+- Keys marked **live** are taken over by a running job, on SIGHUP or when the file changes. All others take a restart, and a change of one
+  is refused as a whole.
+
+";
+
+const TYPES: &str = "
+## Types of columns
+
+`bool`, `int8` to `int64`, `uint8` to `uint64` (`int` is `int32`), `float`, `double`, `string`, `binary`, `date`, `time(unit)`, `timestamp(unit)` or
+`timestamp(unit, zone)`, `decimal(precision, scale)`, `struct<name: type, …>`, `list<type>`, `map<type, type>`, and `json`, which is kept as text. Units
+are `s`, `ms`, `us`, `ns`. A value that would lose digits, overflow or not parse is a reject.
+
+## What the program itself reads of its environment
+
+| variable | meaning |
+|---|---|
+| `TIDEGATE_LOG` | as `--log-level`; it wins over `log.level` |
+| `TIDEGATE_KILL_DELAY` | how long the platform waits between SIGTERM and SIGKILL; `timeouts.stop` is held against it. 30s |
+| `AWS_…`, `AZURE_…`, `GOOGLE_…` | credentials and settings of the store, as the vendors' own tools read them; `sink.store` wins |
+| `OTEL_EXPORTER_OTLP_ENDPOINT` and OpenTelemetry's others | traces of checkpoints, off while it is not set |
+";
+
+/// The page, in Markdown.
+///
+/// # Panics
+/// Never: the job in it is a constant, which a test parses.
+pub fn reference() -> String {
+    let job = "job: j\nkafka: {bootstrap_servers: \"k:9092\", topics_regex: t}\nsink: {url: \"file:///w\"}\n";
+    let defaults = Config::parse(job, &Origin("example".into())).expect("a whole job").redacted();
+    let (mut page, mut section) = (HEAD.to_owned(), None);
+    for key in KEYS {
+        let this = key.path.split_once('.').map(|(section, _)| section);
+        if section != Some(this) {
+            let title = this.map_or("At the top".to_owned(), |this| format!("`{this}`"));
+            let _ = write!(
+                page,
+                "{}## {title}\n\n| key | default | |\n|---|---|---|\n",
+                if section.is_some() { "\n" } else { "" }
+            );
+            section = Some(this);
+        }
+        let default = match key.default {
+            Some(default) => default.to_owned(),
+            None => shown(defaults.pointer(&format!("/{}", key.path.replace('.', "/")))),
+        };
+        let live =
+            RELOADABLE.iter().any(|live| key.path == *live || key.path.starts_with(&format!("{live}.")));
+        let live = if live { " **Live.**" } else { "" };
+        let _ = writeln!(page, "| `{}` | {default} | {}{live} |", key.path, key.text);
+    }
+    page + TYPES
+}
+
+fn shown(default: Option<&Value>) -> String {
+    match default {
+        Some(Value::String(text)) => format!("`{text}`"),
+        Some(Value::Array(items)) if items.is_empty() => NONE.to_owned(),
+        Some(Value::Object(map)) if map.is_empty() => NONE.to_owned(),
+        Some(other) => format!("`{other}`"),
+        None => NONE.to_owned(),
+    }
+}
