@@ -3,7 +3,7 @@
 
 use crate::model::properties::{
     COMMITS_TILE, COMMITTED_EXISTS, MANIFEST_HAS_DATA, NO_FALSE_ALARM, NO_FALSE_REFUSAL, NOTHING_COMES_BACK,
-    VISIBLE_IS_COMMITTED, VISIBLE_ONCE,
+    REPLAYED_ONCE, VISIBLE_IS_COMMITTED, VISIBLE_ONCE,
 };
 
 /// One mistake.
@@ -210,5 +210,21 @@ pub const MISTAKES: &[Mistake] = &[
         "erase-manifest-first",
         VISIBLE_IS_COMMITTED,
         "A retracted commit's manifest is erased before its data: the next eraser finds none and drops the commit.",
+    ),
+    // Replay of rejects.
+    modelled(
+        "replay-unguarded",
+        REPLAYED_ONCE,
+        "A replay does not depend on the lane that counts what was replayed: two replays of the same rejects commit.",
+    ),
+    modelled(
+        "replay-lists-first",
+        REPLAYED_ONCE,
+        "A replay lists the commits before it loads the state: another replay commits and is published in between, so the lane is right and the list is not.",
+    ),
+    modelled(
+        "replay-retracted",
+        REPLAYED_ONCE,
+        "A replay takes what is stored for what is in force: it replays rejects of a commit that a rollback took back, and their records are read again.",
     ),
 ];

@@ -61,4 +61,11 @@ pub enum Bug {
     CollectRetracted,
     /// Erases the manifest of a retracted commit before its data.
     EraseManifestFirst,
+
+    /// Replays rejects without depending on the lane that counts those replayed so far.
+    ReplayUnguarded,
+    /// Lists the commits before it loads the state that it replays by.
+    ReplayListsFirst,
+    /// Takes every commit that is stored for one in force.
+    ReplayRetracted,
 }

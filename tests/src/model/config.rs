@@ -53,6 +53,7 @@ pub(super) fn one_lane() -> Bounds {
         rollbacks: 0,
         losses: 0,
         foreign: false,
+        replays: false,
         stepwise_attempts: false,
         collect_checkpoints: false,
         remember_events: false,
@@ -81,6 +82,11 @@ pub(super) fn racing() -> Bounds {
 pub(super) fn new_lane() -> Bounds {
     let origin = Origin::Founded([Some(0), None]);
     Bounds { origin, beginnings: vec![0, 1], records: 2, batch: 2, ..shared_lanes() }
+}
+
+/// One lane of rejects only, which two workers read and replay.
+pub(super) fn replaying() -> Bounds {
+    Bounds { replays: true, lanes_of: vec![vec![0, 1]; 2], attempts: 3, beginnings: vec![0], ..one_lane() }
 }
 
 pub(super) fn gc(bounds: Bounds) -> Bounds {

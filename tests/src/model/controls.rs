@@ -5,7 +5,7 @@ use crate::mistakes::mistake;
 
 use super::bug::Bug;
 use super::config::{
-    by, new_lane, one_lane, overwriting, racing, shared_lanes, sound, two_lanes, with_manifests,
+    by, new_lane, one_lane, overwriting, racing, replaying, shared_lanes, sound, two_lanes, with_manifests,
 };
 use super::rules::{ConsumeWhen, PublishBy, Rules};
 use super::runs::Run;
@@ -27,6 +27,7 @@ pub fn negative_controls() -> Vec<Run> {
     controls.extend(rollback_controls());
     controls.extend(start_controls());
     controls.extend(attempt_controls());
+    controls.extend(replay_controls());
     controls
 }
 
@@ -95,5 +96,15 @@ fn attempt_controls() -> Vec<Run> {
         control("manifest-first", separate(Bug::ManifestFirst), one_lane()),
         control("gc-retracted", separate(Bug::CollectRetracted), retracting.clone()),
         control("erase-manifest-first", separate(Bug::EraseManifestFirst), retracting),
+    ]
+}
+
+fn replay_controls() -> Vec<Run> {
+    let renaming = |bug| Rules { publish: PublishBy::Rename, consume: ConsumeWhen::Never, ..with(bug) };
+    let one = Bounds { records: 1, batch: 1, ..replaying() };
+    vec![
+        control("replay-unguarded", renaming(Bug::ReplayUnguarded), one.clone()),
+        control("replay-lists-first", renaming(Bug::ReplayListsFirst), one.clone()),
+        control("replay-retracted", renaming(Bug::ReplayRetracted), Bounds { rollbacks: 1, ..one }),
     ]
 }

@@ -5,6 +5,8 @@ use std::fmt;
 
 /// Kafka partitions ("lanes") the model has room for; a configuration uses one or both.
 pub const LANES: usize = 2;
+/// Where a configuration has replays: the lane of the rejects, which no worker consumes from Kafka.
+pub const REJECTS: usize = 1;
 
 pub type Offset = u8;
 /// The next offset of each lane; `None` for a lane that the chain has never heard of.
@@ -102,6 +104,10 @@ pub struct Attempt {
     pub begun: [Begun; LANES],
     /// The records that the data file holds; of a lane begun without records so far, `from..from`.
     pub ranges: [Range; LANES],
+    /// Rejects among them, where a configuration has replays.
+    pub rejects: Offset,
+    /// The commits whose rejects it replays; its range of [`REJECTS`] counts those rejects.
+    pub sources: FileSet,
     pub progress: Progress,
 }
 
@@ -112,6 +118,9 @@ impl fmt::Debug for Attempt {
             if self.begun[lane] != Begun::No || !range.is_empty() {
                 write!(f, ", lane {lane} ({:?}): {}..{}", self.begun[lane], range.from, range.to)?;
             }
+        }
+        if !self.sources.is_empty() {
+            write!(f, ", replays {:?}", self.sources)?;
         }
         if self.progress == Progress::Sealed { Ok(()) } else { write!(f, ", {:?}", self.progress) }
     }

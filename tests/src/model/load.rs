@@ -66,6 +66,9 @@ impl ProtocolModel {
         worker.phase = Phase::Ready(state);
         worker.done = worker.done.and(state.unpublished);
         worker.erased = worker.erased.and(state.retracted);
+        if !self.rules.has(Bug::ReplayListsFirst) {
+            worker.listed = None;
+        }
         if let Hand::Suspect(file) = worker.hand {
             worker.hand = Hand::Free;
             if state.unpublished.contains(file) {

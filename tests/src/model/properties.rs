@@ -3,7 +3,7 @@
 use stateright::Property;
 
 use super::events::Event;
-use super::files::{FileSet, LANES, Range};
+use super::files::{FileSet, LANES, REJECTS, Range};
 use super::rules::Manifests;
 use super::system::ProtocolModel;
 use super::world::World;
@@ -22,6 +22,7 @@ pub const ONLY_THE_NEWEST: &str = "I6 only the newest state is accepted";
 pub const DROPPED_IS_PUBLISHED: &str = "I6 dropped is published and staged no more";
 pub const MANIFEST_HAS_DATA: &str = "I6 a final manifest's data is published";
 pub const CUTS_TELL: &str = "I6 names and cuts tell what is retracted";
+pub const REPLAYED_ONCE: &str = "I8 each reject is replayed once";
 pub const FOUNDED_ONCE: &str = "I7 a job's chain is begun once";
 pub const NO_FALSE_REFUSAL: &str = "I7 no chain that is there is reported lost";
 
@@ -30,7 +31,7 @@ pub const ALL_PUBLISHED: &str = "reached: everything published";
 
 type Condition = fn(&ProtocolModel, &World) -> bool;
 
-const INVARIANTS: [(&str, Condition); 15] = [
+const INVARIANTS: [(&str, Condition); 16] = [
     (COMMITS_TILE, |_, w| commits_tile(w)),
     (NO_STALE_COMMIT, |_, w| !w.harm.stale_commit),
     (VISIBLE_IS_COMMITTED, |_, w| {
@@ -67,6 +68,7 @@ const INVARIANTS: [(&str, Condition); 15] = [
     }),
     (FOUNDED_ONCE, |_, w| !w.harm.refounded),
     (NO_FALSE_REFUSAL, |_, w| !w.harm.false_refusal),
+    (REPLAYED_ONCE, |_, w| replayed_once(w)),
 ];
 
 /// What runs that remember events look for.
@@ -151,6 +153,20 @@ fn commits_tile(world: &World) -> bool {
         }
     };
     !world.newest.is_chain() || (0..LANES).all(lane_tiles)
+}
+
+/// The replays in force take whole commits in force, each at most one, and count their rejects.
+fn replayed_once(world: &World) -> bool {
+    let (effective, mut taken) = (world.effective(), FileSet::EMPTY);
+    effective.iter().map(|file| world.attempt(file)).filter(|replay| !replay.sources.is_empty()).all(
+        |replay| {
+            let rejects: u8 = replay.sources.iter().map(|source| world.attempt(source).rejects).sum();
+            let range = replay.ranges[REJECTS];
+            let is_first = taken.and(replay.sources).is_empty();
+            taken = taken.or(replay.sources);
+            is_first && replay.sources.is_subset_of(effective) && range.to - range.from == rejects
+        },
+    )
 }
 
 fn no_two_overlap(world: &World, files: FileSet) -> bool {

@@ -3,7 +3,7 @@
 
 use super::bug::Bug;
 use super::checkpoint::{Checkpoint, Savepoint, Slot, offsets};
-use super::files::{Attempt, Begun, FileId, FileSet, LANES, Position};
+use super::files::{Attempt, Begun, FileId, FileSet, LANES, Position, REJECTS, Range};
 use super::world::Worker;
 
 /// How a staged object becomes a final one.
@@ -107,7 +107,8 @@ impl Rules {
                 None => begun == Begun::New,
             }
         };
-        state.incarnation == attempt.incarnation && (0..LANES).all(untouched)
+        let unguarded = !attempt.sources.is_empty() && self.has(Bug::ReplayUnguarded);
+        state.incarnation == attempt.incarnation && (unguarded || (0..LANES).all(untouched))
     }
 
     /// The outcome of `file`'s commit, last sent to `sent_to`, judged by a genuine `state`.
@@ -172,6 +173,40 @@ impl Rules {
             }
         }
         body
+    }
+
+    // ---- replay ----
+
+    /// Whether a commit that is stored is in force in `state`: neither newer, nor taken back.
+    pub fn is_in_force(&self, state: &Checkpoint, attempt: &Attempt) -> bool {
+        let passed = |lane: usize| {
+            attempt.ranges[lane].is_empty() || Some(attempt.ranges[lane].to) <= state.next[lane]
+        };
+        attempt.incarnation <= state.incarnation && !state.cuts_off(attempt) && (0..LANES).all(passed)
+    }
+
+    /// The commits whose rejects may be replayed by one who has accepted `state` and has found `stored` since: in force,
+    /// known to be visible, and no other replay in force has taken them.
+    pub fn replayable(&self, state: &Checkpoint, stored: FileSet, attempts: &[Attempt]) -> FileSet {
+        let of = |file: FileId| &attempts[usize::from(file)];
+        let counts = |file: &FileId| self.is_in_force(state, of(*file)) || self.has(Bug::ReplayRetracted);
+        let in_force: Vec<FileId> = stored.or(state.unpublished).iter().filter(counts).collect();
+        let replayed = in_force.iter().fold(FileSet::EMPTY, |all, &file| all.or(of(file).sources));
+        let mut found = FileSet::EMPTY;
+        let rejecting = in_force.iter().filter(|&&file| of(file).rejects > 0);
+        rejecting.for_each(|&file| found.insert(file));
+        found.minus(replayed).minus(state.unpublished)
+    }
+
+    /// The attempt that replays `sources`, of whose rejects `failing` fail once more.
+    pub fn replay(&self, state: &Checkpoint, sources: FileSet, failing: u8, attempts: &[Attempt]) -> Attempt {
+        let rejects: u8 = sources.iter().map(|file| attempts[usize::from(file)].rejects).sum();
+        let from = state.next[REJECTS].unwrap_or(0);
+        let mut replay =
+            Attempt { incarnation: state.incarnation, rejects: failing, sources, ..Attempt::default() };
+        replay.begun[REJECTS] = if state.next[REJECTS].is_some() { Begun::At } else { Begun::New };
+        replay.ranges[REJECTS] = Range { from, to: from + rejects };
+        replay
     }
 
     // ---- rollback ----

@@ -1,8 +1,8 @@
 //! The configurations of the protocol as built: in none of them may an invariant break.
 
 use super::config::{
-    as_built, by, gc, new_lane, no_history, one_lane, overwriting, racing, shared_lanes, sound, two_lanes,
-    with_manifests,
+    as_built, by, gc, new_lane, no_history, one_lane, overwriting, racing, replaying, shared_lanes, sound,
+    two_lanes, with_manifests,
 };
 use super::rules::{ConsumeWhen, PublishBy, Rules};
 use super::system::{Bounds, Origin, ProtocolModel};
@@ -28,7 +28,32 @@ pub fn sound_runs() -> Vec<Run> {
     let mut runs = core_runs();
     runs.extend(start_runs());
     runs.extend(attempt_runs());
+    runs.extend(replay_runs());
     runs
+}
+
+/// Rejects are replayed, beside those who read, by two at once.
+fn replay_runs() -> Vec<Run> {
+    vec![
+        Run::new(
+            "replay",
+            "1 lane of rejects, 2 workers who read and replay, 3 attempts, 1 crash; publish by rename",
+            by(PublishBy::Rename),
+            Bounds { crashes: 1, ..replaying() },
+        ),
+        Run::new(
+            "replay-rollback",
+            "likewise, of 1 record; 3 attempts, 1 rollback",
+            by(PublishBy::Rename),
+            Bounds { rollbacks: 1, records: 1, batch: 1, ..replaying() },
+        ),
+        Run::new(
+            "replay-gc",
+            "likewise, of 1 record; 3 attempts, H=0, checkpoint GC",
+            Rules { history: 0, ..by(PublishBy::Rename) },
+            gc(Bounds { records: 1, batch: 1, ..replaying() }),
+        ),
+    ]
 }
 
 /// The checked core: load, commit, outcome, publish, collect, roll back.
@@ -312,6 +337,12 @@ pub fn large_runs() -> Vec<Run> {
             "manifests move on their own, copies land late; 2 attempts, 1 crash, 1 rollback",
             Rules { publish: PublishBy::SlowCopy, ..with_manifests() },
             Bounds { crashes: 1, rollbacks: 1, ..one_lane() },
+        ),
+        Run::new(
+            "large-replay-rollback",
+            "1 lane of rejects, 2 workers who read and replay, 3 attempts, 1 rollback; publish by rename",
+            by(PublishBy::Rename),
+            Bounds { rollbacks: 1, ..replaying() },
         ),
         Run::new(
             "large-begun",

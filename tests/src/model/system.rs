@@ -45,6 +45,8 @@ pub struct Bounds {
     pub losses: u8,
     /// Whether a foreign file, with records of lane 0, lies in the table from the start.
     pub foreign: bool,
+    /// Every record of lane 0 is rejected, and lane 1 counts the rejects that have been replayed.
+    pub replays: bool,
     /// Whether `begin.json`, data file and manifest are written in separate steps, else in one.
     pub stepwise_attempts: bool,
     /// Whether old checkpoints are deleted, so that late PUTs can fill their slots again; and whether LIST, GET and
@@ -77,6 +79,8 @@ pub enum Action {
     PutGenesis(WorkerId, Position),
     /// Writes `begin.json`; where attempts are not stepwise, also everything else.
     Begin(WorkerId, Attempt),
+    /// Lists the commits, to replay their rejects.
+    ListCommits(WorkerId),
     StageData(WorkerId, FileId, Attempt),
     StageManifest(WorkerId, FileId),
     PutCommit(WorkerId, FileId),

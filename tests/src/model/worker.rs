@@ -3,7 +3,7 @@
 use super::bug::Bug;
 use super::checkpoint::Checkpoint;
 use super::events::Event;
-use super::files::{Attempt, Begun, FileId, LANES, Offset, Progress, Range};
+use super::files::{Attempt, Begun, FileId, FileSet, LANES, Offset, Progress, REJECTS, Range};
 use super::system::{Action, Origin, ProtocolModel, WorkerId};
 use super::world::{Hand, Phase, World};
 
@@ -74,6 +74,7 @@ impl ProtocolModel {
         let foreign = usize::from(self.bounds.foreign);
         if world.attempts.len() < self.bounds.attempts + foreign {
             actions.extend(self.beginnings(id, state).into_iter().map(|attempt| Action::Begin(id, attempt)));
+            self.replay_actions(world, id, state, actions);
         }
         if self.rules.may_publish(state) {
             let files = state.unpublished.minus(worker.done);
@@ -92,6 +93,26 @@ impl ProtocolModel {
                 let spoilt = gone.iter().any(|file| self.rules.is_after(world.attempt(file), point));
                 if !spoilt && self.rules.may_restore(state, point) {
                     actions.push(Action::PutRollback(id, *point));
+                }
+            }
+        }
+    }
+
+    /// First the list, then an attempt by it; a load in between makes the list worthless.
+    fn replay_actions(&self, world: &World, id: WorkerId, state: &Checkpoint, actions: &mut Vec<Action>) {
+        if !self.bounds.replays {
+            return;
+        }
+        let stored = world.stored(self.rules.separate_manifests());
+        let replayable = |stored| self.rules.replayable(state, stored, &world.attempts);
+        match world.workers[id].listed {
+            None if !replayable(stored).is_empty() => actions.push(Action::ListCommits(id)),
+            None => {}
+            Some(listed) => {
+                for sources in subsets(replayable(listed)) {
+                    let rejects: u8 = sources.iter().map(|file| world.attempt(file).rejects).sum();
+                    let replay = |failing| self.rules.replay(state, sources, failing, &world.attempts);
+                    actions.extend((0..rejects).map(|failing| Action::Begin(id, replay(failing))));
                 }
             }
         }
@@ -149,7 +170,8 @@ impl ProtocolModel {
         let base = Attempt { incarnation: state.incarnation, progress, ..Attempt::default() };
         let mut begun = combine(base, |lane| {
             let mut choices = Vec::new();
-            if self.bounds.lanes_of[id].contains(&lane) {
+            let is_read = !self.bounds.replays || lane != REJECTS;
+            if is_read && self.bounds.lanes_of[id].contains(&lane) {
                 for (begun, from) in self.froms(state, lane) {
                     if stepwise && from < self.bounds.records {
                         choices.push((begun, Range { from, to: from }));
@@ -161,6 +183,11 @@ impl ProtocolModel {
             choices
         });
         begun.retain(|attempt| attempt.begun != base.begun);
+        if self.bounds.replays {
+            begun
+                .iter_mut()
+                .for_each(|attempt| attempt.rejects = attempt.ranges[0].to - attempt.ranges[0].from);
+        }
         begun
     }
 
@@ -241,6 +268,10 @@ impl ProtocolModel {
                     self.stage_manifest(world, file);
                 }
                 world.workers[id].attempt = Some(file);
+                world.workers[id].listed = None;
+            }
+            Action::ListCommits(id) => {
+                world.workers[id].listed = Some(world.stored(self.rules.separate_manifests()));
             }
             Action::StageData(_, file, attempt) => {
                 world.attempts[usize::from(file)] = attempt;
@@ -298,6 +329,19 @@ fn combine(base: Attempt, choices: impl Fn(usize) -> Vec<(Begun, Range)>) -> Vec
         }
     }
     attempts
+}
+
+/// All but the empty one.
+fn subsets(files: FileSet) -> Vec<FileSet> {
+    let mut subsets = vec![FileSet::EMPTY];
+    for file in files.iter() {
+        for at in 0..subsets.len() {
+            let mut with = subsets[at];
+            with.insert(file);
+            subsets.push(with);
+        }
+    }
+    subsets.split_off(1)
 }
 
 fn ready(world: &World, id: WorkerId) -> Checkpoint {

@@ -65,6 +65,8 @@ pub struct Worker {
     pub done: FileSet,
     /// Retracted commits it has erased: its next checkpoint drops them from `retracted`.
     pub erased: FileSet,
+    /// The commits that it found stored, after it had accepted its state; only where a configuration has replays.
+    pub listed: Option<FileSet>,
     pub hand: Hand,
 }
 
@@ -76,6 +78,7 @@ impl Worker {
             sent_to: None,
             done: FileSet::EMPTY,
             erased: FileSet::EMPTY,
+            listed: None,
             hand: Hand::Free,
         }
     }
@@ -171,6 +174,11 @@ impl World {
     /// Files that readers are entitled to: committed and not taken back.
     pub fn effective(&self) -> FileSet {
         self.committed.minus(self.revoked)
+    }
+
+    /// The commits whose `commits/<id>.json` is there; where manifests are part of their data, nobody moves them away.
+    pub fn stored(&self, separate_manifests: bool) -> FileSet {
+        if separate_manifests { self.manifests } else { self.visible.or(self.consumed) }
     }
 
     pub fn attempt(&self, file: FileId) -> &Attempt {
