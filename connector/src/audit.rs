@@ -7,6 +7,7 @@
 //! and its files may be there or not. Files of others are listed and do no harm.
 
 pub mod deep;
+mod replays;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -106,6 +107,8 @@ pub struct Report {
     pub bytes: u64,
     pub rows: u64,
     pub rejects: u64,
+    /// Those that no replay has made rows of.
+    pub outstanding_rejects: u64,
     /// Committed files that are still to be made visible; the next run or replica does.
     pub pending: Vec<String>,
     /// Files of forgotten commits that are still there; not checked.
@@ -149,6 +152,7 @@ pub fn judge(found: &Found) -> Report {
         bytes: 0,
         rows: 0,
         rejects: found.checkpoint.rejects,
+        outstanding_rejects: found.checkpoint.outstanding_rejects(),
         pending: Vec::new(),
         forgotten: Vec::new(),
         foreign: Vec::new(),
@@ -163,6 +167,7 @@ pub fn judge(found: &Found) -> Report {
         }
     }
     report.judge_rejects(found);
+    report.judge_replays(found);
     report.judge_others(found);
     report.exact = report.problems.is_empty();
     report

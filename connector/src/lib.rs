@@ -22,6 +22,7 @@ pub mod limits;
 pub mod outbox;
 pub mod rejects;
 pub mod reload;
+pub mod replay;
 pub mod retained;
 pub mod run;
 pub mod savepoint;

@@ -37,7 +37,7 @@ impl From<&Checkpoint> for CheckpointSummary {
             created: checkpoint.created,
             incarnation: checkpoint.incarnation,
             commit: checkpoint.commit.clone(),
-            partitions: checkpoint.partitions.len(),
+            partitions: checkpoint.kafka_partitions().count(),
             rows: checkpoint.partitions.values().map(|state| state.rows).sum(),
             rejects: checkpoint.rejects,
             unpublished: checkpoint.unpublished.len(),

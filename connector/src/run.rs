@@ -14,7 +14,7 @@ mod outcome;
 mod restore;
 mod show;
 mod stalls;
-mod start;
+pub(crate) mod start;
 mod timestamps;
 mod unsent;
 
@@ -29,6 +29,7 @@ use tokio::time::Instant;
 
 pub use asked::{Asking, nobody_asks};
 pub use channels::Spawn;
+pub(crate) use channels::staging_error;
 pub use hold::{OnStop, run_and_hold};
 pub use outcome::{RunError, Summary};
 pub use start::Beginning;
@@ -173,24 +174,29 @@ fn start_channels(
     done: &mpsc::UnboundedSender<Done>,
 ) -> Result<Channels, RunError> {
     let count = config.speed.channels.max(1);
-    let settings = StageSettings {
-        table: config.sink.table.clone(),
-        partition_by: config.sink.partition_by.clone(),
-        file: config.sink.file.clone(),
-        memory: (config.memory_limit / 2) as usize / count,
-    };
+    let settings = stage_settings(config, count);
     let stager = |_| {
         let (format, columns) = (config.format.clone(), columns.to_vec());
         let decoder = move |_: &str| -> Result<_, ColumnError> { decode::decoder(&format, &columns) };
         Stager::new(settings.clone(), job.sink.clone(), decoder)
     };
     let stagers: Result<Vec<_>, _> = (0..count).map(stager).collect();
-    let stagers = stagers.map_err(|error| RunError::from(channels::staging_error(error)))?;
+    let stagers = stagers.map_err(|error| RunError::from(staging_error(error)))?;
     let done = done.clone();
     // Nobody listens any more when the run has ended.
     let report = move |report| drop(done.send(Done::Worker(report)));
     Channels::start(stagers, &job.sink, report, &mut job.spawn)
         .map_err(|error| RunError::failed(format!("starting a thread that encodes: {error}")))
+}
+
+/// Of each of `count` stagers.
+pub(crate) fn stage_settings(config: &Config, count: usize) -> StageSettings {
+    StageSettings {
+        table: config.sink.table.clone(),
+        partition_by: config.sink.partition_by.clone(),
+        file: config.sink.file.clone(),
+        memory: (config.memory_limit / 2) as usize / count,
+    }
 }
 
 /// Where a bounded run ends: the last stable offsets of now, of those partitions that have anything to read. A position

@@ -28,6 +28,7 @@ use parquet::errors::ParquetError;
 use tidegate_sinks::{CommitId, Delta, FileKind, Kind, Sink, StagedFile, TopicPartition};
 
 pub use self::partition::{PartitionError, Partitioner};
+pub(crate) use self::rejects::describe;
 use self::table::{OpenTable, Pending, RejectTable};
 use self::writers::Writers;
 use crate::config::{File, PartitionField, Table};
@@ -45,6 +46,8 @@ pub struct Attempt {
     pub id: CommitId,
     pub incarnation: u32,
     pub job: Arc<str>,
+    /// The partition that rows and rejects are counted under; `None`: that of their fetch.
+    pub counted_as: Option<TopicPartition>,
     /// Numbers the files.
     pub next_file: Arc<AtomicU32>,
 }
@@ -184,15 +187,16 @@ impl Stager {
         }
         let batch_bytes = self.batch_bytes();
         let table = self.tables.get_mut(&name).expect("it is there, or was put there just now");
+        let counted_as = attempt.counted_as.as_ref().unwrap_or(&fetch.partition);
         let mut rows = 0;
         for record in fetch.records() {
             match table.decode.append(&record) {
                 Ok(Appended::Row) => {
                     rows += 1;
-                    table.pending.add(&record);
+                    table.pending.add(&record, counted_as);
                 }
                 Ok(Appended::Skipped) => {}
-                Err(reject) => self.rejects.append(&record, &reject),
+                Err(reject) => self.rejects.append(&record, &reject, counted_as),
             }
             if table.pending.is_full(batch_bytes) {
                 table.flush(&name, attempt, &mut self.writers).await?;
@@ -202,7 +206,7 @@ impl Stager {
             }
         }
         if rows > 0 {
-            *self.rows.entry(fetch.partition.clone()).or_default() += rows;
+            *self.rows.entry(counted_as.clone()).or_default() += rows;
         }
         if self.pending_bytes() > self.settings.memory / BATCHES_SHARE {
             self.flush(attempt).await?;

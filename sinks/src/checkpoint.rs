@@ -109,7 +109,7 @@ pub struct Checkpoint {
     pub retracted: Vec<Retracted>,
     /// For each ended incarnation, the positions at which it was cut; the first entry is incarnation 1's.
     pub cuts: Vec<Position>,
-    /// Rejected records since the start of the chain.
+    /// Rejected records since the start of the chain. One that fails again when it is replayed counts again.
     pub rejects: u64,
     /// Losses accepted since the start of the chain.
     pub gaps: Vec<Gap>,
@@ -201,7 +201,28 @@ impl Checkpoint {
         Err(Error::new(Kind::Refused, context))
     }
 
-    /// The next offset of each partition.
+    /// Rejects that no replay has taken yet.
+    pub fn outstanding_rejects(&self) -> u64 {
+        let taken = self.partitions.get(&TopicPartition::rejects()).map_or(0, |lane| lane.next);
+        self.rejects.saturating_sub(taken.unsigned_abs())
+    }
+
+    /// Rows that rejects have become.
+    pub fn replayed_rows(&self) -> u64 {
+        self.partitions.get(&TopicPartition::rejects()).map_or(0, |lane| lane.rows)
+    }
+
+    /// The partitions of Kafka's topics.
+    pub fn kafka_partitions(&self) -> impl Iterator<Item = (&TopicPartition, &PartitionState)> {
+        self.partitions.iter().filter(|(partition, _)| !partition.is_rejects())
+    }
+
+    /// The next offset of each partition of Kafka's topics.
+    pub fn kafka_position(&self) -> Position {
+        Position(self.kafka_partitions().map(|(partition, state)| (partition.clone(), state.next)).collect())
+    }
+
+    /// The next offset of each partition, the lane of the rejects among them.
     pub fn position(&self) -> Position {
         Position(self.partitions.iter().map(|(partition, state)| (partition.clone(), state.next)).collect())
     }

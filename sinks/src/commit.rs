@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{FORMAT, Gap};
 use crate::position::{Delta, TopicPartition};
+use crate::replay::Replay;
 
 /// The unique name of one attempt to commit, never reused; ordered by time of creation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -90,6 +91,9 @@ pub struct Commit {
     /// The newest control object that the replica had heard of.
     #[serde(default)]
     pub control: u64,
+    /// For a commit that replays rejects of earlier ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
     pub files: Vec<StagedFile>,
 }
 
@@ -111,6 +115,7 @@ impl Commit {
             timestamps: BTreeMap::new(),
             gaps: Vec::new(),
             control: 0,
+            replay: None,
             files: Vec::new(),
         }
     }

@@ -94,6 +94,8 @@ cases! {
     restores::keeping_the_sink_takes_nothing_back,
     restores::of_those_who_roll_back_and_commit_at_once_all_agree,
     restores::a_chain_begins_at_the_positions_of_a_savepoint,
+    rejects::rejects_are_replayed_once,
+    rejects::a_replay_that_does_not_add_up_is_refused,
     rejects::unsent_commits_are_listed_until_they_are_sent,
     histories::random_histories_hold_every_record_once,
 }

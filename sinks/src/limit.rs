@@ -21,7 +21,7 @@ const KEPT: usize = 2 * PARTS as usize;
 /// The most rejects that a job accepts; whichever is reached first refuses the commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RejectLimit {
-    /// Since the start of the chain.
+    /// Since the start of the chain, without those that a replay has made rows of.
     pub records: Option<u64>,
     pub ratio: Option<RatioLimit>,
 }
@@ -89,7 +89,11 @@ impl RejectLimit {
     ///
     /// Errors: the limit that it would pass.
     pub fn check(&self, state: &Checkpoint, commit: &Commit, now: Timestamp) -> Result<(), Exceeded> {
-        let rejects = state.rejects.saturating_add(commit.rejects);
+        // A replay brings no records and no rejects, it only moves what was counted before.
+        if commit.replay.is_some() {
+            return Ok(());
+        }
+        let rejects = state.outstanding_rejects().saturating_add(commit.rejects);
         if let Some(most) = self.records.filter(|most| rejects > *most) {
             return Err(Exceeded::Records { rejects, most });
         }
@@ -115,6 +119,9 @@ impl RejectLimit {
 
     /// The counts that a window needs once `commit` is in force; none without a window.
     pub(crate) fn count(&self, recent: &[RecentCount], commit: &Commit, now: Timestamp) -> Vec<RecentCount> {
+        if commit.replay.is_some() {
+            return recent.to_vec();
+        }
         let Some(window) = self.ratio.and_then(|ratio| ratio.window) else { return Vec::new() };
         let age = |count: &RecentCount| now.duration_since(count.since);
         let [window, part] = [window, window / PARTS]

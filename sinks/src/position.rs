@@ -14,7 +14,20 @@ pub struct TopicPartition {
     pub partition: i32,
 }
 
+/// No topic of Kafka can be called so.
+const REJECTS: &str = "(rejects)";
+
 impl TopicPartition {
+    /// The lane whose offsets count the job's rejects as they are replayed. It stands among the partitions of a checkpoint
+    /// once there was a replay, as all rules for a partition hold for it; Kafka knows nothing of it.
+    pub fn rejects() -> Self {
+        Self::new(REJECTS, 0)
+    }
+
+    pub fn is_rejects(&self) -> bool {
+        &*self.topic == REJECTS
+    }
+
     pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
         Self { topic: topic.into(), partition }
     }

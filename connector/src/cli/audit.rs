@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use tidegate_sinks::files::{FilesSink, RESERVED};
-use tidegate_sinks::{Checkpoint, Commit, Error, FileKind, Kind, Sink};
+use tidegate_sinks::{Checkpoint, Commit, CommitId, Error, FileKind, Kind, Sink, TopicPartition};
 
 use super::job::Job;
 use super::output::{OutputArg, or_dash, table};
 use super::position::last_stable_offsets;
 use super::{JobArg, LogArgs};
-use crate::audit::deep::Reading;
+use crate::audit::deep::{Offsets, Reading};
 use crate::audit::{self, Found, Report, Seen};
 use crate::config::Config;
 use crate::stage::footer::{self, Footer, ReadError};
@@ -113,8 +113,21 @@ async fn footer(sink: &FilesSink, path: &str, size: u64) -> Result<Result<Footer
 }
 
 async fn read_files(sink: &FilesSink, found: &Found, report: &mut Report) -> Result<()> {
-    for commit in &found.commits {
-        let mut reading = Reading::new(commit);
+    let sources: BTreeSet<_> =
+        found.commits.iter().filter_map(|commit| commit.replay.as_ref()).flat_map(|r| &r.sources).collect();
+    let mut rejects: BTreeMap<&CommitId, Offsets> = BTreeMap::new();
+    // A replay comes after what it replays, which may be a replay, too.
+    let lane = TopicPartition::rejects();
+    let mut commits: Vec<_> = found.commits.iter().collect();
+    commits.sort_by_key(|commit| commit.delta.0.get(&lane).map(|span| span.from));
+    for commit in commits {
+        let mut reading = match &commit.replay {
+            None => Reading::new(commit),
+            Some(replay) => {
+                let replayed: Vec<_> = replay.sources.iter().map(|source| rejects.remove(source)).collect();
+                Reading::of_replay(commit, replayed.into_iter().collect::<Option<Vec<_>>>().map(merged))
+            }
+        };
         for file in &commit.files {
             let there = match file.kind {
                 FileKind::Data => &found.visible,
@@ -130,11 +143,22 @@ async fn read_files(sink: &FilesSink, found: &Found, report: &mut Report) -> Res
                 reading
             });
         }
+        if sources.contains(&commit.id) {
+            rejects.insert(&commit.id, reading.take_rejects());
+        }
         for problem in reading.finish() {
             report.problem(problem.kind, problem.subject, problem.detail);
         }
     }
     Ok(())
+}
+
+fn merged(parts: Vec<Offsets>) -> Offsets {
+    let mut all = Offsets::new();
+    for (partition, offsets) in parts.into_iter().flatten() {
+        all.entry(partition).or_default().extend(offsets);
+    }
+    all
 }
 
 /// Kafka may be out of reach of who audits; then its part is left out, and said to be.
@@ -171,7 +195,7 @@ pub(super) fn text(report: &Report) -> String {
         report.commits,
         report.files,
         report.rows,
-        report.rejects,
+        report.outstanding_rejects,
         bytesize::ByteSize(report.bytes)
     ));
     for (files, what) in [

@@ -42,7 +42,8 @@ pub(super) async fn execute(args: ForgetArgs, log: &LogArgs) -> Result<u8> {
 }
 
 fn text(shown: &Shown, url: &str) -> String {
-    let Forgetting { commits, files, bytes, rows, base, removed, usable_from, .. } = &shown.forgetting;
+    let Forgetting { commits, files, bytes, rows, base, removed, usable_from, outstanding_rejects, .. } =
+        &shown.forgetting;
     let would = if shown.dry_run { "would be " } else { "" };
     let mut lines = vec![format!(
         "{} commits made before {:.0} {would}forgotten: {rows} rows in {} files, {}",
@@ -51,6 +52,12 @@ fn text(shown: &Shown, url: &str) -> String {
         files.len(),
         bytesize::ByteSize(*bytes)
     )];
+    if *outstanding_rejects > 0 {
+        lines.push(format!(
+            "{outstanding_rejects} of their rejects were never replayed, and cannot be any more once they are forgotten: \
+             `tidegate rejects JOB replay` comes first"
+        ));
+    }
     if let Some(base) = base {
         lines.push(format!("{} {would}forgotten in all; the audit counts them as one sum", base.commits));
     }

@@ -91,6 +91,7 @@ fn rows(
 ) -> Vec<Row> {
     let known = state.map(|state| &state.partitions);
     let mut partitions: Vec<_> = known.into_iter().flat_map(BTreeMap::keys).chain(ends.keys()).collect();
+    partitions.retain(|partition| !partition.is_rejects());
     partitions.sort();
     partitions.dedup();
     let row = |partition: &TopicPartition| {

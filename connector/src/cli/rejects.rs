@@ -1,20 +1,12 @@
-//! `tidegate rejects`: the records that did not decode, and why. What a record holds is shown only when asked for.
+//! `tidegate rejects`: the records that did not decode, and why; and decoding them once more.
 
-use std::sync::Arc;
+mod list;
+mod replay;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Subcommand;
-use serde::Serialize;
-use tidegate_sinks::{Commit, CommitId, Sink};
-use tokio::runtime::Handle;
 
-use super::job::Job;
-use super::output::{OutputArg, or_dash, table};
 use super::{JobArg, LogArgs};
-use crate::rejects::{self, ReadError, Rejected, Rows};
-
-/// Characters of a key or payload that a table shows.
-const SHOWN_MAX_CHARS: usize = 200;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RejectsArgs {
@@ -26,205 +18,15 @@ pub(super) struct RejectsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Which records, where, and why; those of the newest commits first
-    List {
-        /// How many at most
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        limit: usize,
-        /// Only those of one commit
-        #[arg(long, value_name = "ID")]
-        commit: Option<String>,
-        /// Also what the records hold: key, payload and headers
-        #[arg(long)]
-        show_payload: bool,
-        #[command(flatten)]
-        output: OutputArg,
-    },
-}
-
-#[derive(Debug, Serialize)]
-struct Shown {
-    /// Of the whole job.
-    total: u64,
-    /// Commits whose rejects are not visible yet, and so are not listed.
-    unpublished: usize,
-    rejects: Vec<Row>,
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    commit: CommitId,
-    topic: String,
-    partition: i32,
-    offset: i64,
-    /// Milliseconds since 1970.
-    timestamp: Option<i64>,
-    /// The job's column that is to blame.
-    column: Option<String>,
-    error: String,
-    /// Whether it still waits to be sent to the topic for rejects.
-    unsent: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<Content>,
-}
-
-#[derive(Debug, Serialize)]
-struct Content {
-    key: Option<Data>,
-    payload: Option<Data>,
-    headers: Vec<(String, Option<Data>)>,
-}
-
-/// Text where it is text, so that nothing is lost or guessed.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Data {
-    Text(String),
-    Hex(String),
-}
-
-impl Data {
-    fn new(bytes: &[u8]) -> Self {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Self::Text(text.to_owned()),
-            Err(_) => Self::Hex(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
-        }
-    }
-
-    fn short(&self) -> String {
-        let (text, mark) = match self {
-            Self::Text(text) => (text.escape_debug().to_string(), ""),
-            Self::Hex(hex) => (hex.clone(), "0x"),
-        };
-        let dots = if text.chars().nth(SHOWN_MAX_CHARS).is_some() { "…" } else { "" };
-        let text: String = text.chars().take(SHOWN_MAX_CHARS).collect();
-        format!("{mark}{text}{dots}")
-    }
+    /// Which records wait to be mended and replayed, where they are, and why; those of the newest commits first
+    List(list::ListArgs),
+    /// Decode rejects once more, by the job file as it is now: what passes is committed exactly once, the rest stays
+    Replay(replay::ReplayArgs),
 }
 
 pub(super) async fn execute(args: RejectsArgs, log: &LogArgs) -> Result<u8> {
-    let Job { config, sink } = Job::open(&args.job, log)?;
-    let Command::List { limit, commit, show_payload, output } = args.command;
-    let Some(state) = sink.load().await? else {
-        bail!("{sink} has no checkpoint of job {}: nothing has been written yet", config.job);
-    };
-    let mut commits = sink.commits(&state).await?;
-    if let Some(wanted) = &commit {
-        commits.retain(|commit| *commit.id.0 == **wanted);
-        if commits.is_empty() {
-            bail!("job {} has no commit {wanted} in force", config.job);
-        }
+    match args.command {
+        Command::List(list) => list::execute(&args.job, list, log).await,
+        Command::Replay(replay) => replay::execute(&args.job, replay, log).await,
     }
-    commits.retain(|commit| commit.rejects > 0);
-    let with_rejects = commits.len();
-    commits.retain(|commit| !state.unpublished.contains(&commit.id));
-    let unpublished = with_rejects - commits.len();
-    commits.sort_by(|one, other| other.id.cmp(&one.id));
-    let sink: Arc<dyn Sink> = sink;
-    let runtime = Handle::current();
-    let read = move || newest(&runtime, &sink, &commits, limit, show_payload);
-    let mut found = tokio::task::spawn_blocking(read).await??;
-    for row in &mut found {
-        row.unsent = state.unsent.contains(&row.commit);
-    }
-    let shown = Shown { total: state.rejects, unpublished, rejects: found };
-    output.print(&shown, || text(&shown, show_payload))?;
-    Ok(0)
-}
-
-/// Why the reading of a commit ends early.
-enum Halt {
-    Full,
-    Failed(ReadError),
-}
-
-impl From<ReadError> for Halt {
-    fn from(error: ReadError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-fn newest(
-    runtime: &Handle,
-    sink: &Arc<dyn Sink>,
-    commits: &[Commit],
-    limit: usize,
-    show_payload: bool,
-) -> Result<Vec<Row>, ReadError> {
-    let mut found = Vec::new();
-    for commit in commits {
-        let read = rejects::batches(runtime, sink, commit, |batch, path| {
-            for reject in Rows::new(batch, path)?.iter() {
-                if found.len() >= limit {
-                    return Err(Halt::Full);
-                }
-                found.push(row(&commit.id, &reject, show_payload));
-            }
-            Ok(())
-        });
-        match read {
-            Ok(()) => {}
-            Err(Halt::Full) => break,
-            Err(Halt::Failed(error)) => return Err(error),
-        }
-    }
-    Ok(found)
-}
-
-fn row(commit: &CommitId, reject: &Rejected<'_>, show_payload: bool) -> Row {
-    let headers = reject.headers.iter();
-    let headers = headers.map(|(name, value)| (name.to_string(), value.map(Data::new)));
-    Row {
-        commit: commit.clone(),
-        topic: reject.topic.to_owned(),
-        partition: reject.partition,
-        offset: reject.offset,
-        timestamp: reject.timestamp,
-        column: reject.column.map(str::to_owned),
-        error: reject.error.to_owned(),
-        unsent: false,
-        content: show_payload.then(|| Content {
-            key: reject.key.map(Data::new),
-            payload: reject.payload.map(Data::new),
-            headers: headers.collect(),
-        }),
-    }
-}
-
-fn text(shown: &Shown, show_payload: bool) -> String {
-    let place = |row: &Row| {
-        let timestamp = row.timestamp.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-        [
-            row.commit.to_string(),
-            format!("{}/{}", row.topic, row.partition),
-            row.offset.to_string(),
-            or_dash(timestamp),
-            row.error.clone(),
-        ]
-    };
-    let mut text = if show_payload {
-        let short = |data: Option<&Data>| data.map_or_else(|| "null".to_owned(), Data::short);
-        let rows = shown.rejects.iter().map(|row| {
-            let [commit, partition, offset, timestamp, error] = place(row);
-            let content = row.content.as_ref();
-            let key = short(content.and_then(|content| content.key.as_ref()));
-            let payload = short(content.and_then(|content| content.payload.as_ref()));
-            [commit, partition, offset, timestamp, error, key, payload]
-        });
-        table(["commit", "partition", "offset", "timestamp", "error", "key", "payload"], rows)
-    } else {
-        table(["commit", "partition", "offset", "timestamp", "error"], shown.rejects.iter().map(place))
-    };
-    text.push_str(&format!("\n\n{} of {} rejects", shown.rejects.len(), shown.total));
-    let unsent = shown.rejects.iter().filter(|row| row.unsent).count();
-    if unsent > 0 {
-        text.push_str(&format!("; {unsent} of these wait to be sent to their topic"));
-    }
-    if shown.unpublished > 0 {
-        text.push_str(&format!(
-            "; those of {} commits are still to be made visible, by the next run",
-            shown.unpublished
-        ));
-    }
-    text
 }

@@ -94,7 +94,7 @@ struct PartitionPosition {
 async fn position(State(shown): State<Shown>) -> Result<Json<Position>, Problem> {
     let checkpoint = in_time(shown.sink.load()).await?;
     let assigned = shown.status.partitions();
-    let partitions = checkpoint.iter().flat_map(|checkpoint| &checkpoint.partitions);
+    let partitions = checkpoint.iter().flat_map(|checkpoint| checkpoint.kafka_partitions());
     let row = |(partition, state): (&TopicPartition, &tidegate_sinks::PartitionState)| {
         let known = assigned.get(partition).copied().unwrap_or_default();
         PartitionPosition {

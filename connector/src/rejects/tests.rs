@@ -39,7 +39,13 @@ async fn commit(sink: &Arc<dyn Sink>, fetch: &Fetch) -> Commit {
     };
     let state = sink.begin_chain(genesis).await.unwrap();
     let id = CommitId::new();
-    let attempt = Attempt { id: id.clone(), incarnation: 1, job: "j".into(), next_file: Arc::default() };
+    let attempt = Attempt {
+        id: id.clone(),
+        incarnation: 1,
+        job: "j".into(),
+        counted_as: None,
+        next_file: Arc::default(),
+    };
     let mut stager = stager(sink);
     stager.accept(&Arc::new(attempt), fetch).await.unwrap();
     let span = Span::new(0, fetch.next).unwrap();

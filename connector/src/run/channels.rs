@@ -187,7 +187,7 @@ fn merge(all: &mut Staged, more: Staged) {
 }
 
 /// What a staging error means to the run.
-pub(super) fn staging_error(error: crate::stage::Error) -> Error {
+pub(crate) fn staging_error(error: crate::stage::Error) -> Error {
     match error {
         crate::stage::Error::Sink(error) => error,
         error => Error::new(error.kind(), error.to_string()).with_source(error),

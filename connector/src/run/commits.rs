@@ -105,7 +105,7 @@ impl Engine {
                     self.failures = 0;
                     self.count(&sealed);
                 }
-                self.command(Command::CommitOffsets(self.parts.state.position()));
+                self.command(Command::CommitOffsets(self.parts.state.kafka_position()));
                 self.publish();
                 self.release_if_decided();
                 self.carry_out();

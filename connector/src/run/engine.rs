@@ -301,9 +301,15 @@ impl Engine {
         }
         let state = &self.parts.state;
         let begin = self.coverage.begin(state.incarnation).expect("a fetch was just accepted");
-        let left = self.parts.config.error_limit.records.map(|limit| limit.saturating_sub(state.rejects));
+        let left = self
+            .parts
+            .config
+            .error_limit
+            .records
+            .map(|limit| limit.saturating_sub(state.outstanding_rejects()));
         let job = self.parts.config.job.as_str().into();
-        let attempt = Attempt { id, incarnation: state.incarnation, job, next_file: Arc::default() };
+        let attempt =
+            Attempt { id, incarnation: state.incarnation, job, counted_as: None, next_file: Arc::default() };
         let shared = Shared::new(attempt, begin, left);
         self.open.insert(shared).clone()
     }

@@ -116,7 +116,7 @@ impl Engine {
         }
         let known = &self.parts.state.partitions;
         let new = self.coverage.partitions().filter(|(partition, _)| !known.contains_key(partition)).count();
-        let share = share(limit, held, known.len() + new);
+        let share = share(limit, held, self.parts.state.kafka_partitions().count() + new);
         if self.limit != Some(share) {
             self.limit = Some(share);
             self.parts.status.set_limit(share);

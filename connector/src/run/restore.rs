@@ -60,7 +60,9 @@ async fn refuse_lost_records(
     cluster: &dyn Cluster,
     target: &Checkpoint,
 ) -> Result<(), RunError> {
-    let moves = sink.plan_rollback(target).await?.moves;
+    let mut moves = sink.plan_rollback(target).await?.moves;
+    // What was replayed comes from files that stay.
+    moves.retain(|partition, _| !partition.is_rejects());
     let known = cluster.partitions().await?;
     let (there, gone): (Vec<_>, Vec<_>) =
         moves.keys().cloned().partition(|partition| known.contains(partition));
@@ -104,7 +106,7 @@ pub(super) async fn begin(
         (cluster.id().await?, places_elsewhere(cluster, from, target).await?)
     } else {
         let next = |(partition, at): (&TopicPartition, &PartitionState)| (partition.clone(), at.next);
-        (target.cluster_id.clone().or(cluster.id().await?), target.partitions.iter().map(next).collect())
+        (target.cluster_id.clone().or(cluster.id().await?), target.kafka_partitions().map(next).collect())
     };
     let genesis = Genesis {
         cluster_id,
@@ -143,7 +145,9 @@ async fn places_elsewhere(
         )));
     }
     let known = cluster.partitions().await?;
-    if let Some(partition) = target.partitions.keys().find(|partition| !known.contains(partition)) {
+    if let Some(partition) =
+        target.kafka_partitions().map(|(partition, _)| partition).find(|p| !known.contains(p))
+    {
         return Err(RunError::refused(format!(
             "{from} stands in {partition}, which this cluster does not have: copy the topic first, with its partitions as \
              they are"

@@ -111,8 +111,8 @@ impl Engine {
         gauge!("tidegate_unpublished_commits").set(state.unpublished.len() as f64);
         gauge!("tidegate_retracted_items").set(state.retracted.len() as f64);
         let rows: u64 = state.partitions.values().map(|partition| partition.rows).sum();
-        let records = (rows + state.rejects).max(1);
-        gauge!("tidegate_reject_ratio").set(state.rejects as f64 / records as f64);
+        let rejects = state.outstanding_rejects();
+        gauge!("tidegate_reject_ratio").set(rejects as f64 / (rows + rejects).max(1) as f64);
     }
 
     /// Bytes of fetched records, batches and open writers.

@@ -108,7 +108,10 @@ async fn check_cluster(state: &Checkpoint, cluster: &dyn Cluster) -> Result<(), 
 }
 
 /// Erases what is retracted, publishes what is committed, and drops both from the chain.
-async fn recover(sink: &dyn Sink, mut state: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, RunError> {
+pub(crate) async fn recover(
+    sink: &dyn Sink,
+    mut state: Arc<Checkpoint>,
+) -> Result<Arc<Checkpoint>, RunError> {
     while !state.retracted.is_empty() || !state.unpublished.is_empty() {
         let before = (state.retracted.len(), state.unpublished.len());
         tracing::info!(

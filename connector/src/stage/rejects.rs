@@ -98,7 +98,7 @@ impl Rejects {
 }
 
 /// The error as people read it, with the column first where one is to blame.
-pub(super) fn describe(reject: &Reject) -> String {
+pub(crate) fn describe(reject: &Reject) -> String {
     match &reject.column {
         Some(column) => format!("{column}: {}", reject.error),
         None => reject.error.clone(),

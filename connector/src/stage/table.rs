@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tidegate_sinks::TopicPartition;
+
 use super::file::Place;
 use super::partition::{Partitioner, Runs, count};
 use super::rejects::{Rejects, describe};
@@ -23,12 +25,12 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn add(&mut self, record: &Record<'_>) {
+    pub(super) fn add(&mut self, record: &Record<'_>, counted_as: &TopicPartition) {
         self.rows += 1;
         self.bytes += record.key.map_or(0, <[u8]>::len) + record.payload.map_or(0, <[u8]>::len);
         match self.runs.last_mut() {
-            Some((partition, rows)) if partition == record.partition => *rows += 1,
-            _ => self.runs.push((record.partition.clone(), 1)),
+            Some((partition, rows)) if partition == counted_as => *rows += 1,
+            _ => self.runs.push((counted_as.clone(), 1)),
         }
     }
 
@@ -92,9 +94,9 @@ impl Default for RejectTable {
 }
 
 impl RejectTable {
-    pub(super) fn append(&mut self, record: &Record<'_>, reject: &Reject) {
+    pub(super) fn append(&mut self, record: &Record<'_>, reject: &Reject, counted_as: &TopicPartition) {
         self.count += 1;
-        self.pending.add(record);
+        self.pending.add(record, counted_as);
         self.batch.append(record, reject);
         self.first.get_or_insert_with(|| RejectAt {
             partition: record.partition.clone(),

@@ -119,7 +119,7 @@ pub struct HeldBack {
 /// Records that did not decode.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Rejects {
-    /// Since the job began; not known before the first checkpoint.
+    /// Since the job began, without those that were replayed; not known before the first checkpoint.
     pub total: Option<u64>,
     /// How many are allowed; none: any number.
     pub limit: Option<u64>,

@@ -57,7 +57,11 @@ pub const GAUGES: &[(&str, Unit, &str)] = &[
         "Commits in force that the newest checkpoint does not know to be visible",
     ),
     ("tidegate_retracted_items", Unit::Count, "Commits and files taken back that are still to be erased"),
-    ("tidegate_reject_ratio", Unit::Count, "Rejects among all records since the start of the chain, 0 to 1"),
+    (
+        "tidegate_reject_ratio",
+        Unit::Count,
+        "Rejects that were not replayed, among all records since the start of the chain, 0 to 1",
+    ),
 ];
 
 /// Recorded in [`SECONDS`].

@@ -75,6 +75,19 @@ impl Writer {
         idle: &[i32],
         rejects: u64,
     ) -> Arc<Commit> {
+        let moves: Vec<_> = moves.iter().map(|(n, count)| (partition(*n), *count, *count)).collect();
+        let idle: Vec<_> = idle.iter().copied().map(partition).collect();
+        self.attempt_on(state, &moves, &idle, rejects).await
+    }
+
+    /// Likewise, of any partitions, each with its own number of rows.
+    pub(super) async fn attempt_on(
+        &self,
+        state: &Checkpoint,
+        moves: &[(TopicPartition, i64, i64)],
+        idle: &[TopicPartition],
+        rejects: u64,
+    ) -> Arc<Commit> {
         loop {
             match self.try_attempt(state, moves, idle, rejects).await {
                 Ok(commit) => return commit,
@@ -92,37 +105,39 @@ impl Writer {
     async fn try_attempt(
         &self,
         state: &Checkpoint,
-        moves: &[(i32, i64)],
-        idle: &[i32],
+        moves: &[(TopicPartition, i64, i64)],
+        idle: &[TopicPartition],
         rejects: u64,
     ) -> Result<Arc<Commit>, Error> {
         let id = CommitId::new();
-        let at = |n: i32| state.partitions.get(&partition(n)).map_or(0, |at| at.next);
-        let known = |n: i32| state.partitions.contains_key(&partition(n));
-        let all = moves.iter().map(|(n, _)| *n).chain(idle.iter().copied());
-        let from = all.clone().map(|n| (partition(n), at(n))).collect();
+        let at = |lane: &TopicPartition| state.partitions.get(lane).map_or(0, |at| at.next);
+        let all = moves.iter().map(|(lane, ..)| lane).chain(idle).cloned();
+        let from = all.clone().map(|lane| (lane.clone(), at(&lane))).collect();
         let begin = Begin {
-            new_partitions: all.filter(|n| !known(*n)).map(partition).collect(),
+            new_partitions: all.filter(|lane| !state.partitions.contains_key(lane)).collect(),
             ..Begin::new(id.clone(), state.incarnation, from)
         };
         self.sink.begin(&begin).await?;
         let mut files = Vec::new();
-        for (n, count) in moves.iter().filter(|(_, count)| *count > 0) {
+        for (lane, _, count) in moves.iter().filter(|(.., count)| *count > 0) {
             let lines: String =
-                (at(*n)..at(*n) + count).map(|offset| format!("{} {offset}\n", partition(*n))).collect();
-            let rows = BTreeMap::from([(partition(*n), count.unsigned_abs())]);
-            let path = format!("{TABLE}/part={n}/{}-{id}-{:03}.parquet", state.incarnation, files.len());
+                (at(lane)..at(lane) + count).map(|offset| format!("{lane} {offset}\n")).collect();
+            let rows = BTreeMap::from([(lane.clone(), count.unsigned_abs())]);
+            let (part, number) = (lane.partition, files.len());
+            let path = format!("{TABLE}/part={part}/{}-{id}-{number:03}.parquet", state.incarnation);
             files.push(self.stage(&id, FileKind::Data, files.len(), path, lines.into(), rows).await?);
         }
         if rejects > 0 {
             let path = format!("{}-{id}-{:03}.parquet", state.incarnation, files.len());
-            let rows = BTreeMap::from([(partition(moves[0].0), rejects)]);
+            let rows = BTreeMap::from([(moves[0].0.clone(), rejects)]);
             files.push(self.stage(&id, FileKind::Rejects, files.len(), path, "bad\n".into(), rows).await?);
         }
-        let span = |(n, count): &(i32, i64)| Some((partition(*n), Span::new(at(*n), at(*n) + count)?));
+        let span = |(lane, offsets, _): &(TopicPartition, i64, i64)| {
+            Some((lane.clone(), Span::new(at(lane), at(lane) + offsets)?))
+        };
         Ok(Arc::new(Commit {
             delta: Delta(moves.iter().filter_map(span).collect()),
-            rows: moves.iter().map(|(n, count)| (partition(*n), count.unsigned_abs())).collect(),
+            rows: moves.iter().map(|(lane, _, rows)| (lane.clone(), rows.unsigned_abs())).collect(),
             rejects,
             files,
             ..Commit::of(begin, &state.job, Timestamp::UNIX_EPOCH)

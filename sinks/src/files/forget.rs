@@ -17,6 +17,7 @@ use super::{FilesSink, lock, paths};
 use crate::checkpoint::{Base, Checkpoint};
 use crate::commit::{Commit, CommitId};
 use crate::error::{Error, Kind};
+use crate::replay;
 
 /// Commits that are read or removed at the same time.
 const AT_ONCE: usize = 16;
@@ -34,6 +35,8 @@ pub struct Forgetting {
     pub bytes: u64,
     /// Rows of those; rejects are not among them.
     pub rows: u64,
+    /// Rejects of these commits that no replay has taken: they cannot be replayed any more.
+    pub outstanding_rejects: u64,
     /// All that is forgotten, these included.
     pub base: Option<Base>,
     /// Bodies of commits that were removed.
@@ -126,6 +129,11 @@ impl FilesSink {
         let mut names =
             files.iter().map(|file| self.paths.final_path(file)).collect::<Result<Vec<_>, _>>()?;
         names.sort_unstable();
+        let in_force: Vec<Commit> =
+            stored.iter().filter(|commit| rules::is_in_force(state, commit)).cloned().collect();
+        let taken = replay::replays(&in_force);
+        let outstanding = now.clone().filter(|commit| !taken.contains_key(&commit.id));
+        let outstanding_rejects = outstanding.map(|commit| commit.rejects).sum();
         let grace = SignedDuration::try_from(self.settings.copy_grace).unwrap_or(SignedDuration::MAX);
         let until = || self.settings.clock.now().checked_add(grace).unwrap_or(Timestamp::MAX);
         let waits = self.data.is_copying() && !names.is_empty();
@@ -135,6 +143,7 @@ impl FilesSink {
             bytes: files.iter().map(|file| file.bytes).sum(),
             rows: now.flat_map(|commit| commit.rows.values()).sum(),
             commits,
+            outstanding_rejects,
             base: state.base.clone(),
             removed,
             usable_from: waits.then(until),

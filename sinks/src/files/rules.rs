@@ -9,7 +9,8 @@ use crate::checkpoint::{Checkpoint, Forgotten, PartitionState, Retracted};
 use crate::commit::{Begin, Commit, CommitId, FileKind};
 use crate::error::{Error, Kind};
 use crate::mistakes::made;
-use crate::position::Span;
+use crate::position::{Span, TopicPartition};
+use crate::replay;
 use crate::sink::HISTORY;
 
 mod rollback;
@@ -223,6 +224,11 @@ pub(crate) fn check_state(state: &Checkpoint) -> Result<(), Error> {
             return refuse(format!("{} rows of {partition} in [{}, {})", at.rows, at.start, at.next));
         }
     }
+    if let Some(lane) = state.partitions.get(&TopicPartition::rejects())
+        && (lane.start != 0 || lane.next.unsigned_abs() > state.rejects)
+    {
+        return refuse(format!("{} rejects are replayed of {}", lane.next, state.rejects));
+    }
     for (partition, forgotten) in state.base.iter().flat_map(|base| &base.partitions) {
         let within = |at: &PartitionState| {
             at.start <= forgotten.next && forgotten.next <= at.next && forgotten.rows <= at.rows
@@ -286,7 +292,7 @@ pub(crate) fn check_commit(commit: &Commit) -> Result<(), Error> {
     if rejects > commit.rejects {
         return refuse(format!("{rejects} rejected rows in files, {} counted", commit.rejects));
     }
-    Ok(())
+    replay::flaw(commit).map_or(Ok(()), refuse)
 }
 
 pub(crate) mod fold;

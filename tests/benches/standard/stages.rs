@@ -108,6 +108,7 @@ async fn encode(
         id: id.clone(),
         incarnation: 1,
         job: "bench".into(),
+        counted_as: None,
         next_file: Arc::new(AtomicU32::new(0)),
     };
     let begin = Begin::new(id, 1, BTreeMap::new());

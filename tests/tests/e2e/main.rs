@@ -11,6 +11,7 @@ mod operate;
 mod page;
 mod rejects;
 mod reload;
+mod replay;
 mod replicas;
 mod rest;
 mod restore;

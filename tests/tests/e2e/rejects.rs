@@ -33,10 +33,10 @@ const RECORDS: u64 = 60;
 
 /// A record as any reader sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    key: Option<Vec<u8>>,
-    payload: Option<Vec<u8>>,
-    headers: Vec<(String, Option<Vec<u8>>)>,
+pub(crate) struct Seen {
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) payload: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 /// A topic of good and bad records, a topic for the bad ones, and a job.
@@ -159,7 +159,7 @@ impl Scene {
 }
 
 /// Every committed record of a topic that is there now.
-fn dump(servers: &str, topic: &str) -> Result<Vec<((i32, i64), Seen)>> {
+pub(crate) fn dump(servers: &str, topic: &str) -> Result<Vec<((i32, i64), Seen)>> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", servers)
         .set("group.id", "dump")
@@ -196,7 +196,7 @@ fn dump(servers: &str, topic: &str) -> Result<Vec<((i32, i64), Seen)>> {
 }
 
 /// Waits until the process has stopped itself at its point.
-async fn stopped(process: &mut Process) -> Result<()> {
+pub(crate) async fn stopped(process: &mut Process) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while !process.is_stopped()? {
         ensure!(process.is_running()?, "it ended instead: {}", process.log()?);

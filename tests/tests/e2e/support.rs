@@ -14,9 +14,9 @@ use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type, TimestampMillisecon
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
-use tidegate_sinks::Sink;
 use tidegate_sinks::files::{FilesSettings, FilesSink};
 use tidegate_sinks::store::{self, Retries, Store};
+use tidegate_sinks::{Checkpoint, Sink};
 use tidegate_testcontainers::transactions::{json_payload, read_committed_dump};
 use tidegate_testcontainers::{Kafka, MinIO};
 use tokio::sync::OnceCell;
@@ -208,12 +208,20 @@ impl Job {
 
     /// The incarnation of the newest checkpoint.
     pub(crate) async fn incarnation(&self) -> Result<u32> {
+        Ok(self.newest().await?.incarnation)
+    }
+
+    /// The number of the newest checkpoint.
+    pub(crate) async fn newest_checkpoint(&self) -> Result<u64> {
+        Ok(self.newest().await?.n)
+    }
+
+    async fn newest(&self) -> Result<Arc<Checkpoint>> {
         let settings = FilesSettings {
             options: self.options.clone(),
             ..FilesSettings::new(self.name.clone(), self.url.clone())
         };
-        let newest = FilesSink::open(settings)?.load().await?;
-        Ok(newest.context("the job has no chain")?.incarnation)
+        FilesSink::open(settings)?.load().await?.context("the job has no chain")
     }
 
     /// What any reader sees: every record of every visible Parquet file of the table.

@@ -43,7 +43,7 @@ pub(super) fn of_chain(
         Some(Ok(Some(state))) => {
             let mut checks = logs.map(|logs| compare(config, &state, logs)).unwrap_or_default();
             if checks.is_empty() {
-                let (n, partitions) = (state.n, state.partitions.len());
+                let (n, partitions) = (state.n, state.kafka_partitions().count());
                 checks.push(Check::ok("position", format!("checkpoint {n}, {partitions} partitions")));
             }
             checks
@@ -77,7 +77,7 @@ fn compare(config: &Config, state: &Checkpoint, logs: &Logs) -> Vec<Check> {
             format!("its offsets belong to cluster {expected}, but bootstrap_servers leads to {found}; run refuses"),
         ));
     }
-    for (partition, known) in &state.partitions {
+    for (partition, known) in state.kafka_partitions() {
         let next = known.next;
         let (Some(&start), Some(&end)) = (logs.starts.get(partition), logs.ends.get(partition)) else {
             let detail =

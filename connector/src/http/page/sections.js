@@ -128,7 +128,7 @@ export function showRejects(overview, checkpoints) {
   const all = checkpoints.reduce((sum, one) => sum + one.rows, rejected);
   facts(byId("rejects"), [
     [
-      "Since the job began",
+      "Since the job began, not replayed",
       count(total),
       limit === null
         ? "no limit by count"

@@ -229,7 +229,8 @@ pub(super) fn stager(sink: &Arc<Uploads>, settings: StageSettings) -> Stager {
 }
 
 pub(super) fn attempt() -> Arc<Attempt> {
-    Arc::new(Attempt { id: CommitId::new(), incarnation: 3, job: "job".into(), next_file: Arc::default() })
+    let id = CommitId::new();
+    Arc::new(Attempt { id, incarnation: 3, job: "job".into(), counted_as: None, next_file: Arc::default() })
 }
 
 pub(super) fn row(id: i64, country: &str, ts: i64) -> Option<String> {

@@ -29,7 +29,7 @@ pub fn overview(
     let held_back: Vec<_> = open_transactions.into_iter().map(|open| held_back(open, servers)).collect();
     let samples = status.samples();
     let lag = lag(&assigned);
-    let rejects = checkpoint.as_ref().map(|checkpoint| checkpoint.rejects);
+    let rejects = checkpoint.as_ref().map(|checkpoint| checkpoint.outstanding_rejects());
     let verdict = judged(config, status, now, &Known { lag, held_back: &held_back, rejects });
     Overview {
         now,
@@ -127,6 +127,7 @@ fn partitions(
     let states = checkpoint.map(|checkpoint| &checkpoint.partitions);
     let all: BTreeSet<_> = states.iter().flat_map(|states| states.keys()).chain(assigned.keys()).collect();
     all.into_iter()
+        .filter(|partition| !partition.is_rejects())
         .map(|partition| {
             let here = assigned.get(partition);
             let known = here.copied().unwrap_or_default();

@@ -9,6 +9,7 @@ use super::*;
 use crate::checkpoint::{RestoreChoice, Restored};
 use crate::commit::StagedFile;
 use crate::position::{Delta, Position, TopicPartition};
+use crate::replay::{Replay, outstanding};
 use crate::restore::Restore;
 
 const PARTITIONS: i32 = 3;
@@ -20,6 +21,13 @@ enum Step {
         back: usize,
         mask: u8,
         count: i64,
+        lost: bool,
+    },
+    /// A replay of some of the rejects that waited `back` checkpoints ago, of which some fail again.
+    Replay {
+        back: usize,
+        mask: u8,
+        failing: u64,
         lost: bool,
     },
     Housekeeping,
@@ -91,6 +99,28 @@ fn attempt(number: usize, base: &Checkpoint, mask: u8, count: i64) -> Commit {
     }
 }
 
+fn replay_of(number: usize, base: &Checkpoint, sources: &[&Commit], failing: u64) -> Commit {
+    let lane = TopicPartition::rejects();
+    let from = base.partitions.get(&lane).map_or(0, |at| at.next);
+    let count: u64 = sources.iter().map(|commit| commit.rejects).sum();
+    let rejects = failing % (count + 1);
+    let skipped = u64::from(count - rejects > 2);
+    let rows = count - rejects - skipped;
+    let mut commit = attempt(number, base, 0, 1);
+    commit.from.insert(lane.clone(), from);
+    if !base.partitions.contains_key(&lane) {
+        commit.new_partitions.insert(lane.clone());
+    }
+    commit.delta.0.insert(lane.clone(), Span { from, to: from + count as i64 });
+    commit.rows.insert(lane, rows);
+    commit.files[0].partitions = commit.rows.clone();
+    commit.files[0].rows = rows;
+    commit.rejects = rejects;
+    let sources = sources.iter().map(|commit| commit.id.clone()).collect();
+    commit.replay = Some(Replay { sources, skipped });
+    commit
+}
+
 fn rollback(target: &Checkpoint) -> Restore {
     let from = format!("checkpoint/{}", target.n);
     let restored = Restored { from, choice: RestoreChoice::Rollback };
@@ -132,50 +162,24 @@ impl Chain {
             Step::Housekeeping => self.push(self.idle()),
             Step::Commit { back, mask, count, lost } => {
                 let base = &self.states[self.states.len().saturating_sub(1 + back)];
-                let commit = attempt(self.sent.len(), base, mask, count);
-                check_commit(&commit).unwrap();
-                let (newest, slot) = (self.newest(), self.newest().n + 1);
-                let lands = !lost && untouched(newest, &commit.begin());
-                if lands {
-                    let (none, nothing) = (BTreeSet::new(), BTreeSet::new());
-                    let body = commit_on(newest, &none, &nothing, &commit, Timestamp::UNIX_EPOCH);
-                    self.in_force.insert(self.sent.len());
-                    self.push(body);
-                } else {
-                    self.push(self.idle());
+                self.send(attempt(self.sent.len(), base, mask, count), lost);
+            }
+            Step::Replay { back, mask, failing, lost } => {
+                let base = &self.states[self.states.len().saturating_sub(1 + back)];
+                // As found later: what was forgotten since is gone, what is newer is not in force by then.
+                let found: Vec<_> =
+                    self.remembered(self.newest()).filter(|c| is_in_force(base, c)).cloned().collect();
+                let visible = Checkpoint { unpublished: Vec::new(), ..base.clone() };
+                let sources = outstanding(&visible, &found).into_iter().enumerate();
+                let sources: Vec<_> =
+                    sources.filter(|(n, _)| mask & (1 << (n % 8)) != 0).map(|(_, c)| c).collect();
+                if !sources.is_empty() {
+                    self.send(replay_of(self.sent.len(), base, &sources, failing), lost);
                 }
-                self.sent.push(Sent { commit, slot, landed: lands.then_some(slot) });
             }
             Step::Rollback { back } => {
                 let point = self.lineage.len().saturating_sub(1 + back);
-                let to = self.states[self.lineage[point]].clone();
-                let (newest, nothing) = (self.newest().clone(), BTreeSet::new());
-                let in_force = self.in_force.iter().map(|index| &self.sent[*index].commit);
-                let taken = match taken_back(&newest, &to, in_force) {
-                    Ok(taken) => taken,
-                    Err(refused) => {
-                        let remembered = newest.check_remembered(&to.position());
-                        assert_eq!(remembered.unwrap_err().to_string(), refused.to_string());
-                        return;
-                    }
-                };
-                self.lineage.truncate(point + 1);
-                let taken: BTreeSet<_> = taken.into_iter().map(|commit| commit.id.clone()).collect();
-                let body = restored_on(
-                    &newest,
-                    &nothing,
-                    &BTreeSet::new(),
-                    &rollback(&to),
-                    &taken,
-                    Timestamp::UNIX_EPOCH,
-                );
-                check_target(&newest, &to).unwrap();
-                self.cut_off.extend(self.states.iter().filter(|state| is_cut(state, &to)).cloned());
-                let sent = &self.sent;
-                let stays = |index: &usize| sent[*index].landed.is_some_and(|n| n <= to.n);
-                // What lies on an earlier branch was taken out before.
-                self.in_force.retain(stays);
-                self.push(body);
+                self.roll_back(point);
             }
             Step::Forget { back } => {
                 let before = made_at(self.sent.len()) - jiff::SignedDuration::from_secs(back);
@@ -190,6 +194,52 @@ impl Chain {
                 }
             }
         }
+    }
+
+    /// What is stored, in force, and not forgotten.
+    fn remembered<'a>(&'a self, state: &'a Checkpoint) -> impl Iterator<Item = &'a Commit> {
+        let landed = self.sent.iter().filter(|sent| sent.landed.is_some()).map(|sent| &sent.commit);
+        landed.filter(move |commit| is_in_force(state, commit) && !is_forgotten(state, commit))
+    }
+
+    fn send(&mut self, commit: Commit, lost: bool) {
+        check_commit(&commit).unwrap();
+        let (newest, slot) = (self.newest(), self.newest().n + 1);
+        let lands = !lost && untouched(newest, &commit.begin());
+        if lands {
+            let (none, nothing) = (BTreeSet::new(), BTreeSet::new());
+            let body = commit_on(newest, &none, &nothing, &commit, Timestamp::UNIX_EPOCH);
+            self.in_force.insert(self.sent.len());
+            self.push(body);
+        } else {
+            self.push(self.idle());
+        }
+        self.sent.push(Sent { commit, slot, landed: lands.then_some(slot) });
+    }
+
+    fn roll_back(&mut self, point: usize) {
+        let to = self.states[self.lineage[point]].clone();
+        let (newest, nothing) = (self.newest().clone(), BTreeSet::new());
+        let in_force = self.in_force.iter().map(|index| &self.sent[*index].commit);
+        let taken = match taken_back(&newest, &to, in_force) {
+            Ok(taken) => taken,
+            Err(refused) => {
+                let remembered = newest.check_remembered(&to.position());
+                assert_eq!(remembered.unwrap_err().to_string(), refused.to_string());
+                return;
+            }
+        };
+        self.lineage.truncate(point + 1);
+        let taken: BTreeSet<_> = taken.into_iter().map(|commit| commit.id.clone()).collect();
+        let body =
+            restored_on(&newest, &nothing, &BTreeSet::new(), &rollback(&to), &taken, Timestamp::UNIX_EPOCH);
+        check_target(&newest, &to).unwrap();
+        self.cut_off.extend(self.states.iter().filter(|state| is_cut(state, &to)).cloned());
+        let sent = &self.sent;
+        let stays = |index: &usize| sent[*index].landed.is_some_and(|n| n <= to.n);
+        // What lies on an earlier branch was taken out before.
+        self.in_force.retain(stays);
+        self.push(body);
     }
 
     /// The newest state when all is visible.
@@ -224,6 +274,27 @@ impl Chain {
         assert_eq!((rejects, commits), (state.rejects, self.in_force.len() as u64));
     }
 
+    /// No reject is replayed twice, or after it was taken back; and what waits is found, with what is forgotten left out.
+    fn check_replays(&self) {
+        let mut taken = BTreeSet::new();
+        let in_force: BTreeSet<_> = self.in_force.iter().map(|index| &self.sent[*index].commit.id).collect();
+        for index in &self.in_force {
+            for source in self.sent[*index].commit.replay.iter().flat_map(|replay| &replay.sources) {
+                assert!(taken.insert(source), "{source} is replayed twice");
+                assert!(in_force.contains(source), "{source} is replayed, and was taken back");
+            }
+        }
+        let state = self.published();
+        let remembered: Vec<_> = self.remembered(&state).cloned().collect();
+        let found: BTreeSet<_> =
+            outstanding(&state, &remembered).into_iter().map(|commit| &commit.id).collect();
+        let waits = |commit: &&Commit| commit.rejects > 0 && !taken.contains(&commit.id);
+        let expected: BTreeSet<_> = remembered.iter().filter(waits).map(|commit| &commit.id).collect();
+        assert_eq!(found, expected);
+        let all = self.in_force.iter().map(|index| &self.sent[*index].commit).filter(waits);
+        assert_eq!(state.outstanding_rejects(), all.map(|commit| commit.rejects).sum::<u64>());
+    }
+
     fn check_verdict(&self, state: &Checkpoint, sent: &Sent) {
         let verdict = resolve(state, &sent.commit.begin(), Some(sent.slot));
         match sent.landed {
@@ -245,9 +316,12 @@ impl Chain {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let commit = (0..8usize, 1..8u8, 1..4i64, prop::bool::weighted(0.2))
         .prop_map(|(back, mask, count, lost)| Step::Commit { back, mask, count, lost });
+    let replay = (0..6usize, 1..=255u8, 0..9u64, prop::bool::weighted(0.2))
+        .prop_map(|(back, mask, failing, lost)| Step::Replay { back, mask, failing, lost });
     let step = prop_oneof![
         8 => commit,
         2 => Just(Step::Housekeeping),
+        3 => replay,
         1 => (0..6usize).prop_map(|back| Step::Rollback { back }),
         1 => (-2..10i64).prop_map(|back| Step::Forget { back }),
     ];
@@ -310,12 +384,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_forgotten_and_what_is_left_add_up(steps in steps()) {
+    fn what_is_forgotten_and_what_is_left_add_up_and_nothing_is_replayed_twice(steps in steps()) {
         let mut chain = Chain::default();
         chain.push(first());
         for step in &steps {
             chain.step(step);
             chain.check_sums();
+            chain.check_replays();
         }
     }
 }

@@ -1,0 +1,25 @@
+//! Rejects as the records that they were.
+
+use arrow::array::RecordBatch;
+use tidegate_sinks::TopicPartition;
+
+use crate::event::Fetch;
+use crate::rejects::{ReadError, Rows};
+
+/// The rejects of a batch, in their order, neighbours of one partition together.
+pub(super) fn fetches(batch: &RecordBatch, path: &str) -> Result<Vec<Fetch>, ReadError> {
+    let mut fetches: Vec<Fetch> = Vec::new();
+    for reject in Rows::new(batch, path)?.iter() {
+        let follows = |fetch: &Fetch| {
+            *fetch.partition.topic == *reject.topic && fetch.partition.partition == reject.partition
+        };
+        if !fetches.last().is_some_and(follows) {
+            let partition = TopicPartition::new(reject.topic, reject.partition);
+            fetches.push(Fetch::new(partition, 0, reject.offset));
+        }
+        if let Some(fetch) = fetches.last_mut() {
+            fetch.push(reject.offset, reject.timestamp, reject.key, reject.payload, reject.headers);
+        }
+    }
+    Ok(fetches)
+}
