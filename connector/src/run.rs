@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_sinks::{Checkpoint, CommitId, PartitionState, Sink, TopicPartition};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub use asked::{Asking, nobody_asks};
@@ -47,6 +47,8 @@ use crate::status::{LastCommit, Status};
 use channels::Channels;
 use engine::{Done, Engine, Parts};
 
+/// How long the end waits for the group to be left. A broker that is away must not hold up a stop for long.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long an offset above the end of its log is looked at again before the job stops: a broker that has just
 /// become leader may lag behind.
 pub const ABOVE_END_PATIENCE: Duration = Duration::from_secs(30);
@@ -139,7 +141,8 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     let columns = columns(&config, &state)?;
     let (done, reports) = mpsc::unbounded_channel();
     let channels = start_channels(&mut job, &config, &columns, &done)?;
-    let source = (job.source)().map_err(|error| RunError::failed(error.to_string()))?;
+    let mut source = (job.source)().map_err(|error| RunError::failed(error.to_string()))?;
+    let ended = std::mem::replace(&mut source.ended, oneshot::channel().1);
     job.status.set_started();
     job.status.set_newest(state.clone());
     job.status.set_last_commit(LastCommit { checkpoint: state.n, created: state.created });
@@ -162,8 +165,12 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
         new_id: job.new_id,
     });
     let result = engine.run(reports).await;
-    // Leaves the group, so that other replicas take over at once; the thread may have ended already.
+    // Leaves the group; the thread may have ended already. A process that ended before it has left would keep its partitions
+    // from the others for a session timeout.
     let _ = commands.send(Command::Close);
+    if tokio::time::timeout(LEAVE_PATIENCE, ended).await.is_err() {
+        tracing::warn!("the group does not answer; its other members take over after the session timeout");
+    }
     result
 }
 

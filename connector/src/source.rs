@@ -16,7 +16,7 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tidegate_sinks::{Position, TopicPartition};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub use group::{Ends, SharedEnds};
 
@@ -55,6 +55,8 @@ pub struct Source {
     pub ends: SharedEnds,
     /// What has been handed out and not yet decoded.
     pub budget: Budget,
+    /// Closes when the thread has left the group and ends; nothing is ever sent.
+    pub ended: oneshot::Receiver<()>,
 }
 
 impl Source {
@@ -63,6 +65,7 @@ impl Source {
         let (events, receiver) = mpsc::unbounded_channel();
         let (sender, commands) = channel();
         let (ends, budget) = (SharedEnds::default(), Budget::default());
+        let (end, ended) = oneshot::channel();
         let consumer = Group::join(&settings.properties, ends.clone()).map_err(|error| {
             SourceError::passing(format!("the Kafka client refused its settings: {error}"))
         })?;
@@ -91,9 +94,12 @@ impl Source {
         };
         thread::Builder::new()
             .name("source".into())
-            .spawn(move || reader.run())
+            .spawn(move || {
+                reader.run();
+                drop(end);
+            })
             .map_err(|error| SourceError::passing(format!("starting the consumer thread: {error}")))?;
-        Ok(Self { events: receiver, commands: sender, ends, budget })
+        Ok(Self { events: receiver, commands: sender, ends, budget, ended })
     }
 }
 

@@ -54,6 +54,19 @@ impl Kafka {
         Self::of(vec![broker.start().await?], &[port]).await
     }
 
+    /// One broker for clients in containers, to whom 127.0.0.1 is another machine: they find it at `host`, an address of this one.
+    pub async fn start_at(host: &str) -> Result<Self> {
+        let port = free_port();
+        let advertised = format!("PLAINTEXT://{host}:{port},BROKER://localhost:9093");
+        let settings = [("KAFKA_ADVERTISED_LISTENERS", advertised.as_str())];
+        let mut broker = Broker::new(port);
+        broker.set(&settings);
+        let kafka =
+            Self { brokers: vec![broker.start().await?], bootstrap_servers: format!("{host}:{port}") };
+        kafka.wait_ready().await?;
+        Ok(kafka)
+    }
+
     /// One broker that is reached through `proxy` too, whatever it answers to who asks there.
     pub async fn start_behind(proxy: &Toxiproxy) -> Result<Self> {
         let (port, behind) = (free_port(), free_port());

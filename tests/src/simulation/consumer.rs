@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use tidegate::event::{Assignment, Budget, Command, Event, Fetch};
 use tidegate::source::{Ends, SharedEnds, Source};
 use tidegate_sinks::TopicPartition;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::chance::Chance;
 use super::gate::Gate;
@@ -58,7 +58,9 @@ impl Consumer {
             is_paused: false,
         };
         tokio::spawn(consumer.run());
-        Source { events: receiver, commands: sender, ends, budget }
+        // Nobody waits for it: that others find out late that it has left is among what is simulated.
+        let (_, ended) = oneshot::channel();
+        Source { events: receiver, commands: sender, ends, budget, ended }
     }
 
     async fn run(mut self) {

@@ -5,6 +5,7 @@ mod exact;
 mod forget;
 mod import;
 mod kills;
+mod kubernetes;
 mod manual;
 mod monitoring;
 mod operate;

@@ -3,5 +3,5 @@
 mod limit;
 mod pause;
 mod rescale;
-mod scene;
+pub(crate) mod scene;
 mod stop;

@@ -66,6 +66,30 @@ async fn replicas_come_and_go_under_load_and_no_partition_is_left_alone() -> Res
     scene.assert_exact().await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_has_stopped_has_left_the_group() -> Result<()> {
+    let scene = Scene::new(3).await?;
+    let writer = scene.write(3);
+    let consumer: Arc<BaseConsumer> =
+        Arc::new(ClientConfig::new().set("bootstrap.servers", scene.kafka.bootstrap_servers()).create()?);
+    // It was a race, lost every other time.
+    for _ in 0..5 {
+        let replica = scene.start(&[])?;
+        scene.until_running(1, 3).await?;
+        writer.rounds(1).await?;
+        terminate(replica).await?;
+        let (consumer, group) = (consumer.clone(), scene.group.clone());
+        let count = move || {
+            let list = consumer.fetch_group_list(Some(&group), Duration::from_secs(10))?;
+            anyhow::Ok(list.groups().iter().map(|group| group.members().len()).sum::<usize>())
+        };
+        let members = tokio::task::spawn_blocking(count).await??;
+        ensure!(members == 0, "the process has ended, and {members} member is still in the group");
+    }
+    writer.end().await?;
+    scene.assert_exact().await
+}
+
 /// The longest that records waited in a partition of which nothing was committed.
 async fn watch(scene: Arc<Scene>, stop: Arc<AtomicBool>) -> Result<Duration> {
     let consumer: Arc<BaseConsumer> =

@@ -25,7 +25,7 @@ pub(super) struct Scene {
     pub(super) kafka: &'static Kafka,
     pub(super) topic: String,
     pub(super) job: Job,
-    group: String,
+    pub(super) group: String,
 }
 
 impl Scene {
@@ -125,7 +125,7 @@ impl Scene {
     }
 
     pub(super) fn write(&self, partitions: i32) -> Writer {
-        Writer::start(self.kafka, &self.topic, partitions)
+        Writer::start(self.kafka.bootstrap_servers(), &self.topic, partitions)
     }
 
     /// What is left is read by a process of its own; then the output is exact.
@@ -169,16 +169,17 @@ pub(super) async fn ended_clean(process: &mut Process) -> Result<()> {
 }
 
 /// Writes transactions, round after round, until it is told to end.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
     rounds: Arc<AtomicU64>,
     task: JoinHandle<Result<()>>,
 }
 
 impl Writer {
-    fn start(kafka: &'static Kafka, topic: &str, partitions: i32) -> Self {
+    pub(crate) fn start(bootstrap_servers: &str, topic: &str, partitions: i32) -> Self {
         let (stop, rounds, topic) =
             (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default(), topic.to_owned());
+        let servers = bootstrap_servers.to_owned();
         let (told, written) = (stop.clone(), rounds.clone());
         let task = tokio::spawn(async move {
             while !told.load(Ordering::Relaxed) {
@@ -190,7 +191,7 @@ impl Writer {
                     max_transaction: 100,
                     ..Default::default()
                 };
-                plan.produce(kafka.bootstrap_servers(), &topic).await?;
+                plan.produce(&servers, &topic).await?;
                 written.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
@@ -200,7 +201,7 @@ impl Writer {
     }
 
     /// Waits until so many more rounds are written.
-    pub(super) async fn rounds(&self, count: u64) -> Result<()> {
+    pub(crate) async fn rounds(&self, count: u64) -> Result<()> {
         let (goal, deadline) = (self.rounds.load(Ordering::Relaxed) + count, Instant::now() + LIMIT);
         while self.rounds.load(Ordering::Relaxed) < goal {
             ensure!(Instant::now() < deadline && !self.task.is_finished(), "the writer does not get on");
@@ -209,7 +210,7 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) async fn end(self) -> Result<()> {
+    pub(crate) async fn end(self) -> Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await?
     }
