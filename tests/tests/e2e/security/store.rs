@@ -24,7 +24,7 @@ impl Scene {
             bootstrap_servers: servers,
             topic,
             place: Place::Folder,
-            more: &format!("{CHECKPOINTS}timeouts: {{store_request: 2s, store_retry: 4s}}\n{more}"),
+            more: &format!("{CHECKPOINTS}{more}"),
             sink: "",
             endpoint: None,
         };
