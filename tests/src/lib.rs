@@ -1,5 +1,7 @@
 //! What tests Tidegate as a whole: the model of its commit protocol, and the mistakes that the tests must catch.
 
+#[cfg(test)]
+mod documents;
 pub mod mistakes;
 pub mod model;
 pub mod simulation;
