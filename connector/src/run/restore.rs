@@ -1,8 +1,9 @@
 //! Going on from a kept state: what is checked before the sink is asked, and where a sink of its own begins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::{StreamExt, stream};
 use tidegate_sinks::{
     Checkpoint, Genesis, Kind, PartitionState, Restore, RestoreChoice, Sink, TopicPartition,
 };
@@ -11,6 +12,9 @@ use super::RunError;
 use super::start::overwrite_tables;
 use crate::cluster::Cluster;
 use crate::config::{Config, Start};
+
+/// Partitions whose place is asked for at the same time: each takes a question of its own, as each has its own time.
+const QUESTIONS_AT_ONCE: usize = 32;
 
 /// Restores, unless the chain says that it was. Returns the newest state.
 ///
@@ -145,8 +149,9 @@ async fn places_elsewhere(
         )));
     }
     let known = cluster.partitions().await?;
+    let is_known: BTreeSet<&TopicPartition> = known.iter().collect();
     if let Some(partition) =
-        target.kafka_partitions().map(|(partition, _)| partition).find(|p| !known.contains(p))
+        target.kafka_partitions().map(|(partition, _)| partition).find(|p| !is_known.contains(p))
     {
         return Err(RunError::refused(format!(
             "{from} stands in {partition}, which this cluster does not have: copy the topic first, with its partitions as \
@@ -154,9 +159,11 @@ async fn places_elsewhere(
         )));
     }
     let mut places = cluster.starts(&known, &Start::Earliest).await?;
-    for (partition, timestamp) in &target.timestamps {
-        let found = cluster.starts(std::slice::from_ref(partition), &Start::Timestamp(*timestamp)).await?;
-        places.extend(found);
+    let questions = stream::iter(target.timestamps.clone())
+        .map(async |(partition, timestamp)| cluster.starts(&[partition], &Start::Timestamp(timestamp)).await);
+    let mut answers = questions.buffer_unordered(QUESTIONS_AT_ONCE);
+    while let Some(found) = answers.next().await {
+        places.extend(found?);
     }
     tracing::warn!(
         from,

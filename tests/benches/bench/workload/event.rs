@@ -1,27 +1,11 @@
-//! The standard workload: shop events as JSON, 14 members, about 421 bytes, in transactions of which some are aborted.
-//!
-//! Every record follows from its number alone. Aborted records have numbers from 2^40 on, so that a single one of
-//! them in an output shows in its totals.
+//! A shop's event as JSON: 14 members, about 421 bytes.
 
 use std::fmt::Write;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
-use anyhow::{Result, bail};
-use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-
-pub(crate) const TOPIC: &str = "events";
-pub(crate) const PARTITIONS: i32 = 4;
-const TRANSACTION_RECORDS: u64 = 5_000;
-const ABORTED_PERCENT: u64 = 5;
-const FIRST_ABORTED: u64 = 1 << 40;
-const SEED: u64 = 43;
-const TIMEOUT: Duration = Duration::from_secs(60);
+use super::{FIRST_ABORTED, Random, SEED, Totals, mix};
 
 /// The columns, as a job file has them.
-pub(crate) const COLUMNS: [(&str, &str); 14] = [
+pub(super) const COLUMNS: [(&str, &str); 14] = [
     ("event_id", "string"),
     ("user_id", "int64"),
     ("ts", "timestamp(ms, UTC)"),
@@ -71,66 +55,16 @@ const WORDS: [&str; 16] = [
 const TAGS: [&str; 12] =
     ["new", "promo", "vip", "beta", "returning", "mobile", "organic", "paid", "email", "push", "b2b", "eu"];
 
-/// What an exact copy adds up to. The ids are added up by their hashes, so a record in place of another shows too.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Totals {
-    pub(crate) rows: u64,
-    pub(crate) event_id_hashes: u64,
-    pub(crate) user_ids: u64,
-    pub(crate) milliseconds: u64,
-    pub(crate) quantity: u64,
-    pub(crate) ab_buckets: u64,
-    pub(crate) tags: u64,
-    pub(crate) cents: u64,
-    pub(crate) null_referrers: u64,
-}
-
-impl Totals {
-    pub(crate) fn add_event_id(&mut self, id: &str) {
-        let mut hasher = DefaultHasher::new();
-        id.hash(&mut hasher);
-        self.event_id_hashes = self.event_id_hashes.wrapping_add(hasher.finish());
-    }
-}
-
-fn mix(state: u64) -> u64 {
-    // splitmix64
-    let mut z = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        let next = mix(self.0);
-        self.0 = self.0.wrapping_add(0xD134_2543_DE82_EF95);
-        ((next >> 32) * bound) >> 32
-    }
-
-    fn of(&mut self, words: &[&'static str]) -> &'static str {
-        words[self.below(words.len() as u64) as usize]
-    }
-
-    /// The first ones more often than the last.
-    fn skewed(&mut self, words: &[&'static str]) -> &'static str {
-        let count = words.len() as u64;
-        words[(self.below(count) * self.below(count) / count) as usize]
-    }
-}
-
 /// A record being written.
-#[derive(Default)]
-struct Event {
-    key: String,
-    json: String,
+#[derive(Debug, Default)]
+pub(super) struct Event {
+    pub(super) key: String,
+    pub(super) json: String,
 }
 
 impl Event {
     /// Becomes record `number`, and adds it to the totals.
-    fn write(&mut self, number: u64, totals: &mut Totals) {
+    pub(super) fn write(&mut self, number: u64, totals: &mut Totals) {
         let mut random = Random(mix(SEED ^ mix(number)));
         self.key.clear();
         self.json.clear();
@@ -207,61 +141,5 @@ impl Event {
         totals.ab_buckets += bucket;
         totals.tags += tags;
         totals.cents += cents;
-    }
-}
-
-/// Writes `records` committed records, and the aborted ones between them. Returns the totals of the committed ones
-/// and their bytes of JSON.
-pub(crate) fn write(servers: &str, records: u64) -> Result<(Totals, u64)> {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", servers)
-        .set("transactional.id", "bench")
-        .set("compression.type", "lz4")
-        .set("linger.ms", "20")
-        .set("batch.size", "131072")
-        .create()?;
-    producer.init_transactions(TIMEOUT)?;
-    let (mut event, mut totals, mut bytes) = (Event::default(), Totals::default(), 0);
-    let (mut written, mut aborted) = (0, FIRST_ABORTED);
-    let mut transaction = 0_u64;
-    while written < records {
-        let count = TRANSACTION_RECORDS.min(records - written);
-        let abort = mix(SEED ^ (transaction << 1)) % 100 < ABORTED_PERCENT;
-        transaction += 1;
-        producer.begin_transaction()?;
-        if abort {
-            for number in aborted..aborted + count {
-                event.write(number, &mut Totals::default());
-                send(&producer, number, &event)?;
-            }
-            aborted += count;
-            // What is aborted is to lie in the log.
-            producer.flush(TIMEOUT)?;
-            producer.abort_transaction(TIMEOUT)?;
-        } else {
-            for number in written..written + count {
-                event.write(number, &mut totals);
-                bytes += event.json.len() as u64;
-                send(&producer, number, &event)?;
-            }
-            written += count;
-            producer.commit_transaction(TIMEOUT)?;
-        }
-    }
-    Ok((totals, bytes))
-}
-
-fn send(producer: &BaseProducer, number: u64, event: &Event) -> Result<()> {
-    let partition = (mix(number ^ 77) >> 16) as i32 & (PARTITIONS - 1);
-    let mut record = BaseRecord::to(TOPIC).key(&event.key).payload(&event.json).partition(partition);
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                record = back;
-                producer.poll(Duration::from_millis(20));
-            }
-            Err((error, _)) => bail!("writing a record: {error}"),
-        }
     }
 }

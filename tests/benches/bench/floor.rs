@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::ptr;
 use std::slice;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use parquet::arrow::ArrowWriter;
@@ -19,12 +20,12 @@ use tidegate::event::Record;
 use tidegate_sinks::TopicPartition;
 
 use super::job::Job;
-use super::workload::{PARTITIONS, TOPIC};
 
 const BATCH_ROWS: usize = 8_192;
 const MESSAGES: usize = 4_096;
 /// A topic that stays quiet for so many waits of 50 ms is not going to give the records that are missing.
 const PATIENCE: usize = 600;
+const PATIENCE_FOR_TOPIC: Duration = Duration::from_secs(10);
 
 /// Copies all records to one Parquet file.
 pub(crate) fn run(job: &Job, records: u64) -> Result<()> {
@@ -39,8 +40,8 @@ pub(crate) fn run(job: &Job, records: u64) -> Result<()> {
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .build();
     let mut writer = ArrowWriter::try_new(file, decoder.schema().clone(), Some(properties))?;
-    let partition = TopicPartition::new(TOPIC, 0);
-    consume(&job.config.kafka.bootstrap_servers, records, |offset, payload| {
+    let partition = TopicPartition::new(job.topic()?, 0);
+    consume(job, records, |offset, payload| {
         decoder.append(&Record::of(&partition, offset, Some(payload)))?;
         if decoder.rows() == BATCH_ROWS {
             writer.write(&decoder.finish())?;
@@ -52,9 +53,9 @@ pub(crate) fn run(job: &Job, records: u64) -> Result<()> {
 }
 
 /// Hands out the topic's records, in batches from the client as the cheapest way to get them.
-fn consume(servers: &str, records: u64, mut take: impl FnMut(i64, &[u8]) -> Result<()>) -> Result<()> {
+fn consume(job: &Job, records: u64, mut take: impl FnMut(i64, &[u8]) -> Result<()>) -> Result<()> {
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", servers)
+        .set("bootstrap.servers", &job.config.kafka.bootstrap_servers)
         .set("group.id", "bench-floor")
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
@@ -62,8 +63,10 @@ fn consume(servers: &str, records: u64, mut take: impl FnMut(i64, &[u8]) -> Resu
         .set("queued.max.messages.kbytes", "65536")
         .create()?;
     let mut partitions = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        partitions.add_partition_offset(TOPIC, partition, Offset::Beginning)?;
+    let topic = job.topic()?;
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE_FOR_TOPIC)?;
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        partitions.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
     }
     consumer.assign(&partitions)?;
     let (mut taken, mut quiet) = (0, 0);
