@@ -58,7 +58,12 @@ impl Kafka {
     pub async fn start_at(host: &str) -> Result<Self> {
         let port = free_port();
         let advertised = format!("PLAINTEXT://{host}:{port},BROKER://localhost:9093");
-        let settings = [("KAFKA_ADVERTISED_LISTENERS", advertised.as_str())];
+        let settings = [
+            ("KAFKA_ADVERTISED_LISTENERS", advertised.as_str()),
+            // It is never restarted; on a busy machine the short times of the others cut it off from its own controller.
+            ("KAFKA_BROKER_SESSION_TIMEOUT_MS", "60000"),
+            ("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "5000"),
+        ];
         let mut broker = Broker::new(port);
         broker.set(&settings);
         let kafka =
