@@ -60,6 +60,19 @@ pub struct Produced {
     pub transactions: u64,
 }
 
+/// A broker that has just come up, or moves its coordinators, says so; that may be asked again.
+fn init(producer: &BaseProducer) -> Result<(), KafkaError> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match producer.init_transactions(TIMEOUT) {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(100));
+            }
+            done => return done,
+        }
+    }
+}
+
 /// One transaction: the partition of each record from number `first` on.
 struct Transaction {
     first: u64,
@@ -117,7 +130,7 @@ impl Transactions {
             .set("queue.buffering.max.messages", "1000000")
             .set("log_level", "3")
             .create()?;
-        producer.init_transactions(TIMEOUT).context("init_transactions")?;
+        init(&producer).context("init_transactions")?;
         let mut produced = Produced::default();
         for transaction in self.transactions() {
             producer.begin_transaction()?;
