@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate_sinks::{CommitId, Error};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -17,6 +17,9 @@ use crate::status::Status;
 
 /// Looks between two cleanings of what dead replicas have left.
 const CLEAN_EVERY: u32 = 10;
+/// How long the end waits for a look that is under way. Its report must not land after it was taken back: a request that
+/// is given up may still be carried out.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 /// Characters of the host's name in a replica's id.
 const HOST_MAX_CHARS: usize = 64;
 
@@ -46,6 +49,8 @@ pub struct Agent {
     asking: watch::Receiver<Option<Arc<Control>>>,
     /// The savepoint that has come to its end, whoever made it.
     settled: watch::Receiver<Option<String>>,
+    /// Dropped, it ends the task after the look that is under way.
+    end: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
@@ -75,7 +80,8 @@ impl Agent {
         };
         task.say().await?;
         tracing::info!(replica = id, "looking for what is asked");
-        Ok(Self { board, id, asking: receiver, settled, task: tokio::spawn(task.run()) })
+        let (end, ended) = oneshot::channel();
+        Ok(Self { board, id, asking: receiver, settled, end, task: tokio::spawn(task.run(ended)) })
     }
 
     /// The newest control object heard of.
@@ -98,10 +104,13 @@ impl Agent {
 
     /// Ends, and takes back what it said of itself.
     pub async fn end(self) {
-        self.task.abort();
-        // Not before the task has let go of its last report.
-        let _ = self.task.await;
-        if let Err(error) = self.board.remove_replica(&self.id).await {
+        let Self { board, id, end, mut task, .. } = self;
+        drop(end);
+        if tokio::time::timeout(LAST_LOOK, &mut task).await.is_err() {
+            task.abort();
+            let _ = task.await;
+        }
+        if let Err(error) = board.remove_replica(&id).await {
             tracing::debug!(%error, "others will see that this replica is gone when its report is old");
         }
     }
@@ -126,13 +135,14 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self) {
+    async fn run(mut self, mut ended: oneshot::Receiver<()>) {
         let mut ticks = tokio::time::interval(self.board.poll());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut carried_out = self.status.control();
         let mut looks = 0;
         loop {
             let is_tick = tokio::select! {
+                _ = &mut ended => return,
                 _ = ticks.tick() => true,
                 // Others wait for it.
                 Ok(()) = carried_out.changed() => false,

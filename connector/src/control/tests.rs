@@ -1,13 +1,16 @@
 //! What is asked is asked for good, whoever asks at the same time and whatever is damaged.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate_sinks::store::{self, Retries};
 use tidegate_sinks::{Folder, SharedObjects};
 
-use super::{Board, Change, FORMAT, Replica, ReplicaState};
+use super::{Agent, Board, Change, FORMAT, Replica, ReplicaState, Settings};
+use crate::run::RunError;
+use crate::status::Status;
 
 pub(super) fn board() -> Board {
     let store = store::open("memory://board", &Default::default(), Retries::default()).unwrap();
@@ -48,6 +51,31 @@ async fn a_change_keeps_what_was_asked_before() {
     let asked = board.request(Change::Resume, now()).await.unwrap();
     assert!(!asked.stopped && !asked.paused && asked.savepoint.is_some());
     assert_eq!(board.newest().await.unwrap(), Some(asked));
+}
+
+/// A report that is written to a folder goes on when nobody waits for it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_has_ended_leaves_no_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", folder.path().display());
+    let store = store::open(&url, &Default::default(), Retries::default()).unwrap();
+    let board = Board::new(SharedObjects::new(store), Duration::from_millis(1));
+    for round in 0..50 {
+        let status = Arc::new(Status::default());
+        status.set_started();
+        let settings = Settings {
+            board: board.clone(),
+            status,
+            address: None,
+            patience: Duration::from_secs(60),
+            make: Arc::new(|_, _| Box::pin(async { Err(RunError::failed("no savepoint is asked for")) })),
+        };
+        let agent = Agent::start(settings).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(round % 7)).await;
+        agent.end().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert_eq!(board.replicas().await.unwrap(), Vec::new(), "round {round}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,10 @@ async fn begin(
     if !new_incarnation && config.sink.mode == Mode::Append {
         let committed = cluster.group_offsets(&partitions).await?;
         if let Some((partition, offset)) = committed.iter().find(|(_, offset)| **offset > 0) {
+            // Another replica may have begun the chain, and committed, since the sink was looked at.
+            if let Some(state) = sink.load().await? {
+                return Ok(state);
+            }
             return Err(RunError::refused(format!(
                 "the sink has no checkpoint of job {}, but the group {} has read {partition} up to {offset}: a lost or \
                  renamed job would write everything again; give --new-incarnation to do just that",
@@ -128,4 +132,78 @@ pub(crate) async fn recover(
         }
     }
     Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use async_trait::async_trait;
+    use tidegate_sinks::memory::Memory;
+
+    use super::*;
+    use crate::cluster::{ClusterError, LogBounds};
+    use crate::config::{Origin, Start};
+
+    /// A cluster whose group has read; by the time it says so, `other` has begun the chain.
+    #[derive(Debug)]
+    struct HasRead {
+        other: Option<Memory>,
+    }
+
+    type Offsets = BTreeMap<TopicPartition, i64>;
+
+    #[async_trait]
+    impl Cluster for HasRead {
+        async fn id(&self) -> Result<Option<String>, ClusterError> {
+            Ok(None)
+        }
+
+        async fn partitions(&self) -> Result<Vec<TopicPartition>, ClusterError> {
+            Ok(vec![TopicPartition::new("t", 0)])
+        }
+
+        async fn starts(&self, of: &[TopicPartition], _: &Start) -> Result<Offsets, ClusterError> {
+            Ok(of.iter().map(|partition| (partition.clone(), 0)).collect())
+        }
+
+        async fn bounds(
+            &self,
+            _: &[TopicPartition],
+        ) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError> {
+            Ok(BTreeMap::new())
+        }
+
+        async fn group_offsets(&self, of: &[TopicPartition]) -> Result<Offsets, ClusterError> {
+            if let Some(other) = &self.other {
+                let place = PartitionState { start: 0, next: 0, rows: 0 };
+                let partitions = of.iter().map(|partition| (partition.clone(), place)).collect();
+                other.begin_chain(Genesis { partitions, ..Genesis::default() }).await.unwrap();
+            }
+            Ok(of.iter().map(|partition| (partition.clone(), 13)).collect())
+        }
+
+        async fn sample(&self, _: &[TopicPartition]) -> Result<Vec<Vec<u8>>, ClusterError> {
+            Ok(Vec::new())
+        }
+    }
+
+    async fn opened(sink: &Memory, cluster: &HasRead) -> Result<Arc<Checkpoint>, RunError> {
+        let text = "job: j\nkafka: {bootstrap_servers: 'localhost:9092', topics: [t]}\nsink: {url: 'file:///l', table: t}\n";
+        let config = Config::parse(text, &Origin("job.yaml".into())).unwrap();
+        open(&config, sink, cluster, &Beginning::default(), async || Ok(serde_json::Value::Null)).await
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_begins_beside_the_first_one_takes_its_chain() {
+        let sink = Memory::new("j");
+        let other = Some(Memory::clone(&sink));
+        assert_eq!(opened(&sink, &HasRead { other }).await.unwrap().n, 1);
+    }
+
+    #[tokio::test]
+    async fn a_group_that_has_read_without_a_chain_is_refused() {
+        let refused = opened(&Memory::new("j"), &HasRead { other: None }).await.unwrap_err();
+        assert!(refused.to_string().contains("--new-incarnation"), "{refused}");
+    }
 }

@@ -62,7 +62,11 @@ async fn load(kafka: &Kafka, topic: &str, process: &Process) -> Result<u64> {
             ..Default::default()
         };
         committed += plan.produce(kafka.bootstrap_servers(), topic).await?.committed;
-        seen.push(process.held()?);
+        let held = process.held()?;
+        if second % 60 == 0 {
+            eprintln!("minute {}: {held:?}", second / 60);
+        }
+        seen.push(held);
     }
     let late = begun.elapsed().as_secs_f64() / seconds() as f64;
     ensure!(
