@@ -86,6 +86,8 @@ impl Queries {
         }
         // An admin client counts as a producer, whose questions would create a topic that is missing.
         config.set("allow.auto.create.topics", "false");
+        // Nobody reads an admin client's events: they would pile up, one a second, for as long as the process runs.
+        config.set("statistics.interval.ms", "0");
         // Its log says why a broker is not reached, whatever the level of ours.
         config.set_log_level(RDKafkaLogLevel::Info);
         let servers = properties.get("bootstrap.servers").cloned().unwrap_or_default();

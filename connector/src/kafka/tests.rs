@@ -97,3 +97,16 @@ fn a_bad_property_is_named_without_its_value() {
     assert!(error.to_string().contains("socket.timeoutms"), "{error}");
     assert!(!error.to_string().contains("hunter2"), "{error}");
 }
+
+/// Nobody reads them, so they would take ever more memory.
+#[test]
+fn a_client_for_questions_keeps_no_statistics() {
+    let cluster = MockCluster::new(1).unwrap();
+    let mut properties = properties(&cluster.bootstrap_servers());
+    properties.insert("statistics.interval.ms".into(), "20".into());
+    let queries = Queries::connect(&properties).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    // SAFETY: the client lives until the end of the test.
+    let waiting = unsafe { rdkafka::bindings::rd_kafka_outq_len(queries.admin.inner().native_ptr()) };
+    assert_eq!(waiting, 0);
+}
