@@ -3,6 +3,7 @@
 //! Nothing here takes part in reading records or makes anything on the cluster: no topic, no group. Every call
 //! blocks, at most for [`TIMEOUT`] and a second, so async code calls it through `spawn_blocking`.
 
+mod message;
 mod native;
 mod refused;
 
@@ -23,7 +24,9 @@ use tidegate_sinks::TopicPartition;
 
 use crate::config::Topics;
 use crate::config::timeouts::BrokerLimits;
+pub use message::Message;
 use native::Failure;
+pub(crate) use native::is_member;
 
 /// How long an answer may take.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -86,8 +89,6 @@ impl Queries {
         }
         // An admin client counts as a producer, whose questions would create a topic that is missing.
         config.set("allow.auto.create.topics", "false");
-        // Nobody reads an admin client's events: they would pile up, one a second, for as long as the process runs.
-        config.set("statistics.interval.ms", "0");
         // Its log says why a broker is not reached, whatever the level of ours.
         config.set_log_level(RDKafkaLogLevel::Info);
         let servers = properties.get("bootstrap.servers").cloned().unwrap_or_default();
@@ -385,6 +386,11 @@ pub(crate) fn kind_of(code: RDKafkaErrorCode) -> QueryErrorKind {
         | Code::CoordinatorNotAvailable
         | Code::NotCoordinator
         | Code::NetworkException
+        | Code::ReplicaNotAvailable
+        | Code::KafkaStorageError
+        | Code::FencedLeaderEpoch
+        | Code::UnknownLeaderEpoch
+        | Code::OffsetNotAvailable
         // What the client says of a partition that is new and has no leader yet.
         | Code::NoEnt => QueryErrorKind::Unreachable,
         Code::Authentication
@@ -400,6 +406,16 @@ pub(crate) fn kind_of(code: RDKafkaErrorCode) -> QueryErrorKind {
         Code::InvalidArgument | Code::InvalidTopic | Code::SSL => QueryErrorKind::Config,
         _ => QueryErrorKind::Other,
     }
+}
+
+/// Whether a reader gets over an error by itself: whoever has it goes away, or the group goes on without this member's doing.
+pub(crate) fn passes(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(kind_of(code), QueryErrorKind::Unreachable | QueryErrorKind::Missing)
+        || matches!(
+            code,
+            Code::PollExceeded | Code::RebalanceInProgress | Code::IllegalGeneration | Code::UnknownMemberId
+        )
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod http;
 pub mod import;
 pub mod kafka;
 pub mod limits;
+pub mod memory;
 pub mod outbox;
 pub mod rejects;
 pub mod reload;

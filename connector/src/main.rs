@@ -10,9 +10,6 @@ use tidegate::kafka::{QueryError, QueryErrorKind};
 use tidegate::run::RunError;
 use tidegate_sinks::{Error, Kind};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How long the process waits for its threads when it is done: none of them holds anything that is not durable.
 const LINGER: Duration = Duration::from_millis(100);
 

@@ -174,7 +174,7 @@ impl Outbox {
     fn consumer(&self, group: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.extend(self.properties.clone());
-        config.set("group.id", group).set("statistics.interval.ms", "0");
+        config.set("group.id", group);
         config
     }
 
@@ -202,7 +202,7 @@ async fn newest(sink: &Arc<dyn Sink>) -> Result<Option<Arc<Checkpoint>>, SendErr
 }
 
 /// Those of [`client_properties`] that mean nothing to a producer.
-const CONSUMER_PROPERTIES: [&str; 13] = [
+const CONSUMER_PROPERTIES: [&str; 12] = [
     "group.id",
     "enable.auto.commit",
     "enable.auto.offset.store",
@@ -210,7 +210,6 @@ const CONSUMER_PROPERTIES: [&str; 13] = [
     "isolation.level",
     "partition.assignment.strategy",
     "enable.partition.eof",
-    "statistics.interval.ms",
     "queued.max.messages.kbytes",
     "session.timeout.ms",
     "fetch.max.bytes",

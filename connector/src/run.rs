@@ -40,6 +40,7 @@ use crate::config::client_properties;
 use crate::config::{Column, Config, FormatKind};
 use crate::decode;
 use crate::event::{Command, SourceError};
+use crate::memory::Shares;
 use crate::outbox::{self, Outbox};
 use crate::source::{Source, SourceSettings};
 use crate::stage::{StageSettings, Stager};
@@ -111,7 +112,7 @@ pub async fn run(sink: Arc<dyn Sink>, options: RunOptions) -> Result<Summary, Ru
         properties,
         topics,
         bytes_per_second: config.speed.bytes_per_second,
-        budget_bytes: (config.memory_limit / 4) as usize,
+        budget_bytes: Shares::of(config.memory_limit).undecoded_bytes,
     };
     run_job(Job {
         config: options.config,
@@ -202,7 +203,7 @@ pub(crate) fn stage_settings(config: &Config, count: usize) -> StageSettings {
         table: config.sink.table.clone(),
         partition_by: config.sink.partition_by.clone(),
         file: config.sink.file.clone(),
-        memory: (config.memory_limit / 2) as usize / count,
+        memory: Shares::of(config.memory_limit).staging_bytes / count,
     }
 }
 

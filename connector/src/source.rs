@@ -3,14 +3,17 @@
 //! The guarantee: a partition is read from where `run` says and from nowhere else; after a rewind no fetch of before
 //! carries the new generation; the thread never waits for the sink, so the group sees it alive while uploads are slow.
 
+mod batch;
 mod group;
+mod leave;
 mod queue;
 mod throttle;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -21,11 +24,13 @@ use tokio::sync::{mpsc, oneshot};
 pub use group::{Ends, SharedEnds};
 
 use crate::config::Topics;
-use crate::event::{Assignment, Budget, Command, Event, Fetch, SourceError};
+use crate::event::{Assignment, Budget, Command, Event, Fetch, Lender, SourceError};
 use crate::kafka::{self, QueryErrorKind};
-use crate::telemetry::described::THROTTLED_MILLISECONDS;
+use crate::telemetry::described::{SOURCE_WAIT, THROTTLED_MILLISECONDS};
+use batch::Batch;
 use group::{Group, GroupConsumer, Rebalance};
-use queue::{Message, Messages, Queue};
+use leave::leave;
+use queue::Queue;
 use throttle::Throttle;
 
 /// Records taken from the client at once. Larger batches cost no less and hold more memory.
@@ -79,7 +84,7 @@ impl Source {
             .map_err(|error| SourceError::passing(format!("subscribing to {}: {error}", names.join(", "))))?;
         let reader = Reader {
             queue: Queue::new(consumer.client().native_ptr()),
-            consumer,
+            consumer: Arc::new(consumer),
             throttle: Throttle::new(settings.bytes_per_second),
             record_bytes: 256,
             budget: budget.clone(),
@@ -89,8 +94,9 @@ impl Source {
             held: BTreeMap::new(),
             waiting: VecDeque::new(),
             owed: 0,
-            rebalancing: false,
+            asked: None,
             paused: false,
+            waits_since: None,
         };
         thread::Builder::new()
             .name("source".into())
@@ -114,7 +120,8 @@ struct Held {
 struct Reader {
     // Before the consumer, so that it is dropped first.
     queue: Queue,
-    consumer: GroupConsumer,
+    /// Shared with the messages that it has lent.
+    consumer: Arc<GroupConsumer>,
     throttle: Throttle,
     /// Average size of a record, to size batches under a rate limit.
     record_bytes: usize,
@@ -127,10 +134,12 @@ struct Reader {
     waiting: VecDeque<Fetch>,
     /// Bytes that the first of `waiting` still has to pay.
     owed: usize,
-    /// The group waits for an answer of `run`'s; its next wish waits for that.
-    rebalancing: bool,
+    /// The group's wish that `run` has been told; its next one waits for the answer.
+    asked: Option<Rebalance>,
     /// Nothing is read or handed out, and the group is served: the partitions stay.
     paused: bool,
+    /// Since when nothing is read because the budget is used up.
+    waits_since: Option<Instant>,
 }
 
 /// Why the thread ends.
@@ -150,17 +159,16 @@ impl Reader {
             // Nobody to tell: then `run` has ended, and said why.
             let _ = self.events.send(Event::Failed(error));
         }
-        self.consumer.context().close();
-        let Self { queue, consumer, .. } = self;
-        drop(queue);
-        // Leaves the group, so that others take over at once.
-        drop(consumer);
+        let Self { queue, consumer, waiting, asked, .. } = self;
+        drop((queue, waiting));
+        leave(consumer, asked);
     }
 
     fn step(&mut self) -> Result<(), End> {
         self.obey()?;
         self.serve_group(Duration::ZERO)?;
         if self.paused {
+            self.end_wait();
             return self.serve_group(QUIET);
         }
         if !self.waiting.is_empty() {
@@ -170,8 +178,10 @@ impl Reader {
             return Ok(());
         }
         if self.budget.used_bytes() > self.budget_bytes {
+            self.waits_since.get_or_insert_with(Instant::now);
             return self.serve_group(BACK_PRESSURE);
         }
+        self.end_wait();
         if self.held.is_empty() {
             return self.serve_group(QUIET);
         }
@@ -181,16 +191,22 @@ impl Reader {
         self.read()
     }
 
+    fn end_wait(&mut self) {
+        if let Some(since) = self.waits_since.take() {
+            metrics::histogram!(SOURCE_WAIT).record(since.elapsed().as_secs_f64());
+        }
+    }
+
     /// Carries out what `run` has asked for.
     fn obey(&mut self) -> Result<(), End> {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Assign(assignments)) => {
-                    self.rebalancing = false;
+                    self.asked = None;
                     self.assign(assignments)?;
                 }
                 Ok(Command::Release(partitions)) => {
-                    self.rebalancing = false;
+                    self.asked = None;
                     self.unassign(&partitions)?;
                 }
                 Ok(Command::Rewind(assignments)) => {
@@ -223,16 +239,15 @@ impl Reader {
             }
             Some(Err(error)) => judge(&error)?,
         }
-        if self.rebalancing {
+        if self.asked.is_some() {
             return Ok(());
         }
-        match self.consumer.context().next_rebalance() {
-            None => return Ok(()),
-            Some(Rebalance::Assign(partitions)) => self.tell(Event::Assigned(partitions))?,
-            Some(Rebalance::Revoke(partitions)) => self.tell(Event::Revoked(partitions))?,
+        self.asked = self.consumer.context().next_rebalance();
+        match self.asked.clone() {
+            None => Ok(()),
+            Some(Rebalance::Assign(partitions)) => self.tell(Event::Assigned(partitions)),
+            Some(Rebalance::Revoke(partitions)) => self.tell(Event::Revoked(partitions)),
         }
-        self.rebalancing = true;
-        Ok(())
     }
 
     fn assign(&mut self, assignments: Vec<Assignment>) -> Result<(), End> {
@@ -274,7 +289,8 @@ impl Reader {
 
     fn read(&mut self) -> Result<(), End> {
         let most = self.throttle.batch(self.record_bytes, BATCH_RECORDS);
-        let batch = Batch::of(&self.queue.read(most, QUIET), &self.held);
+        let lender: Lender = self.consumer.clone();
+        let batch = Batch::of(self.queue.read(most, QUIET), &self.held, &lender);
         for fetch in &batch.fetches {
             if let Some(held) = self.held.get_mut(&fetch.partition) {
                 held.start = fetch.next;
@@ -305,7 +321,7 @@ impl Reader {
                 return Ok(Some(wait));
             }
             if let Some(fetch) = self.waiting.pop_front() {
-                let permit = self.budget.take(fetch.bytes());
+                let permit = self.budget.take(fetch.memory());
                 self.tell(Event::Fetched(fetch, permit))?;
             }
             self.owed = self.waiting.front().map_or(0, Fetch::bytes);
@@ -315,81 +331,6 @@ impl Reader {
 
     fn tell(&self, event: Event) -> Result<(), End> {
         self.events.send(event).map_err(|_| End::Closed)
-    }
-}
-
-/// Messages of one read, grouped by partition.
-#[derive(Default)]
-struct Batch {
-    fetches: Vec<Fetch>,
-    /// Where a partition's fetch stands, by topic handle and partition; `None`: not held.
-    places: HashMap<(usize, i32), Option<usize>>,
-    /// The place that was asked for last: messages come in runs of one partition.
-    last: Option<((usize, i32), Option<usize>)>,
-    outside: Vec<(TopicPartition, u64)>,
-    failure: Option<SourceError>,
-}
-
-impl Batch {
-    fn of(messages: &Messages<'_>, held: &BTreeMap<TopicPartition, Held>) -> Self {
-        let mut batch = Self::default();
-        let mut sizes: Vec<(usize, usize)> = Vec::new();
-        for message in messages.iter() {
-            if let Some(place) = batch.place(&message, held) {
-                sizes.resize(batch.fetches.len(), (0, 0));
-                sizes[place].0 += 1;
-                sizes[place].1 += message.size();
-            }
-        }
-        for (fetch, (records, bytes)) in batch.fetches.iter_mut().zip(sizes) {
-            fetch.reserve(records, bytes);
-        }
-        for message in messages.iter() {
-            if let Some(place) = batch.place(&message, held) {
-                batch.take(&message, place);
-            }
-        }
-        batch
-    }
-
-    fn place(&mut self, message: &Message<'_>, held: &BTreeMap<TopicPartition, Held>) -> Option<usize> {
-        let key = (message.topic_handle(), message.partition());
-        if let Some((last, place)) = self.last
-            && last == key
-        {
-            return place;
-        }
-        let place = *self.places.entry(key).or_insert_with(|| {
-            let partition = TopicPartition::new(message.topic()?, message.partition());
-            let (partition, held) = held.get_key_value(&partition)?;
-            self.fetches.push(Fetch::new(partition.clone(), held.generation, held.start));
-            Some(self.fetches.len() - 1)
-        });
-        self.last = Some((key, place));
-        place
-    }
-
-    fn take(&mut self, message: &Message<'_>, place: usize) {
-        let fetch = &mut self.fetches[place];
-        match message.error() {
-            None if message.offset() >= fetch.next => {
-                let (key, payload) = (message.key(), message.payload());
-                fetch.push(message.offset(), message.timestamp(), key, payload, message.headers());
-            }
-            // Below where reading starts: left over from before.
-            None => {}
-            Some(RDKafkaErrorCode::PartitionEOF) => fetch.next = fetch.next.max(message.offset()),
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                self.outside.push((fetch.partition.clone(), fetch.generation));
-            }
-            Some(code) => {
-                let error = KafkaError::MessageConsumption(code);
-                if let Err(End::Failed(failure)) = judge(&error) {
-                    let message = format!("{}: {}", fetch.partition, failure.message);
-                    self.failure = Some(SourceError { message, ..failure });
-                }
-            }
-        }
     }
 }
 
@@ -406,37 +347,7 @@ fn failed(doing: &str, error: &KafkaError) -> End {
 
 /// Errors that the client mends by itself are logged. Any other could mean a record skipped, so it ends the source.
 fn judge(error: &KafkaError) -> Result<(), End> {
-    use RDKafkaErrorCode as Code;
-    let passing = matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::BrokerTransportFailure
-                | Code::AllBrokersDown
-                | Code::Resolve
-                | Code::OperationTimedOut
-                | Code::RequestTimedOut
-                | Code::TimedOutQueue
-                | Code::LeaderNotAvailable
-                | Code::NotLeaderForPartition
-                | Code::UnknownTopicOrPartition
-                | Code::UnknownTopic
-                | Code::UnknownPartition
-                | Code::CoordinatorLoadInProgress
-                | Code::CoordinatorNotAvailable
-                | Code::NotCoordinator
-                | Code::NetworkException
-                | Code::ReplicaNotAvailable
-                | Code::BrokerNotAvailable
-                | Code::KafkaStorageError
-                | Code::FencedLeaderEpoch
-                | Code::UnknownLeaderEpoch
-                | Code::OffsetNotAvailable
-                | Code::PollExceeded
-                | Code::RebalanceInProgress
-                | Code::IllegalGeneration
-                | Code::UnknownMemberId
-        )
-    );
+    let passing = error.rdkafka_error_code().is_some_and(kafka::passes);
     if passing && !matches!(error, KafkaError::MessageConsumptionFatal(_)) {
         tracing::warn!(%error, "Kafka");
         Ok(())

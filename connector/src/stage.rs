@@ -10,6 +10,7 @@
 
 mod bucket;
 mod chunks;
+mod dictionary;
 mod file;
 pub mod footer;
 mod partition;
@@ -80,6 +81,8 @@ pub struct Progress {
     pub bytes_written: u64,
     /// Files begun. Each keeps a little memory, and a handle of the store, until the attempt is sealed.
     pub files: usize,
+    /// They hold more memory than they may, and only sealing the attempt gives it back.
+    pub crowded: bool,
     /// Bytes that batches and open writers take.
     pub memory: usize,
 }
@@ -283,6 +286,7 @@ impl Stager {
             rejects: self.rejects.count,
             bytes_written: self.writers.encoded(),
             files: self.writers.files(),
+            crowded: self.writers.is_crowded(),
             memory: self.writers.memory() + self.pending_bytes(),
         }
     }

@@ -8,7 +8,7 @@ pub mod verdict;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jiff::Timestamp;
 use tidegate_sinks::{Checkpoint, TopicPartition};
@@ -131,6 +131,15 @@ pub struct LastCommit {
     pub created: Timestamp,
 }
 
+// Whoever panicked with a lock held has only shown less.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Status {
     /// The chain is loaded and the consumer runs.
     pub fn set_started(&self) {
@@ -195,19 +204,19 @@ impl Status {
 
     /// The newest checkpoint of the job that this replica has seen, whoever made it.
     pub fn set_newest(&self, checkpoint: Arc<Checkpoint>) {
-        *self.newest.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(checkpoint);
+        *write(&self.newest) = Some(checkpoint);
     }
 
     /// Counts a checkpoint that this replica made, and remembers it.
     pub fn add_checkpoint(&self, record: CheckpointRecord) {
         self.rows_written.fetch_add(record.rows, Ordering::Relaxed);
         self.set_last_commit(LastCommit { checkpoint: record.n, created: record.created });
-        self.history.write().unwrap_or_else(|poisoned| poisoned.into_inner()).checkpoint(record);
+        write(&self.history).checkpoint(record);
     }
 
     /// Adds a step to checkpoint `n`, if it is still remembered.
     pub fn add_phase(&self, n: u64, phase: Phase) {
-        self.history.write().unwrap_or_else(|poisoned| poisoned.into_inner()).add_phase(n, phase);
+        write(&self.history).add_phase(n, phase);
     }
 
     /// Takes a sample for the history when one is due; to be called every [`history::EVERY`].
@@ -226,12 +235,12 @@ impl Status {
             limit_bytes_per_second: self.limit(),
             latency: self.sample_latency(),
         };
-        self.history.write().unwrap_or_else(|poisoned| poisoned.into_inner()).read(now, reading);
+        write(&self.history).read(now, reading);
     }
 
     /// Percentiles of what came since the last time.
     fn sample_latency(&self) -> Option<history::Latency> {
-        let mut latency = self.latency.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut latency = write(&self.latency);
         let more = latency.all.since(&latency.sampled);
         latency.sampled = latency.all;
         more.percentiles()
@@ -239,56 +248,54 @@ impl Status {
 
     /// Counts records that have become visible.
     pub fn add_latency(&self, counts: &LatencyCounts) {
-        self.latency.write().unwrap_or_else(|poisoned| poisoned.into_inner()).all.merge(counts);
+        write(&self.latency).all.merge(counts);
     }
 
     pub fn set_standing(&self, standing: Standing) {
-        *self.standing.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = standing;
+        *write(&self.standing) = standing;
     }
 
     /// Notes since when the replica is behind, after its partitions were brought up to date.
     pub fn note_lag(&self, now: Timestamp) {
         let behind = self.partitions().values().any(|partition| partition.lag().is_some_and(|lag| lag > 0));
-        let mut since = self.behind_since.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut since = write(&self.behind_since);
         let since_before = since.filter(|_| !self.paused());
         *since = behind.then(|| since_before.unwrap_or(now));
     }
 
     /// Replaces what is known of the assigned partitions.
     pub fn set_partitions(&self, partitions: BTreeMap<TopicPartition, PartitionStatus>) {
-        *self.partitions.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = partitions;
+        *write(&self.partitions) = partitions;
     }
 
     /// Changes what is known of one assigned partition; others are left alone.
     pub fn update_partition(&self, partition: &TopicPartition, change: impl FnOnce(&mut PartitionStatus)) {
-        let mut partitions = self.partitions.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(status) = partitions.get_mut(partition) {
+        if let Some(status) = write(&self.partitions).get_mut(partition) {
             change(status);
         }
     }
 
     pub fn set_last_commit(&self, commit: LastCommit) {
-        *self.last_commit.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(commit);
+        *write(&self.last_commit) = Some(commit);
     }
 
     /// A changed job file has taken effect, or could not.
     pub fn set_reload(&self, reload: Reload, config: Option<Arc<Config>>) {
         metrics::gauge!("tidegate_reload_failed").set(if reload.failure.is_some() { 1.0 } else { 0.0 });
-        *self.reload.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(reload);
+        *write(&self.reload) = Some(reload);
         if config.is_some() {
-            *self.config.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = config;
+            *write(&self.config) = config;
         }
     }
 
     /// `None` while the job file has not changed.
     pub fn reload(&self) -> Option<Reload> {
-        self.reload.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        read(&self.reload).clone()
     }
 
     /// The job file in force, of a process that was started with `config`.
     pub fn in_force(&self, config: &Arc<Config>) -> Arc<Config> {
-        let reloaded = self.config.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        reloaded.as_ref().unwrap_or(config).clone()
+        read(&self.config).as_ref().unwrap_or(config).clone()
     }
 
     pub fn started(&self) -> bool {
@@ -341,11 +348,11 @@ impl Status {
     }
 
     pub fn partitions(&self) -> BTreeMap<TopicPartition, PartitionStatus> {
-        self.partitions.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        read(&self.partitions).clone()
     }
 
     pub fn last_commit(&self) -> Option<LastCommit> {
-        *self.last_commit.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+        *read(&self.last_commit)
     }
 
     /// This replica's share of the byte limit in bytes/s, if there is one.
@@ -355,16 +362,16 @@ impl Status {
 
     /// Of all records that this replica has made visible.
     pub fn latency(&self) -> LatencyCounts {
-        self.latency.read().unwrap_or_else(|poisoned| poisoned.into_inner()).all
+        read(&self.latency).all
     }
 
     pub fn standing(&self) -> Standing {
-        self.standing.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        read(&self.standing).clone()
     }
 
     /// Since when there have been records to commit, without a moment in which there were none, or a pause.
     pub fn behind_since(&self) -> Option<Timestamp> {
-        *self.behind_since.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+        *read(&self.behind_since)
     }
 
     /// Bytes held by fetched records, batches and open writers.
@@ -374,17 +381,15 @@ impl Status {
 
     /// The newest checkpoint of the job that this replica has seen, whoever made it.
     pub fn newest(&self) -> Option<Arc<Checkpoint>> {
-        self.newest.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        read(&self.newest).clone()
     }
 
     pub fn samples(&self) -> Vec<Sample> {
-        let history = self.history.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        history.samples().copied().collect()
+        read(&self.history).samples().copied().collect()
     }
 
     /// The checkpoints that this replica made, oldest first.
     pub fn checkpoints(&self) -> Vec<CheckpointRecord> {
-        let history = self.history.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        history.checkpoints().cloned().collect()
+        read(&self.history).checkpoints().cloned().collect()
     }
 }

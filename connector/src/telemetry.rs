@@ -10,13 +10,14 @@ use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tidegate_sinks::store::OPERATIONS;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::config::{Config, LogFormat};
 use crate::status::Status;
-use described::{COUNTERS, GAUGES, HISTOGRAMS, SECONDS, THROTTLED_MILLISECONDS};
+use described::{COUNTERS, GAUGES, HISTOGRAMS, SECONDS, SOURCE_WAIT, STORE_REQUESTS, THROTTLED_MILLISECONDS};
 
 pub mod described;
 mod process;
@@ -107,12 +108,19 @@ fn describe() {
         describe_counter!(*name, *unit, *help);
         metrics::counter!(*name).increment(0);
     }
+    let (name, unit, help) = STORE_REQUESTS;
+    describe_counter!(name, unit, help);
+    for operation in OPERATIONS {
+        metrics::counter!(name, "operation" => operation).increment(0);
+    }
     for (name, unit, help) in GAUGES {
         describe_gauge!(*name, *unit, *help);
     }
     for (name, help) in HISTOGRAMS {
         describe_histogram!(*name, Unit::Seconds, *help);
     }
+    // Without a wait there would be nothing of it otherwise, and one could not tell that from not being measured.
+    let _ = metrics::histogram!(SOURCE_WAIT);
 }
 
 impl Metrics {

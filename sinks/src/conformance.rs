@@ -24,6 +24,7 @@ mod restores;
 mod writer;
 
 pub use place::FilesPlace;
+pub use writer::stage;
 
 /// How a sink of a place differs from another.
 #[derive(Clone, Copy, Debug)]

@@ -253,6 +253,10 @@ impl Upload for FaultyUpload {
         self.store.read("write", &self.path, self.inner.write(bytes)).await
     }
 
+    fn held(&self) -> usize {
+        self.inner.held()
+    }
+
     async fn finish(self: Box<Self>) -> Result<Uploaded, Error> {
         let Self { path, inner, store } = *self;
         store.change("finish", &path, inner.finish()).await

@@ -289,6 +289,10 @@ impl Upload for MemoryUpload {
         Ok(())
     }
 
+    fn held(&self) -> usize {
+        0
+    }
+
     async fn finish(self: Box<Self>) -> Result<Uploaded, Error> {
         let bytes = self.bytes.freeze();
         let uploaded = Uploaded { bytes: bytes.len() as u64, sha256: hex(Sha256::new_with_prefix(&bytes)) };

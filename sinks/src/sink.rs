@@ -59,6 +59,8 @@ pub struct Uploaded {
 pub trait Upload: fmt::Debug + Send {
     /// Takes the next bytes; may wait until earlier ones are on their way.
     async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
+    /// Bytes of memory that it keeps until they are enough to be sent on.
+    fn held(&self) -> usize;
     /// Durable when it returns.
     async fn finish(self: Box<Self>) -> Result<Uploaded, Error>;
 }

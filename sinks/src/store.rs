@@ -20,12 +20,14 @@ mod object;
 mod open;
 mod options;
 mod profile;
+mod requests;
 
 pub use failing::Failing;
 pub use local::Local;
 pub use object::Object;
 pub(crate) use open::open_plain;
 pub use open::{Retries, open};
+pub use requests::{OPERATIONS, REQUESTS};
 
 /// The answer of [`Store::create`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
@@ -22,7 +22,7 @@ use testcontainers::{
 };
 use tokio::{sync::OnceCell, task};
 
-use crate::{Toxiproxy, ports::free_port, reaper};
+use crate::{Toxiproxy, ports::free_port, reaper, signals};
 
 const IMAGE: &str = "apache/kafka";
 const TAG: &str = "4.2.0";
@@ -155,7 +155,7 @@ impl Kafka {
         for result in results {
             result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} not created: {code}"))?;
         }
-        Ok(())
+        self.wait_until(name, true).await
     }
 
     /// Grows a topic to `partitions` in all.
@@ -167,12 +167,31 @@ impl Kafka {
         Ok(())
     }
 
-    /// Deletes a topic and all its records.
+    /// Deletes a topic and all its records; returns when the brokers no longer speak of it.
     pub async fn delete_topic(&self, topic: &str) -> Result<()> {
         for result in self.admin()?.delete_topics(&[topic], &admin_options()).await? {
             result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} not deleted: {code}"))?;
         }
-        Ok(())
+        self.wait_until(topic, false).await
+    }
+
+    /// Waits until the brokers speak of a topic, or no longer do; that is a while after they have agreed.
+    async fn wait_until(&self, topic: &str, there: bool) -> Result<()> {
+        let (servers, topic) = (self.bootstrap_servers.clone(), topic.to_owned());
+        task::spawn_blocking(move || {
+            let give_up = Instant::now() + START_TIMEOUT;
+            let client: BaseConsumer = config(&servers).create()?;
+            let is_there = || -> Result<bool> {
+                let metadata = client.fetch_metadata(None, START_TIMEOUT)?;
+                Ok(metadata.topics().iter().any(|known| known.name() == topic))
+            };
+            while is_there()? != there {
+                ensure!(Instant::now() < give_up, "topic {topic}: no change after {START_TIMEOUT:?}");
+                thread::sleep(Duration::from_millis(20));
+            }
+            Ok(())
+        })
+        .await?
     }
 
     /// Kills every broker at once and starts it again with the data it had; returns when it answers.
@@ -199,7 +218,7 @@ impl Kafka {
     /// Freezes every broker: connections stay open, nobody answers.
     pub async fn pause(&self) -> Result<()> {
         for broker in &self.brokers {
-            broker.pause().await?;
+            signals::stop(broker).await?;
         }
         Ok(())
     }
@@ -207,7 +226,7 @@ impl Kafka {
     /// Ends [`Kafka::pause`].
     pub async fn unpause(&self) -> Result<()> {
         for broker in &self.brokers {
-            broker.unpause().await?;
+            signals::go_on(broker).await?;
         }
         Ok(())
     }

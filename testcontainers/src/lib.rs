@@ -15,6 +15,7 @@ mod minio;
 mod ports;
 mod reaper;
 mod secured;
+mod signals;
 mod toxiproxy;
 pub mod transactions;
 
@@ -23,7 +24,7 @@ pub use certificates::{Authority, Certificate};
 pub use gcs::Gcs;
 pub use kafka::Kafka;
 pub use kubernetes::Kubernetes;
-pub use minio::MinIO;
+pub use minio::{Credentials, MinIO};
 pub use secured::SecuredKafka;
 pub use toxiproxy::Toxiproxy;
 pub use transactions::{Produced, Transactions, json_payload, read_committed_dump};

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use object_store::{aws::AmazonS3Builder, path::Path, signer::Signer};
-use reqwest::Method;
+use anyhow::{Context, Result, bail};
+use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredential};
+use object_store::client::HttpRequest;
+use object_store::{path::Path, signer::Signer};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Url};
 use testcontainers::{ContainerAsync, ImageExt, runners::AsyncRunner};
 use testcontainers_modules::minio::MinIO as Image;
 
 use crate::certificates::{Authority, Certificate};
-use crate::reaper;
+use crate::{reaper, signals};
 
 /// A MinIO server without buckets.
 #[derive(Debug)]
@@ -19,6 +22,14 @@ pub struct MinIO {
     password: String,
     /// Of the authority that vouches for it, where it speaks TLS.
     authority: Option<String>,
+}
+
+/// Temporary ones, which are good only together.
+#[derive(Debug)]
+pub struct Credentials {
+    pub access_key_id: String,
+    pub secret_access_key: String,
+    pub session_token: String,
 }
 
 impl MinIO {
@@ -75,23 +86,57 @@ impl MinIO {
             .build()?;
         // The empty path is the bucket itself.
         let url = bucket.signed_url(Method::PUT, &Path::default(), Duration::from_secs(60)).await?;
+        self.client()?.put(url).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    fn client(&self) -> Result<reqwest::Client> {
         let trusted = self.authority.iter().map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()));
         let client = reqwest::Client::builder();
         let client = match trusted.collect::<Result<Vec<_>, _>>()? {
             none if none.is_empty() => client,
             trusted => client.tls_certs_only(trusted),
         };
-        client.build()?.put(url).send().await?.error_for_status()?;
-        Ok(())
+        Ok(client.build()?)
+    }
+
+    /// Credentials for an hour that may do what a policy (JSON, in AWS's language) allows and nothing else.
+    pub async fn assume_role(&self, policy: &str) -> Result<Credentials> {
+        let form = [("Action", "AssumeRole"), ("Version", "2011-06-15"), ("Policy", policy)];
+        let mut encoded = Url::parse(&self.endpoint)?;
+        let body =
+            encoded.query_pairs_mut().extend_pairs(form).finish().query().unwrap_or_default().to_owned();
+        let mut request = HttpRequest::new(body.clone().into());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = format!("{}/", self.endpoint).parse()?;
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(CONTENT_TYPE, form);
+        let (key_id, secret_key) = (Self::ACCESS_KEY.to_owned(), self.password.clone());
+        let root = AwsCredential { key_id, secret_key, token: None };
+        AwsAuthorizer::new(&root, "sts", Self::REGION).try_authorize(&mut request, None)?;
+        let sent =
+            self.client()?.post(request.uri().to_string()).headers(request.headers().clone()).body(body);
+        let answer = sent.send().await?;
+        let (status, answer) = (answer.status(), answer.text().await?);
+        let value = |tag: &str| {
+            let (_, rest) = answer.split_once(&format!("<{tag}>"))?;
+            Some(rest.split_once('<')?.0.to_owned())
+        };
+        match (value("AccessKeyId"), value("SecretAccessKey"), value("SessionToken")) {
+            (Some(access_key_id), Some(secret_access_key), Some(session_token)) => {
+                Ok(Credentials { access_key_id, secret_access_key, session_token })
+            }
+            _ => bail!("MinIO gives no credentials: {status}: {answer}"),
+        }
     }
 
     /// Freezes the server: connections stay open, nobody answers.
     pub async fn pause(&self) -> Result<()> {
-        Ok(self.container.pause().await?)
+        signals::stop(&self.container).await
     }
 
     /// Ends [`MinIO::pause`].
     pub async fn unpause(&self) -> Result<()> {
-        Ok(self.container.unpause().await?)
+        signals::go_on(&self.container).await
     }
 }

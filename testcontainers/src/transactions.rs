@@ -28,6 +28,8 @@ pub struct Transactions {
     pub records: u64,
     /// Partitions of the topic. Partition p gets a share in proportion to 1 / (p + 1).
     pub partitions: i32,
+    /// Share of the records that go to partition 0 in any case, 0 to 1.
+    pub first: f64,
     /// A transaction has 1 to this many records.
     pub max_transaction: u64,
     /// Share of transactions that are aborted, 0 to 1.
@@ -44,6 +46,7 @@ impl Default for Transactions {
             seed: 1,
             records: 10_000,
             partitions: 3,
+            first: 0.0,
             max_transaction: 500,
             aborted: 0.1,
             ends_aborted: true,
@@ -102,8 +105,8 @@ impl Transactions {
     fn transactions(&self) -> impl Iterator<Item = Transaction> {
         let mut random = StdRng::seed_from_u64(self.seed);
         let mut next = 0;
-        let (records, partitions, max, aborted) =
-            (self.records, self.partitions, self.max_transaction, self.aborted);
+        let (records, partitions, first_share, max, aborted) =
+            (self.records, self.partitions, self.first, self.max_transaction, self.aborted);
         let end = self.ends_aborted.then(|| Transaction {
             first: records,
             partitions: (0..partitions).collect(),
@@ -115,7 +118,11 @@ impl Transactions {
                 let length = random.random_range(1..=max).min(records - first);
                 next += length;
                 let aborted = random.random_bool(aborted);
-                let partitions = (0..length).map(|_| skewed(&mut random, partitions)).collect();
+                let mut partition = || match first_share > 0.0 && random.random_bool(first_share) {
+                    true => 0,
+                    false => skewed(&mut random, partitions),
+                };
+                let partitions = (0..length).map(|_| partition()).collect();
                 Transaction { first, partitions, aborted }
             })
         })

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod documents;
+#[cfg(test)]
+mod fuzz;
 pub mod mistakes;
 pub mod model;
 pub mod simulation;

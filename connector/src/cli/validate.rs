@@ -93,10 +93,14 @@ async fn all(config: &Config, offline: bool) -> Vec<Check> {
     if offline {
         return checks;
     }
-    let (of_kafka, of_sink) = tokio::join!(kafka::look(config), sink::look(config));
+    // The sink first: while replicas run, a position read after the logs' ends may lie beyond them.
+    let of_sink = sink::look(config).await;
+    let of_kafka = kafka::look(config).await;
     checks.extend(of_kafka.checks);
     checks.extend(of_sink.checks);
-    checks.extend(sink::of_chain(config, of_sink.state, of_kafka.logs.as_ref()));
+    if let Some((sink, loaded)) = of_sink.chain {
+        checks.extend(sink::of_chain(config, &sink, loaded, of_kafka.logs.as_ref()).await);
+    }
     checks
 }
 

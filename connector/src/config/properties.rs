@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 use super::error::Wrong;
 use super::section::Value;
 use super::{Config, Topics};
+use crate::memory::Shares;
 
 /// Owned properties and what to do instead of setting them.
 const OWNED: [(&str, &str); 25] = [
@@ -38,11 +39,6 @@ const OWNED: [(&str, &str); 25] = [
     ("consume.callback.max.messages", "remove it: records are taken by polling"),
     ("plugin.library.paths", "remove it: no code is loaded into the connector"),
 ];
-
-/// The client's queue may hold this part of `memory.limit`; the rest is for batches and open writers.
-const QUEUE_SHARE: u64 = 8;
-/// And one answer of a broker, by which the queue may be passed, this part.
-const FETCH_SHARE: u64 = 16;
 
 /// `kafka.properties` as text. Refuses what Tidegate owns, and what the client library does not know or take.
 pub(super) fn check(value: &Value<'_>) -> BTreeMap<String, String> {
@@ -94,6 +90,7 @@ pub(super) fn is_secret(key: &str) -> bool {
 /// Everything that the client is created with: what Tidegate prefers, then the user's properties, then what
 /// Tidegate owns. It may hold secrets.
 pub fn client_properties(config: &Config) -> BTreeMap<String, String> {
+    let shares = Shares::of(config.memory_limit);
     let preferred = [
         // Positions are the sink's, so a replica that is gone may be declared dead early.
         ("session.timeout.ms", "10000".to_owned()),
@@ -104,7 +101,9 @@ pub fn client_properties(config: &Config) -> BTreeMap<String, String> {
         // How soon a new topic or partition is found.
         ("topic.metadata.refresh.interval.ms", "30000".to_owned()),
         // Bounds by how much the queue is passed; a record that is larger still gets through.
-        ("fetch.max.bytes", (config.memory_limit / FETCH_SHARE).clamp(1 << 20, 50 << 20).to_string()),
+        ("fetch.max.bytes", shares.answer_bytes.clamp(1 << 20, 50 << 20).to_string()),
+        // Small messages take more memory than their bytes.
+        ("queued.min.messages", shares.queue_messages.min(1_000_000).to_string()),
         // The default sleeps for a second when the queue is full, which starves a fast reader of a small queue.
         ("fetch.queue.backoff.ms", "10".to_owned()),
     ];
@@ -117,11 +116,7 @@ pub fn client_properties(config: &Config) -> BTreeMap<String, String> {
         ("isolation.level", "read_committed".to_owned()),
         ("partition.assignment.strategy", "cooperative-sticky".to_owned()),
         ("enable.partition.eof", "true".to_owned()),
-        ("statistics.interval.ms", "1000".to_owned()),
-        (
-            "queued.max.messages.kbytes",
-            (config.memory_limit / QUEUE_SHARE / 1024).clamp(1024, 2_097_151).to_string(),
-        ),
+        ("queued.max.messages.kbytes", (shares.queue_bytes / 1024).clamp(1024, 2_097_151).to_string()),
     ];
     let mut properties = BTreeMap::from(preferred.map(|(key, value)| (key.to_owned(), value)));
     properties.extend(config.kafka.properties.clone());

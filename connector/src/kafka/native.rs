@@ -65,6 +65,19 @@ pub(super) fn list_offsets<C: ClientContext>(
     }
 }
 
+/// Whether the client is in its group, or has begun to join it.
+pub(crate) fn is_member<C: ClientContext>(client: &Client<C>) -> bool {
+    // SAFETY: the client is live; what it returns is null or a text of our own, which is freed the way it asks for.
+    unsafe {
+        let id = rd::rd_kafka_memberid(client.native_ptr());
+        let is_member = !id.is_null() && !CStr::from_ptr(id).is_empty();
+        if !id.is_null() {
+            rd::rd_kafka_mem_free(client.native_ptr(), id.cast());
+        }
+        is_member
+    }
+}
+
 /// The warnings, errors and lost connections that the client has logged since the last call.
 pub(super) fn complaints<C: ClientContext>(client: &Client<C>) -> Vec<String> {
     const WARNING: c_int = 4;

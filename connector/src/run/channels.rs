@@ -56,6 +56,8 @@ pub(super) enum Report {
     Failed(Arc<Shared>, Error),
     /// The attempt has more rejects than the job accepts.
     TooManyRejects(Arc<Shared>),
+    /// The attempt's open files hold all the memory that they may; the worker decodes no more of it before it is sealed.
+    Crowded(Arc<Shared>),
 }
 
 #[derive(Debug)]
@@ -103,7 +105,7 @@ impl Channels {
     pub(super) fn start(
         stagers: Vec<Stager>,
         sink: &Arc<dyn Sink>,
-        reports: impl Fn(Report) + Clone + Send + 'static,
+        reports: impl Fn(Report) + Clone + Send + Sync + 'static,
         spawn: &mut Spawn,
     ) -> std::io::Result<Self> {
         let mut channels = Vec::new();
@@ -118,6 +120,8 @@ impl Channels {
                 memory: memory.clone(),
                 failed: false,
                 rejects: 0,
+                crowded: false,
+                waiting: Vec::new(),
             };
             spawn(number, Box::pin(worker.run(queue, reports.clone())))?;
             channels.push(Channel { work, queued_bytes, memory });
@@ -203,27 +207,28 @@ struct Worker {
     failed: bool,
     /// Rejects of the current attempt.
     rejects: u64,
+    /// The current attempt's open files hold all the memory that they may.
+    crowded: bool,
+    /// What has come since. It keeps its permits, so reading waits as well.
+    waiting: Vec<(Arc<Shared>, Fetch, Permit)>,
 }
 
 impl Worker {
     async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Work>, report: impl Fn(Report)) {
         while let Some(work) = queue.recv().await {
             match work {
+                Work::Fetched(attempt, fetch, permit) if self.crowded => {
+                    self.waiting.push((attempt, fetch, permit));
+                }
                 Work::Fetched(attempt, fetch, permit) => {
-                    self.queued_bytes.fetch_sub(fetch.bytes(), Ordering::Relaxed);
-                    if self.failed || attempt.dead.load(Ordering::Relaxed) {
-                        continue;
-                    }
-                    match self.accept(&attempt, &fetch).await {
-                        Ok(()) => self.count_rejects(&attempt, &report),
-                        Err(error) => {
-                            self.failed = true;
-                            report(Report::Failed(attempt, error));
-                        }
-                    }
+                    self.fetched(attempt, &fetch, &report).await;
                     drop(permit);
                 }
                 Work::Seal(delta, reply) => {
+                    for (attempt, fetch, permit) in std::mem::take(&mut self.waiting) {
+                        self.fetched(attempt, &fetch, &report).await;
+                        drop(permit);
+                    }
                     let encoded = Some(Instant::now());
                     let sealed = if self.failed {
                         Err(Error::new(
@@ -234,28 +239,55 @@ impl Worker {
                         self.stager.seal(&delta).await.map_err(staging_error)
                     };
                     self.failed |= sealed.is_err();
-                    self.rejects = 0;
-                    self.memory.store(0, Ordering::Relaxed);
+                    self.begin_anew();
                     // Nobody listens any more when the attempt was dropped.
                     let _ = reply.send(sealed.map(|staged| Sealed { staged, encoded }));
                 }
                 Work::Discard => {
+                    for (_, fetch, _) in std::mem::take(&mut self.waiting) {
+                        self.queued_bytes.fetch_sub(fetch.bytes(), Ordering::Relaxed);
+                    }
                     self.stager.discard().await;
-                    self.memory.store(0, Ordering::Relaxed);
                     self.failed = false;
-                    self.rejects = 0;
+                    self.begin_anew();
                 }
             }
         }
     }
 
-    async fn accept(&mut self, attempt: &Shared, fetch: &Fetch) -> Result<(), Error> {
+    fn begin_anew(&mut self) {
+        self.rejects = 0;
+        self.crowded = false;
+        self.memory.store(0, Ordering::Relaxed);
+    }
+
+    async fn fetched(&mut self, attempt: Arc<Shared>, fetch: &Fetch, report: &impl Fn(Report)) {
+        self.queued_bytes.fetch_sub(fetch.bytes(), Ordering::Relaxed);
+        if self.failed || attempt.dead.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.accept(&attempt, fetch).await {
+            Ok(crowded) => {
+                self.count_rejects(&attempt, report);
+                if crowded && !std::mem::replace(&mut self.crowded, true) {
+                    report(Report::Crowded(attempt));
+                }
+            }
+            Err(error) => {
+                self.failed = true;
+                report(Report::Failed(attempt, error));
+            }
+        }
+    }
+
+    /// Whether the attempt's open files hold all the memory that they may.
+    async fn accept(&mut self, attempt: &Shared, fetch: &Fetch) -> Result<bool, Error> {
         attempt.begun.get_or_try_init(|| self.sink.begin(&attempt.begin)).await?;
         let progress = self.stager.accept(&attempt.attempt, fetch).await.map_err(staging_error)?;
         self.memory.store(progress.memory, Ordering::Relaxed);
         let before = std::mem::replace(&mut self.rejects, progress.rejects);
         attempt.rejects.fetch_add(progress.rejects.saturating_sub(before), Ordering::Relaxed);
-        Ok(())
+        Ok(progress.crowded)
     }
 
     fn count_rejects(&self, attempt: &Arc<Shared>, report: &impl Fn(Report)) {
@@ -278,3 +310,6 @@ impl fmt::Display for FirstReject<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

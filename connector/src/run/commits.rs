@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidegate_sinks::{Begin, Commit, CommitId, Error, Exceeded, Kind, Outcome};
 
 use super::RunError;
-use super::channels::FirstReject;
+use super::channels::{FirstReject, Shared};
 use super::engine::{Done, Engine, Purpose, Sealed};
 use crate::checkpoint::Cut;
 use crate::config::Rejects;
@@ -30,6 +30,13 @@ impl Engine {
             self.cut();
         } else {
             self.due = true;
+        }
+    }
+
+    /// Unless the attempt has been ended already.
+    pub(super) fn checkpoint_early(&mut self, attempt: &Arc<Shared>) {
+        if self.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, attempt)) {
+            self.checkpoint();
         }
     }
 

@@ -346,11 +346,12 @@ impl Engine {
 
     pub(super) fn done(&mut self, done: Done) -> Result<(), RunError> {
         match done {
-            Done::Worker(Report::TooManyRejects(shared)) => {
-                // Stop early: its commit will be refused, so nothing more need be read.
-                if self.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, &shared)) {
-                    self.checkpoint();
-                }
+            // Its commit will be refused, so nothing more need be read.
+            Done::Worker(Report::TooManyRejects(shared)) => self.checkpoint_early(&shared),
+            Done::Worker(Report::Crowded(shared)) => {
+                metrics::counter!("tidegate_checkpoints_crowded_total").increment(1);
+                tracing::debug!(commit = %shared.attempt.id, "its files hold all the memory that they may");
+                self.checkpoint_early(&shared);
             }
             Done::Worker(Report::Failed(shared, error)) => {
                 let open = self.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, &shared));

@@ -1,6 +1,6 @@
 //! Before the first record: find the chain or begin one, and finish what an earlier process left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tidegate_sinks::mistakes::made;
@@ -64,16 +64,8 @@ async fn begin(
     let partitions = cluster.partitions().await?;
     if !new_incarnation && config.sink.mode == Mode::Append {
         let committed = cluster.group_offsets(&partitions).await?;
-        if let Some((partition, offset)) = committed.iter().find(|(_, offset)| **offset > 0) {
-            // Another replica may have begun the chain, and committed, since the sink was looked at.
-            if let Some(state) = sink.load().await? {
-                return Ok(state);
-            }
-            return Err(RunError::refused(format!(
-                "the sink has no checkpoint of job {}, but the group {} has read {partition} up to {offset}: a lost or \
-                 renamed job would write everything again; give --new-incarnation to do just that",
-                config.job, config.kafka.group_id
-            )));
+        if let Some(state) = check_group(config, sink, &committed).await? {
+            return Ok(state);
         }
     }
     let starts = cluster.starts(&partitions, &config.kafka.start).await?;
@@ -87,6 +79,27 @@ async fn begin(
     };
     tracing::info!(partitions = genesis.partitions.len(), "beginning the chain of checkpoints");
     Ok(sink.begin_chain(genesis).await?)
+}
+
+/// Of a sink that had no chain: the one that another replica has begun since, and committed offsets of.
+///
+/// Errors: `Refused`, where nobody has: the group has read what the sink knows nothing of.
+pub(crate) async fn check_group(
+    config: &Config,
+    sink: &dyn Sink,
+    committed: &BTreeMap<TopicPartition, i64>,
+) -> Result<Option<Arc<Checkpoint>>, RunError> {
+    let Some((partition, offset)) = committed.iter().find(|(_, offset)| **offset > 0) else {
+        return Ok(None);
+    };
+    match sink.load().await? {
+        Some(state) => Ok(Some(state)),
+        None => Err(RunError::refused(format!(
+            "the sink has no checkpoint of job {}, but the group {} has read {partition} up to {offset}: a lost or \
+             renamed job would write everything again; give --new-incarnation to do just that",
+            config.job, config.kafka.group_id
+        ))),
+    }
 }
 
 /// The tables that `mode: overwrite` clears.
@@ -136,8 +149,6 @@ pub(crate) async fn recover(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use async_trait::async_trait;
     use tidegate_sinks::memory::Memory;
 

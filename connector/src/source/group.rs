@@ -1,6 +1,7 @@
 //! What the client reports on the side: rebalances, the ends of partitions, errors.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub struct Ends {
 pub type SharedEnds = Arc<Mutex<BTreeMap<TopicPartition, Ends>>>;
 
 /// A wish of the group, not yet granted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Rebalance {
     Assign(Vec<TopicPartition>),
     Revoke(Vec<TopicPartition>),
@@ -38,8 +39,10 @@ pub(super) enum Rebalance {
 #[derive(Debug, Default)]
 pub(super) struct Group {
     rebalances: Mutex<VecDeque<Rebalance>>,
-    /// Set when closing: then partitions are given back at once.
-    closing: std::sync::atomic::AtomicBool,
+    /// Set when leaving: then nobody is asked any more.
+    leaving: AtomicBool,
+    /// Whether the member keeps its partitions while it is away for less than a session timeout.
+    pub(super) is_static: bool,
     ends: SharedEnds,
 }
 
@@ -52,16 +55,20 @@ impl Group {
     ) -> Result<GroupConsumer, rdkafka::error::KafkaError> {
         let mut config = ClientConfig::new();
         config.extend(properties.clone());
+        // Lag is read from them. No other client has them: they would pile up where nobody polls.
+        config.set("statistics.interval.ms", "1000");
         config.set_log_level(RDKafkaLogLevel::Warning);
-        config.create_with_context(Self { ends, ..Self::default() })
+        let is_static = properties.contains_key("group.instance.id");
+        config.create_with_context(Self { ends, is_static, ..Self::default() })
     }
 
     pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
         self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    pub(super) fn close(&self) {
-        self.closing.store(true, std::sync::atomic::Ordering::Relaxed);
+    /// From now on the group gets what it wants, so that leaving it goes on.
+    pub(super) fn set_leaving(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 }
 
@@ -103,24 +110,27 @@ impl ClientContext for Group {
     }
 }
 
+/// Does what the group wants, whatever comes of it.
+pub(super) fn grant(consumer: &GroupConsumer, assign: bool, list: &TopicPartitionList) {
+    let granted =
+        if assign { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
+    if let Err(error) = granted {
+        tracing::debug!(%error, "granting what the group wants while leaving it");
+    }
+}
+
 impl ConsumerContext for Group {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        if self.closing.load(std::sync::atomic::Ordering::Relaxed) {
-            if let Err(error) = consumer.incremental_unassign(list) {
-                tracing::debug!(%error, "giving partitions back while closing");
-            }
-            return;
+        let assign = kind == ResponseError::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.leaving.load(Ordering::Relaxed) {
+            return grant(consumer, assign, list);
         }
         let partitions = list
             .elements()
             .iter()
             .map(|element| TopicPartition::new(element.topic(), element.partition()))
             .collect();
-        let rebalance = if kind == ResponseError::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            Rebalance::Assign(partitions)
-        } else {
-            Rebalance::Revoke(partitions)
-        };
+        let rebalance = if assign { Rebalance::Assign(partitions) } else { Rebalance::Revoke(partitions) };
         self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push_back(rebalance);
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct OpenFile {
     rows: BTreeMap<TopicPartition, u64>,
     /// Columns, nested ones too.
     columns: usize,
-    /// What [`OpenFile::memory`] says; counting is too slow to do it at each question.
+    /// Bytes, without what the upload holds; counting is too slow to do it at each question.
     memory: usize,
     /// When it was last written to, by the clock of its owner.
     pub(super) used: u64,
@@ -175,7 +175,17 @@ impl OpenFile {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.memory
+        self.memory + self.held()
+    }
+
+    /// Bytes of memory that ending the row group and sending everything gives back. An upload keeps what is not
+    /// enough for it to send.
+    pub(super) fn reclaimable(&self) -> usize {
+        self.memory - FILE_BYTES
+    }
+
+    fn held(&self) -> usize {
+        self.upload.as_ref().map_or(0, |upload| upload.held())
     }
 
     pub(super) fn has_open_row_group(&self) -> bool {

@@ -64,6 +64,7 @@ impl OpenTable {
         }
         let batch = self.decode.finish();
         assert_eq!(batch.num_rows(), rows, "a decoder gives back each row that it took");
+        writers.sample(name, &batch)?;
         for part in self.partitioner.split(batch, &runs)? {
             let place = Place { table: Some(name.clone()), folder: part.folder };
             writers.write(attempt, place, &part.batch, &part.rows).await?;

@@ -230,6 +230,34 @@ fn sixty_open_folders_stay_within_the_memory_limit() {
 }
 
 #[test]
+fn what_uploads_hold_counts_until_only_sealing_gives_it_back() {
+    block_on(async {
+        const LIMIT: usize = 8 << 20;
+        let sink = Arc::new(Uploads::holding());
+        let partition_by = vec![by(Transform::Identity, "country")];
+        let mut stager = stager(&sink, StageSettings { partition_by, memory: LIMIT, ..settings() });
+        let attempt = attempt();
+        let mut fetches = Vec::new();
+        for n in 0.. {
+            let rows = (0..1_000).map(|k| noisy_row(n * 1_000 + k, &format!("{:02}", k % 20)));
+            let fetch = fetch("t", 0, n * 1_000, rows);
+            let progress = stager.accept(&attempt, &fetch).await.unwrap();
+            fetches.push(fetch);
+            if progress.crowded {
+                assert!(progress.memory < 2 * LIMIT, "{} bytes", progress.memory);
+                break;
+            }
+            assert!(progress.memory <= LIMIT, "{} bytes after {} rows", progress.memory, progress.rows);
+        }
+        let staged = stager.seal(&delta(&fetches)).await.unwrap();
+        let bytes: u64 = staged.files.iter().map(|file| file.bytes).sum();
+        assert!(bytes > LIMIT as u64 / 2, "crowded with {bytes} bytes");
+        let again = stager.accept(&self::attempt(), &fetches[0]).await.unwrap();
+        assert!(!again.crowded && again.memory <= LIMIT);
+    });
+}
+
+#[test]
 fn past_the_bound_the_file_not_used_for_longest_ends() {
     block_on(async {
         let sink = Arc::new(Uploads::default());

@@ -11,10 +11,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parquet::basic::{Compression as Codec, GzipLevel, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use tidegate_sinks::{Delta, Sink, StagedFile, TopicPartition};
 
 use super::file::{OpenFile, Place};
-use super::{Attempt, Error};
+use super::{Attempt, Error, dictionary};
 use crate::config::{Compression, File};
 
 /// Files open for rows at once: a folder each. Past it, rows of a folder not used for long start another file, which
@@ -33,6 +34,8 @@ pub(super) struct Writers {
     target_size: usize,
     /// Bytes.
     memory_limit: usize,
+    /// By table, as its first rows of the attempt have it.
+    without_dictionary: BTreeMap<Arc<str>, Vec<ColumnPath>>,
     open: BTreeMap<Place, OpenFile>,
     /// Complete but for their footers.
     ended: Vec<OpenFile>,
@@ -47,10 +50,27 @@ impl Writers {
             properties: properties(file)?,
             target_size: usize::try_from(file.target_size).unwrap_or(usize::MAX),
             memory_limit,
+            without_dictionary: BTreeMap::new(),
             open: BTreeMap::new(),
             ended: Vec::new(),
             clock: 0,
         })
+    }
+
+    /// Looks at rows of a table for which columns its files do without a dictionary.
+    pub(super) fn sample(&mut self, table: &Arc<str>, batch: &RecordBatch) -> Result<(), Error> {
+        if batch.num_rows() >= dictionary::MIN_SAMPLE && !self.without_dictionary.contains_key(table) {
+            let columns = dictionary::outgrown(batch).map_err(Error::Settings)?;
+            self.without_dictionary.insert(table.clone(), columns);
+        }
+        Ok(())
+    }
+
+    fn properties_of(&self, place: &Place) -> WriterProperties {
+        let columns = place.table.as_ref().and_then(|table| self.without_dictionary.get(table));
+        let columns = columns.into_iter().flatten().cloned();
+        let builder = self.properties.clone().into_builder();
+        columns.fold(builder, |builder, column| builder.set_column_dictionary_enabled(column, false)).build()
     }
 
     /// Writes rows to the file that is open for their place, and keeps the bounds.
@@ -71,7 +91,7 @@ impl Writers {
                     self.sink.clone(),
                     attempt.clone(),
                     batch.schema(),
-                    self.properties.clone(),
+                    self.properties_of(&place),
                 )?
             }
         };
@@ -109,23 +129,29 @@ impl Writers {
     }
 
     async fn bound_memory(&mut self) -> Result<(), Error> {
-        while self.memory() > self.memory_limit {
+        while self.is_crowded() {
             let files = self.open.values_mut().chain(&mut self.ended);
-            let Some(largest) = files.max_by_key(|file| file.memory()) else { return Ok(()) };
-            let before = largest.memory();
+            let Some(largest) = files.max_by_key(|file| file.reclaimable()) else { return Ok(()) };
+            let before = largest.reclaimable();
             if largest.has_open_row_group() {
                 largest.end_row_group()?;
             }
             largest.drain_all().await?;
-            if largest.memory() >= before {
+            if largest.reclaimable() >= before {
                 return Ok(());
             }
         }
         Ok(())
     }
 
+    /// Whether more memory is held than may be. After a write: of what only the end of the files gives back.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.memory() > self.memory_limit
+    }
+
     /// Finishes all files, with the spans of `delta` in their footers.
     pub(super) async fn finish(&mut self, delta: &Delta) -> Result<Vec<StagedFile>, Error> {
+        self.without_dictionary.clear();
         let mut files = std::mem::take(&mut self.ended);
         files.extend(std::mem::take(&mut self.open).into_values());
         let finishes = files.into_iter().map(|file| file.finish(delta));
@@ -133,6 +159,7 @@ impl Writers {
     }
 
     pub(super) fn discard(&mut self) {
+        self.without_dictionary.clear();
         self.open.clear();
         self.ended.clear();
     }

@@ -1,6 +1,7 @@
 //! Every metric by name, with what it means.
 
 use metrics::Unit;
+use tidegate_sinks::store::REQUESTS;
 
 /// Time spent waiting for the byte limit. Counters hold whole numbers, so it is counted in milliseconds and shown as
 /// `tidegate_throttled_seconds_total`.
@@ -16,9 +17,18 @@ pub const COUNTERS: &[(&str, Unit, &str)] = &[
     ("tidegate_errors_total", Unit::Count, "Errors, those that a retry healed included"),
     ("tidegate_records_rejected_total", Unit::Count, "Records committed as rejects"),
     ("tidegate_rejects_sent_total", Unit::Count, "Rejects sent to their topic by this replica"),
+    (
+        "tidegate_checkpoints_crowded_total",
+        Unit::Count,
+        "Checkpoints made early because open files held all the memory that they may",
+    ),
     ("tidegate_fenced_total", Unit::Count, "Commits refused because another replica had moved a partition"),
     (THROTTLED_MILLISECONDS, Unit::Milliseconds, "Time spent waiting for the byte limit"),
 ];
+
+/// Requests by `operation`, counted where they leave.
+pub const STORE_REQUESTS: (&str, Unit, &str) =
+    (REQUESTS, Unit::Count, "Requests to object stores, repeated ones too; a local folder takes none");
 
 /// Recorded once a second.
 pub const GAUGES: &[(&str, Unit, &str)] = &[
@@ -64,6 +74,9 @@ pub const GAUGES: &[(&str, Unit, &str)] = &[
     ),
 ];
 
+/// How long the source read nothing because decoding was behind or memory was short, each time.
+pub const SOURCE_WAIT: &str = "tidegate_source_wait_seconds";
+
 /// Recorded in [`SECONDS`].
 pub const HISTOGRAMS: &[(&str, &str)] = &[
     ("tidegate_checkpoint_duration_seconds", "From the decision to checkpoint until it is committed"),
@@ -71,6 +84,7 @@ pub const HISTOGRAMS: &[(&str, &str)] = &[
         "tidegate_checkpoint_phase_seconds",
         "Phases of a checkpoint: seal (encode what was read), stage (make files durable), commit, publish",
     ),
+    (SOURCE_WAIT, "Each time that reading waited for decoding, or for memory: how long"),
 ];
 
 /// Upper bounds of the buckets.
@@ -123,5 +137,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     });
     let gauges = GAUGES.iter().map(|(name, ..)| *name);
     let histograms = HISTOGRAMS.iter().map(|(name, _)| *name);
-    counters.chain(gauges).chain(histograms).chain(SHOWN.iter().chain(PROCESS).map(|(name, ..)| *name))
+    counters
+        .chain([REQUESTS])
+        .chain(gauges)
+        .chain(histograms)
+        .chain(SHOWN.iter().chain(PROCESS).map(|(name, ..)| *name))
 }

@@ -41,6 +41,8 @@ fn the_promised_names_are_shown() {
         &[
             "# TYPE tidegate_records_read_total counter",
             "tidegate_records_read_total 0",
+            "tidegate_store_requests_total{operation=\"put_if_absent\"} 0",
+            "tidegate_source_wait_seconds_count 0",
             "# TYPE tidegate_throttled_seconds_total counter",
             "tidegate_throttled_seconds_total 1.5",
             "tidegate_lag_records{to=\"lso\"} 7",

@@ -51,6 +51,34 @@ where
     panic!("a call failed a thousand times");
 }
 
+/// Stages the file of this number of an attempt, in two writes. Its final name lies in `folder`, which is empty or ends with
+/// a slash; `rows` are those that it has of each partition.
+pub async fn stage(
+    sink: &dyn Sink,
+    begin: &Begin,
+    kind: FileKind,
+    number: usize,
+    folder: &str,
+    bytes: Bytes,
+    rows: BTreeMap<TopicPartition, u64>,
+) -> Result<StagedFile, Error> {
+    let staged = format!("{number:03}.staged");
+    let mut upload = sink.stage(&begin.id, &staged).await?;
+    upload.write(bytes.slice(..bytes.len() / 2)).await?;
+    upload.write(bytes.slice(bytes.len() / 2..)).await?;
+    let done = upload.finish().await?;
+    assert_eq!(done.bytes, bytes.len() as u64);
+    Ok(StagedFile {
+        kind,
+        staged,
+        path: format!("{folder}{}-{}-{number:03}.parquet", begin.incarnation, begin.id),
+        bytes: done.bytes,
+        rows: rows.values().sum(),
+        sha256: done.sha256,
+        partitions: rows,
+    })
+}
+
 impl Writer {
     pub(super) fn new(place: &Arc<dyn Place>) -> Self {
         Self { sink: place.sink(Options::default()) }
@@ -109,13 +137,12 @@ impl Writer {
         idle: &[TopicPartition],
         rejects: u64,
     ) -> Result<Arc<Commit>, Error> {
-        let id = CommitId::new();
         let at = |lane: &TopicPartition| state.partitions.get(lane).map_or(0, |at| at.next);
         let all = moves.iter().map(|(lane, ..)| lane).chain(idle).cloned();
         let from = all.clone().map(|lane| (lane.clone(), at(&lane))).collect();
         let begin = Begin {
             new_partitions: all.filter(|lane| !state.partitions.contains_key(lane)).collect(),
-            ..Begin::new(id.clone(), state.incarnation, from)
+            ..Begin::new(CommitId::new(), state.incarnation, from)
         };
         self.sink.begin(&begin).await?;
         let mut files = Vec::new();
@@ -123,14 +150,16 @@ impl Writer {
             let lines: String =
                 (at(lane)..at(lane) + count).map(|offset| format!("{lane} {offset}\n")).collect();
             let rows = BTreeMap::from([(lane.clone(), count.unsigned_abs())]);
-            let (part, number) = (lane.partition, files.len());
-            let path = format!("{TABLE}/part={part}/{}-{id}-{number:03}.parquet", state.incarnation);
-            files.push(self.stage(&id, FileKind::Data, files.len(), path, lines.into(), rows).await?);
+            let folder = format!("{TABLE}/part={}/", lane.partition);
+            files.push(
+                stage(&*self.sink, &begin, FileKind::Data, files.len(), &folder, lines.into(), rows).await?,
+            );
         }
         if rejects > 0 {
-            let path = format!("{}-{id}-{:03}.parquet", state.incarnation, files.len());
             let rows = BTreeMap::from([(moves[0].0.clone(), rejects)]);
-            files.push(self.stage(&id, FileKind::Rejects, files.len(), path, "bad\n".into(), rows).await?);
+            files.push(
+                stage(&*self.sink, &begin, FileKind::Rejects, files.len(), "", "bad\n".into(), rows).await?,
+            );
         }
         let span = |(lane, offsets, _): &(TopicPartition, i64, i64)| {
             Some((lane.clone(), Span::new(at(lane), at(lane) + offsets)?))
@@ -142,26 +171,6 @@ impl Writer {
             files,
             ..Commit::of(begin, &state.job, Timestamp::UNIX_EPOCH)
         }))
-    }
-
-    async fn stage(
-        &self,
-        id: &CommitId,
-        kind: FileKind,
-        number: usize,
-        path: String,
-        bytes: Bytes,
-        partitions: BTreeMap<TopicPartition, u64>,
-    ) -> Result<StagedFile, Error> {
-        let staged = format!("{number:03}.staged");
-        let mut upload = self.sink.stage(id, &staged).await?;
-        let (head, tail) = (bytes.slice(..bytes.len() / 2), bytes.slice(bytes.len() / 2..));
-        upload.write(head).await?;
-        upload.write(tail).await?;
-        let done = upload.finish().await?;
-        assert_eq!(done.bytes, bytes.len() as u64);
-        let rows = partitions.values().sum();
-        Ok(StagedFile { kind, staged, path, bytes: done.bytes, rows, sha256: done.sha256, partitions })
     }
 
     pub(super) async fn commit(&self, base: &Arc<Checkpoint>, commit: &Arc<Commit>) -> Outcome {

@@ -10,7 +10,8 @@ use object_store::memory::InMemory;
 
 use super::*;
 use crate::checkpoint::{PartitionState, Retracted};
-use crate::commit::{FileKind, StagedFile};
+use crate::commit::FileKind;
+use crate::conformance::stage;
 use crate::position::{Delta, Span, TopicPartition};
 use crate::store::{Created, Entry, Local, Moved, Object};
 
@@ -50,24 +51,13 @@ fn genesis() -> Genesis {
 
 /// Announces and stages one offset after `state`, in one file.
 async fn attempt(sink: &FilesSink, state: &Checkpoint) -> Arc<Commit> {
-    let id = CommitId::new();
     let from = state.position().0;
-    let begin = Begin::new(id.clone(), state.incarnation, from.clone());
+    let begin = Begin::new(CommitId::new(), state.incarnation, from.clone());
     sink.begin(&begin).await.unwrap();
-    let mut upload = sink.stage(&id, "0.staged").await.unwrap();
-    upload.write(Bytes::from_static(b"rows")).await.unwrap();
-    let done = upload.finish().await.unwrap();
     let at = from[&partition()];
     let rows = BTreeMap::from([(partition(), 1)]);
-    let file = StagedFile {
-        kind: FileKind::Data,
-        staged: "0.staged".to_owned(),
-        path: format!("t/day=1/{}-{id}-000.parquet", state.incarnation),
-        bytes: done.bytes,
-        rows: 1,
-        sha256: done.sha256,
-        partitions: rows.clone(),
-    };
+    let bytes = Bytes::from_static(b"rows");
+    let file = stage(sink, &begin, FileKind::Data, 0, "t/day=1/", bytes, rows.clone()).await.unwrap();
     Arc::new(Commit {
         delta: Delta(BTreeMap::from([(partition(), Span { from: at, to: at + 1 })])),
         rows,

@@ -114,6 +114,10 @@ impl Upload for FailingUpload {
         between(&self.path, "write", self.inner.write(bytes)).await
     }
 
+    fn held(&self) -> usize {
+        self.inner.held()
+    }
+
     async fn finish(self: Box<Self>) -> Result<Uploaded, Error> {
         between(&self.path, "finish", self.inner.finish()).await
     }

@@ -18,10 +18,11 @@ use super::{Created, Entry, Moved, Store, check_folder, check_path};
 use crate::error::{Error, Kind};
 use crate::sink::Upload;
 
+mod refusal;
 mod upload;
 
-/// Parts of all uploads together that may be under way, each of [`upload::PART_BYTES`]: 64 MiB.
-const PARTS_IN_FLIGHT: usize = 8;
+/// Parts of all uploads together that may be under way, each of [`upload::PART_BYTES`]: 20 MiB.
+const PARTS_IN_FLIGHT: usize = 4;
 
 /// See the module.
 #[derive(Clone)]
@@ -71,44 +72,23 @@ impl Object {
 /// An error of the store, with what is to be done about it.
 fn error(url: &str, what: &str, path: &str, source: object_store::Error) -> Error {
     use object_store::Error as Store;
-    let kind = match source {
-        // Where absence is a normal answer it has been told apart before: what is missing here is the bucket.
-        Store::NotFound { .. }
-        | Store::PermissionDenied { .. }
-        | Store::Unauthenticated { .. }
-        | Store::InvalidPath { .. }
-        | Store::NotSupported { .. }
-        | Store::NotImplemented { .. }
-        | Store::UnknownConfigurationKey { .. } => Kind::Config,
-        Store::Generic { ref source, .. } if is_refusal(&**source) => Kind::Config,
-        _ => Kind::Retry,
+    let (kind, remedy) = if let Some(remedy) = refusal::certificate_remedy(&source) {
+        (Kind::Config, remedy.to_owned())
+    } else if refusal::is_refusal(&source) {
+        (Kind::Config, refusal::rights_remedy(url, what))
+    } else {
+        let kind = match source {
+            // Where absence is a normal answer it has been told apart before: what is missing here is the bucket.
+            Store::NotFound { .. }
+            | Store::InvalidPath { .. }
+            | Store::NotSupported { .. }
+            | Store::NotImplemented { .. }
+            | Store::UnknownConfigurationKey { .. } => Kind::Config,
+            _ => Kind::Retry,
+        };
+        (kind, String::new())
     };
-    let (kind, remedy) = certificate_remedy(&source).map_or((kind, ""), |remedy| (Kind::Config, remedy));
     Error::new(kind, format!("could not {what} {url}/{path}{remedy}")).with_source(source)
-}
-
-/// What to do where TLS refuses the store's certificate, which is told in the text only.
-fn certificate_remedy(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
-        let text = error.to_string();
-        let flaw = text.split_once("invalid peer certificate")?.1;
-        Some(if flaw.contains("UnknownIssuer") || flaw.contains("CaUsedAsEndEntity") {
-            ": no authority that is trusted here has signed its certificate; set sink.store.ca_file to the \
-             authority's certificate (PEM)"
-        } else if flaw.contains("NotValidForName") || flaw.contains("not valid for name") {
-            ": its certificate is for another host; use a name in sink.store.endpoint that it holds"
-        } else {
-            ": its certificate is refused; renew it on the store"
-        })
-    })
-}
-
-/// Of a listing, object_store tells a refusal from an outage in its text only.
-fn is_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| {
-        let text = error.to_string();
-        ["401 Unauthorized", "403 Forbidden"].iter().any(|status| text.contains(status))
-    })
 }
 
 impl fmt::Debug for Object {

@@ -13,6 +13,7 @@ use object_store::memory::InMemory;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 
 use super::options::Options;
+use super::requests::Counting;
 use super::{Failing, Local, Object, Store, profile};
 use crate::error::{Error, Kind};
 
@@ -88,6 +89,9 @@ fn open_local(url: &str, rest: &str, options: &BTreeMap<String, String>) -> Resu
 fn open_s3(url: &str, mut options: Options, retries: Retries) -> Result<object_store::aws::AmazonS3, Error> {
     let mut builder = AmazonS3Builder::new()
         .with_url(url)
+        // Objects are deleted one by one, and only the plain request tells a refusal by its status.
+        .with_disable_bulk_delete(true)
+        .with_http_connector(Counting::default())
         .with_retry(retry_config(retries))
         .with_client_options(client_options(&mut options, retries)?);
     let profile = profile::find(options.take("profile"), options.has("access_key_id"))?;
@@ -121,6 +125,7 @@ fn open_gcs(
 ) -> Result<object_store::gcp::GoogleCloudStorage, Error> {
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_url(url)
+        .with_http_connector(Counting::default())
         .with_retry(retry_config(retries))
         .with_client_options(client_options(&mut options, retries)?);
     for (key, value) in environment("GOOGLE_") {
@@ -144,6 +149,7 @@ fn open_azure(
 ) -> Result<object_store::azure::MicrosoftAzure, Error> {
     let mut builder = MicrosoftAzureBuilder::new()
         .with_url(url)
+        .with_http_connector(Counting::default())
         .with_retry(retry_config(retries))
         .with_client_options(client_options(&mut options, retries)?);
     for (key, value) in environment("AZURE_") {

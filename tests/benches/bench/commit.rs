@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_sinks::files::{FilesSettings, FilesSink};
 use tidegate_sinks::{
     Begin, Commit, CommitId, Delta, FileKind, Genesis, Outcome, PartitionState, Sink, Span, StagedFile,
-    TopicPartition,
+    TopicPartition, conformance,
 };
 
 use super::job::{Job, TABLE};
@@ -72,20 +72,9 @@ async fn stage(
     number: usize,
     bytes: usize,
 ) -> Result<StagedFile> {
-    let staged = format!("{number:03}.staged");
-    let mut upload = sink.stage(&begin.id, &staged).await?;
-    upload.write(Bytes::from(vec![0; bytes])).await?;
-    let uploaded = upload.finish().await?;
-    let rows = u64::from(number == 0);
-    Ok(StagedFile {
-        kind: FileKind::Data,
-        staged,
-        path: format!("{TABLE}/{}-{}-{number:03}.parquet", begin.incarnation, begin.id),
-        bytes: uploaded.bytes,
-        rows,
-        sha256: uploaded.sha256,
-        partitions: BTreeMap::from([(partition.clone(), rows)]),
-    })
+    let rows = BTreeMap::from([(partition.clone(), u64::from(number == 0))]);
+    let (bytes, folder) = (Bytes::from(vec![0; bytes]), format!("{TABLE}/"));
+    Ok(conformance::stage(sink, begin, FileKind::Data, number, &folder, bytes, rows).await?)
 }
 
 fn commit(begin: Begin, job: &str, partition: &TopicPartition, files: Vec<StagedFile>) -> Commit {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use tidegate::config::{Column, Config, Topics};
+use tidegate::config::{Column, Config, Origin, Topics};
 
 use super::workload::{Kind, Shape};
 
@@ -54,6 +54,12 @@ impl Settings {
         std::fs::write(&path, self.text(servers, &folder.join(&self.name))?)
             .with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
+    }
+
+    /// The job without a broker and without a file.
+    pub(crate) fn alone(&self) -> Result<Job> {
+        let text = self.text("localhost:9092", Path::new("/nowhere"))?.replace("${PORT}", "0");
+        Ok(Job { config: Arc::new(Config::parse(&text, &Origin("job.yaml".into()))?) })
     }
 
     fn text(&self, servers: &str, folder: &Path) -> Result<String> {

@@ -6,7 +6,8 @@
 //! whatever was written is read back and must add up to exactly what was produced.
 //!
 //! `./x bench [--write] [NAME..]`; see [`main`] for the names. `TIDEGATE_BENCH_RECORDS` (1,000,000) and
-//! `TIDEGATE_BENCH_ROUNDS` (3) set its size.
+//! `TIDEGATE_BENCH_ROUNDS` (3) set its size. Without a broker: `cargo bench -p tidegate-benches -- decode` times decoding
+//! and encoding, and `./x bench instructions` counts what they take.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures go to stdout, progress to stderr")]
 
@@ -17,6 +18,7 @@ mod commit;
 mod docker;
 mod floor;
 mod goals;
+mod instructions;
 mod job;
 mod measure;
 mod replica;
@@ -36,10 +38,6 @@ use bench::Bench;
 use job::Job;
 use report::{Results, Table};
 
-// The product's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Their names, in the order in which they run.
 const BENCHES: [&str; 9] =
     ["stages", "standard", "stall", "latency", "start", "scaling", "memory", "tuning", "objects"];
@@ -54,6 +52,10 @@ async fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["part", name, job, argument] => part(name, &Job::read(Path::new(job))?, argument).await,
         ["render"] => write(&Results::default()),
+        ["decode"] => tokio::task::block_in_place(stages::quick),
+        ["instructions"] => instructions::check(),
+        ["instructions", "--update"] => instructions::update(),
+        ["instructions", "run"] => instructions::run().await,
         ["--write", ref names @ ..] => write(&benches(names).await?),
         ref names => benches(names).await.map(|_| ()),
     }
@@ -65,7 +67,7 @@ async fn part(name: &str, job: &Job, argument: &str) -> Result<()> {
     let answer = match name {
         "write" => serde_json::to_value(workload::write(servers, &serde_json::from_str(argument)?)?)?,
         "consume" => serde_json::to_value(stages::consume(job, argument.parse()?, drop).await?)?,
-        "stages" => serde_json::to_value(stages::decode_and_encode(job, argument.parse()?).await?)?,
+        "stages" => serde_json::to_value(stages::consumed(job, argument.parse()?).await?)?,
         "commit" => serde_json::to_value(commit::run(job, serde_json::from_str(argument)?).await?)?,
         "floor" => serde_json::to_value(floor::run(job, argument.parse()?)?)?,
         "verify" => {

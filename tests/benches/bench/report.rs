@@ -56,9 +56,10 @@ impl Line {
     }
 
     pub(crate) fn with(mut self, key: &str, figure: impl Into<Option<f64>>) -> Self {
-        if let Some(figure) = figure.into() {
-            self.figures.insert(key.into(), figure);
-        }
+        match figure.into() {
+            Some(figure) => self.figures.insert(key.into(), figure),
+            None => self.figures.remove(key),
+        };
         self
     }
 
@@ -103,7 +104,7 @@ impl Table {
         let _ = writeln!(text, "| | {} |\n|---|{}", heads.join(" | "), "--:|".repeat(heads.len()));
         for line in &self.lines {
             let cell = |column: &&Column| {
-                line.of(&column.key).map_or_else(String::new, |figure| format!("{figure:.*}", column.digits))
+                line.of(&column.key).map_or_else(String::new, |figure| rounded(figure, column.digits))
             };
             let cells: Vec<String> = shown.iter().map(cell).collect();
             let _ = writeln!(text, "| {} | {} |", line.name, cells.join(" | "));
@@ -111,6 +112,21 @@ impl Table {
         let _ = writeln!(text, "\n{}", self.conditions);
         text
     }
+}
+
+/// A figure with so many digits; what rounds to zero has no sign.
+fn rounded(figure: f64, digits: usize) -> String {
+    let text = format!("{figure:.digits$}");
+    match text.strip_prefix('-') {
+        Some(rest) if rest.bytes().all(|byte| matches!(byte, b'0' | b'.')) => rest.to_owned(),
+        _ => text,
+    }
+}
+
+/// A ratio as what it is more or less than 1, in percent.
+pub(crate) fn percent(ratio: f64) -> String {
+    let change = rounded((ratio - 1.0) * 100.0, 0);
+    format!("{}{change} %", if change.starts_with(['-', '0']) { "" } else { "+" })
 }
 
 /// All tables by the names of their benches, as the last run of each has left them.

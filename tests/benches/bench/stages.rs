@@ -3,22 +3,30 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use criterion::{Criterion, SamplingMode, Throughput};
 use tidegate::config::client_properties;
 use tidegate::decode::{self, Appended, Decode, Reject};
 use tidegate::event::{Assignment, Command, Event, Fetch, Record};
+use tidegate::memory::Shares;
 use tidegate::source::{Source, SourceSettings};
 use tidegate::stage::{Attempt, StageSettings, Stager};
 use tidegate_sinks::memory::Memory;
 use tidegate_sinks::{Begin, CommitId, Delta, Sink, Span, TopicPartition};
 
-use super::job::Job;
+use super::job::{Job, Settings};
 use super::measure::{self, Cost};
+use super::workload::{Shape, for_each_event};
 
 const BATCH_ROWS: usize = 8_192;
+const FETCH_RECORDS: u64 = 4_096;
+const PARTITIONS: u64 = 4;
+const QUICK_RECORDS: u64 = 200_000;
+const QUICK_SAMPLES: usize = 20;
 /// Records that decoding and encoding are measured with: they are held in memory, decoded and not.
 const HELD_RECORDS: u64 = 500_000;
 
@@ -28,7 +36,7 @@ pub(crate) async fn consume(job: &Job, records: u64, mut take: impl FnMut(Fetch)
         properties: client_properties(&job.config),
         topics: job.config.kafka.topics.clone(),
         bytes_per_second: 0,
-        budget_bytes: (job.config.memory_limit / 4) as usize,
+        budget_bytes: Shares::of(job.config.memory_limit).undecoded_bytes,
     })?;
     let mut taken = 0;
     while taken < records {
@@ -51,7 +59,7 @@ pub(crate) async fn consume(job: &Job, records: u64, mut take: impl FnMut(Fetch)
 }
 
 /// Rows measured, and what decoding and what encoding them cost.
-pub(crate) async fn decode_and_encode(job: &Job, records: u64) -> Result<(u64, Cost, Cost)> {
+pub(crate) async fn consumed(job: &Job, records: u64) -> Result<(u64, Cost, Cost)> {
     let mut held = Vec::new();
     let mut rows = 0;
     consume(job, records, |fetch| {
@@ -61,9 +69,29 @@ pub(crate) async fn decode_and_encode(job: &Job, records: u64) -> Result<(u64, C
         }
     })
     .await?;
-    let (schema, batches, decoding) = decode(job, &held)?;
-    let encoding = encode(job, &held, schema, batches).await?;
+    let (decoding, encoding) = decode_and_encode(job, &held).await?;
     Ok((rows, decoding, encoding))
+}
+
+/// The standard workload's first records, as if they had been consumed; no broker takes part.
+pub(crate) fn made(records: u64) -> Vec<Fetch> {
+    let fetch = |number: u64| {
+        let partition = TopicPartition::new("events", (number % PARTITIONS) as i32);
+        let (from, to) = (number * FETCH_RECORDS, records.min((number + 1) * FETCH_RECORDS));
+        let mut fetch = Fetch::new(partition, 1, from as i64);
+        for_each_event(from..to, |number, key, json| {
+            fetch.push(number as i64, Some(0), Some(key.as_bytes()), Some(json.as_bytes()), []);
+        });
+        fetch
+    };
+    (0..records.div_ceil(FETCH_RECORDS)).map(fetch).collect()
+}
+
+/// What decoding and what encoding the records cost.
+pub(crate) async fn decode_and_encode(job: &Job, held: &[Fetch]) -> Result<(Cost, Cost)> {
+    let (schema, batches, decoding) = decode(job, held)?;
+    let encoding = encode(job, held, schema, batches).await?;
+    Ok((decoding, encoding))
 }
 
 fn decode(job: &Job, held: &[Fetch]) -> Result<(SchemaRef, VecDeque<RecordBatch>, Cost)> {
@@ -165,4 +193,35 @@ impl Decode for Replay {
             _ => self.batches.pop_front().unwrap_or_else(|| RecordBatch::new_empty(self.schema.clone())),
         }
     }
+}
+
+/// Rows a second of CPU time that one core decodes and encodes, without a broker; compared with the last time by criterion.
+pub(crate) fn quick() -> Result<()> {
+    let runtime = tokio::runtime::Handle::current();
+    let job = Settings::new("quick", &Shape::events(0)).alone()?;
+    let held = made(QUICK_RECORDS);
+    let (schema, batches, _) = decode(&job, &held)?;
+    let mut criterion = Criterion::default();
+    let mut group = criterion.benchmark_group("stages");
+    group.sampling_mode(SamplingMode::Flat).sample_size(QUICK_SAMPLES);
+    group.throughput(Throughput::Elements(QUICK_RECORDS));
+    group.bench_function("decode", |bencher| {
+        bencher.iter_custom(|times| {
+            let once = |_| decode(&job, &held).expect("what is made can be decoded").2;
+            (0..times).map(once).map(cpu).sum()
+        });
+    });
+    group.bench_function("encode", |bencher| {
+        bencher.iter_custom(|times| {
+            let once = |_| runtime.block_on(encode(&job, &held, schema.clone(), batches.clone()));
+            (0..times).map(|time| cpu(once(time).expect("what was decoded can be encoded"))).sum()
+        });
+    });
+    group.finish();
+    criterion.final_summary();
+    Ok(())
+}
+
+fn cpu(cost: Cost) -> Duration {
+    Duration::from_secs_f64(cost.cpu_seconds)
 }

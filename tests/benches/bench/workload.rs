@@ -134,6 +134,15 @@ impl Random {
     }
 }
 
+/// Hands out keys and payloads of the standard workload's records, by their numbers.
+pub(crate) fn for_each_event(numbers: std::ops::Range<u64>, mut take: impl FnMut(u64, &str, &str)) {
+    let (mut event, mut totals) = (event::Event::default(), Totals::default());
+    for number in numbers {
+        event.write(number, &mut totals);
+        take(number, &event.key, &event.json);
+    }
+}
+
 /// Writes a topic. Returns the totals of the committed records and their bytes.
 pub(crate) fn write(servers: &str, shape: &Shape) -> Result<(Totals, u64)> {
     let producer: BaseProducer = ClientConfig::new()
@@ -228,7 +237,7 @@ pub(crate) fn trickle(
     rate: u64,
 ) -> Result<()> {
     let producer: BaseProducer =
-        ClientConfig::new().set("bootstrap.servers", servers).set("linger.ms", "5").create()?;
+        ClientConfig::new().set("bootstrap.servers", servers).set("linger.ms", "20").create()?;
     let (start, first) = (std::time::Instant::now(), numbers.start);
     let mut json = String::new();
     for number in numbers {

@@ -1,5 +1,5 @@
 //! What two other readers make of a document: `serde_json`, with floats to the last digit, by a tree that keeps what
-//! comes twice; and `arrow-json`, by the schema.
+//! comes twice and numbers as they are written; and `arrow-json`, by the schema.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,23 +7,31 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::*;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
-/// A document as `serde_json` has it.
+/// A document as `serde_json` has it, numbers by what is written.
 #[derive(Debug)]
-pub(super) enum Tree {
+pub(crate) enum Tree {
     Null,
     Bool(bool),
-    Integer(i128),
-    Double(f64),
+    Number(Number),
     Text(String),
     List(Vec<Tree>),
     Object(Vec<(String, Tree)>),
 }
 
+#[derive(Debug)]
+pub(crate) struct Number {
+    /// `None` where no double is near it: too large, or so small that nothing is left.
+    double: Option<f64>,
+    /// `None` where it is no integer, or one of over 38 digits.
+    integer: Option<i128>,
+}
+
 /// A value of a column.
 #[derive(Debug, PartialEq)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     Null,
     Bool(bool),
     Integer(i128),
@@ -33,64 +41,80 @@ pub(super) enum Cell {
     List(Vec<Cell>),
 }
 
-impl<'de> Deserialize<'de> for Tree {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TreeVisitor)
+impl Tree {
+    pub(crate) fn read(document: &[u8]) -> serde_json::Result<Self> {
+        Self::of(serde_json::from_slice(document)?)
+    }
+
+    fn of(raw: &RawValue) -> serde_json::Result<Self> {
+        let text = raw.get();
+        Ok(match text.as_bytes()[0] {
+            b'n' => Self::Null,
+            b't' | b'f' => Self::Bool(serde_json::from_str(text)?),
+            b'"' => Self::Text(serde_json::from_str(text)?),
+            b'[' => {
+                let raws: Vec<&RawValue> = serde_json::from_str(text)?;
+                Self::List(raws.into_iter().map(Self::of).collect::<Result<_, _>>()?)
+            }
+            b'{' => {
+                let Members(raws) = serde_json::from_str(text)?;
+                let member = |(key, raw)| Ok((key, Self::of(raw)?));
+                Self::Object(raws.into_iter().map(member).collect::<serde_json::Result<_>>()?)
+            }
+            _ => Self::Number(Number::of(text)),
+        })
     }
 }
 
-struct TreeVisitor;
+impl Number {
+    fn of(text: &str) -> Self {
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = format!("{whole}{fraction}");
+        let significant = digits.trim_end_matches('0');
+        let is_zero = !digits.contains(|c| matches!(c, '1'..='9'));
+        // How far the point is to the right of the last significant digit.
+        let right = digits.len() as i64 - significant.len() as i64 - fraction.len() as i64;
+        let shift = exponent.parse::<i64>().ok().map(|exponent| exponent.saturating_add(right));
+        let integer = match shift {
+            _ if is_zero => Some(0),
+            Some(shift @ 0..=38) => format!("{significant}{}", "0".repeat(shift as usize)).parse().ok(),
+            _ => None,
+        };
+        let double = serde_json::from_str(text).ok().filter(|double| *double != 0.0 || is_zero);
+        Self { double, integer }
+    }
+}
 
-impl<'de> Visitor<'de> for TreeVisitor {
-    type Value = Tree;
+/// What an object holds, with what comes twice.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
+        f.write_str("an object")
     }
 
-    fn visit_unit<E>(self) -> Result<Tree, E> {
-        Ok(Tree::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Tree, E> {
-        Ok(Tree::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Tree, E> {
-        Ok(Tree::Integer(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Tree, E> {
-        Ok(Tree::Integer(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Tree, E> {
-        Ok(Tree::Double(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
-        Ok(Tree::Text(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Tree, A::Error> {
-        let mut trees = Vec::new();
-        while let Some(tree) = access.next_element()? {
-            trees.push(tree);
-        }
-        Ok(Tree::List(trees))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Tree, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Members<'de>, A::Error> {
         let mut members = Vec::new();
         while let Some(member) = access.next_entry()? {
             members.push(member);
         }
-        Ok(Tree::Object(members))
+        Ok(Members(members))
     }
 }
 
 /// The row that a document is; `None` when a value does not fit its column exactly.
-pub(super) fn row(fields: &Fields, members: &[(String, Tree)]) -> Option<Vec<Cell>> {
+pub(crate) fn row(fields: &Fields, members: &[(String, Tree)]) -> Option<Vec<Cell>> {
     let cells = fields.iter().map(|field| {
         let mut found = members.iter().filter(|(key, _)| key == field.name());
         match (found.next(), found.next()) {
@@ -114,27 +138,21 @@ fn convert(data_type: &DataType, tree: &Tree) -> Option<Cell> {
         (_, Tree::Null) => Cell::Null,
         (DataType::Boolean, Tree::Bool(value)) => Cell::Bool(*value),
         (DataType::Utf8, Tree::Text(text)) => Cell::Text(text.clone()),
-        (DataType::Float64, Tree::Integer(value)) => Cell::Double((*value as f64).to_bits()),
-        (DataType::Float64, Tree::Double(value)) => Cell::Double(value.to_bits()),
+        (DataType::Float64, Tree::Number(number)) => Cell::Double(number.double?.to_bits()),
         (DataType::List(element), Tree::List(trees)) => {
             Cell::List(trees.iter().map(|tree| convert(element.data_type(), tree)).collect::<Option<_>>()?)
         }
         (DataType::Struct(fields), Tree::Object(members)) => Cell::List(row(fields, members)?),
-        (_, Tree::Integer(_) | Tree::Double(_)) => {
-            let value = match tree {
-                Tree::Integer(value) => *value,
-                // A larger one may be any of several integers.
-                Tree::Double(value) if value.fract() == 0.0 && value.abs() < 2_f64.powi(53) => *value as i128,
-                _ => return None,
-            };
-            bounds.filter(|(low, high)| (*low..=*high).contains(&value)).map(|_| Cell::Integer(value))?
+        (_, Tree::Number(number)) => {
+            let (low, high) = bounds?;
+            number.integer.filter(|integer| (low..=high).contains(integer)).map(Cell::Integer)?
         }
         _ => return None,
     })
 }
 
 /// What stands in an array.
-pub(super) fn cell(array: &dyn Array, row: usize) -> Cell {
+pub(crate) fn cell(array: &dyn Array, row: usize) -> Cell {
     if array.is_null(row) {
         return Cell::Null;
     }
@@ -159,7 +177,7 @@ pub(super) fn cell(array: &dyn Array, row: usize) -> Cell {
 
 /// Whether a character is escaped that `arrow-json` 60.1 takes for another: of a surrogate pair it puts together what
 /// it should add up, which differs in every second plane from U+20000 on.
-pub(super) fn arrow_json_misreads(document: &[u8]) -> bool {
+pub(crate) fn arrow_json_misreads(document: &[u8]) -> bool {
     document.windows(6).any(|window| {
         let unit = window.strip_prefix(b"\\u").and_then(|digits| std::str::from_utf8(digits).ok());
         let unit = unit.and_then(|digits| u16::from_str_radix(digits, 16).ok());
@@ -168,7 +186,7 @@ pub(super) fn arrow_json_misreads(document: &[u8]) -> bool {
 }
 
 /// What `arrow-json` reads out of documents, one after the other; or what it has against one of them.
-pub(super) fn arrow_json(schema: &SchemaRef, documents: &[&[u8]]) -> Result<RecordBatch, String> {
+pub(crate) fn arrow_json(schema: &SchemaRef, documents: &[&[u8]]) -> Result<RecordBatch, String> {
     let builder = arrow_json::ReaderBuilder::new(Arc::clone(schema)).with_batch_size(documents.len() + 1);
     let mut decoder = builder.build_decoder().map_err(|error| error.to_string())?;
     for document in documents {

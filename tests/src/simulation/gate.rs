@@ -168,6 +168,10 @@ impl Upload for GatedUpload {
         self.store.call(self.inner.write(bytes)).await
     }
 
+    fn held(&self) -> usize {
+        self.inner.held()
+    }
+
     async fn finish(self: Box<Self>) -> Result<Uploaded, Error> {
         let Self { inner, store } = *self;
         store.call(inner.finish()).await

@@ -185,6 +185,10 @@ impl Upload for Growing {
         Ok(())
     }
 
+    fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
     async fn finish(self: Box<Self>) -> Result<Uploaded, Error> {
         let Self { view, path, bytes } = *self;
         let uploaded = Uploaded { bytes: bytes.len() as u64, sha256: format!("{:064x}", bytes.len()) };

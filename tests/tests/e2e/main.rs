@@ -7,6 +7,7 @@ mod import;
 mod kills;
 mod kubernetes;
 mod manual;
+mod memory;
 mod monitoring;
 mod operate;
 mod page;

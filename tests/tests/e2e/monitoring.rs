@@ -3,5 +3,6 @@
 mod dashboard;
 mod metrics;
 mod readiness;
+mod requests;
 mod scrape;
 mod traces;

@@ -1,6 +1,7 @@
 //! Brokers and stores that ask who comes, and what of that may be seen: logins, certificates, rights, secrets.
 
 mod logins;
+mod policy;
 mod private_ca;
 mod refused;
 mod rights;

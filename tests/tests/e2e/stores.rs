@@ -27,7 +27,7 @@ fn retries() -> Retries {
 }
 
 /// Every verb of a store, then every promise of a sink. Names hold what hive folders escape.
-async fn keeps_every_promise(url: &str, options: &Settings) -> Result<()> {
+pub(crate) async fn keeps_every_promise(url: &str, options: &Settings) -> Result<()> {
     let root = format!("{url}/{}", unique("suite"));
     verbs(&format!("{root}/verbs"), options).await.context("verbs")?;
     conformance::run(|case| {

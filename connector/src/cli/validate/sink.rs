@@ -2,67 +2,70 @@
 
 use std::sync::Arc;
 
+use tidegate_sinks::files::FilesSink;
 use tidegate_sinks::{Checkpoint, Error, Sink};
 
 use super::Check;
 use super::kafka::Logs;
 use crate::cli::open_sink;
 use crate::config::{Config, Mode, OnDataLoss};
+use crate::run::start::check_group;
 
 /// What the sink answered.
 pub(super) struct Looked {
     pub(super) checks: Vec<Check>,
-    /// The newest checkpoint; `None` when the sink did not answer, which is a failed check already.
-    pub(super) state: Option<Result<Option<Arc<Checkpoint>>, Error>>,
+    /// The newest checkpoint, with the sink it is of; `None` when the sink did not answer, which is a failed check already.
+    pub(super) chain: Option<(FilesSink, Loaded)>,
 }
+
+pub(super) type Loaded = Result<Option<Arc<Checkpoint>>, Error>;
 
 pub(super) async fn look(config: &Config) -> Looked {
     let sink = match open_sink(config, false) {
         Ok(sink) => sink,
-        Err(error) => return Looked { checks: vec![Check::failed_with("sink", error)], state: None },
+        Err(error) => return Looked { checks: vec![Check::failed_with("sink", error)], chain: None },
     };
     match sink.probe().await {
         Ok(()) => {
             let detail = format!("{sink}: written, read, listed, removed; create-if-absent holds");
-            Looked { checks: vec![Check::ok("sink", detail)], state: Some(sink.load().await) }
+            let loaded = sink.load().await;
+            Looked { checks: vec![Check::ok("sink", detail)], chain: Some((sink, loaded)) }
         }
-        Err(error) => Looked { checks: vec![Check::failed_with("sink", error)], state: None },
+        Err(error) => Looked { checks: vec![Check::failed_with("sink", error)], chain: None },
     }
 }
 
-/// Whether a run would go on from what the sink holds.
-pub(super) fn of_chain(
+/// Whether a run would go on from what the sink held before the logs were looked at.
+pub(super) async fn of_chain(
     config: &Config,
-    state: Option<Result<Option<Arc<Checkpoint>>, Error>>,
+    sink: &dyn Sink,
+    loaded: Loaded,
     logs: Option<&Logs>,
 ) -> Vec<Check> {
-    match state {
-        None => Vec::new(),
-        Some(Err(error)) => vec![Check::failed_with("position", error)],
-        Some(Ok(None)) => vec![first_start(config, logs)],
-        Some(Ok(Some(state))) => {
-            let mut checks = logs.map(|logs| compare(config, &state, logs)).unwrap_or_default();
-            if checks.is_empty() {
-                let (n, partitions) = (state.n, state.kafka_partitions().count());
-                checks.push(Check::ok("position", format!("checkpoint {n}, {partitions} partitions")));
-            }
-            checks
+    match loaded {
+        Err(error) => vec![Check::failed_with("position", error)],
+        Ok(None) => vec![first_start(config, sink, logs).await],
+        Ok(Some(state)) => {
+            let checks = logs.map(|logs| compare(config, &state, logs)).unwrap_or_default();
+            if checks.is_empty() { vec![standing(&state)] } else { checks }
         }
     }
 }
 
-fn first_start(config: &Config, logs: Option<&Logs>) -> Check {
-    let committed = logs.and_then(|logs| logs.committed.iter().find(|(_, offset)| **offset > 0));
-    match committed.filter(|_| config.sink.mode == Mode::Append) {
-        None => Check::ok("position", "none yet: the first run begins the chain of checkpoints"),
-        Some((partition, offset)) => Check::failed(
-            "position",
-            format!(
-                "the sink has no checkpoint of job {}, but group {} has read {partition} up to {offset}: a lost or \
-                 renamed job; run refuses (exit 3) without --new-incarnation",
-                config.job, config.kafka.group_id
-            ),
-        ),
+fn standing(state: &Checkpoint) -> Check {
+    let partitions = state.kafka_partitions().count();
+    Check::ok("position", format!("checkpoint {}, {partitions} partitions", state.n))
+}
+
+async fn first_start(config: &Config, sink: &dyn Sink, logs: Option<&Logs>) -> Check {
+    let begun = match logs.filter(|_| config.sink.mode == Mode::Append) {
+        Some(logs) => check_group(config, sink, &logs.committed).await,
+        None => Ok(None),
+    };
+    match begun {
+        Ok(None) => Check::ok("position", "none yet: the first run begins the chain of checkpoints"),
+        Ok(Some(state)) => standing(&state),
+        Err(error) => Check::failed_with("position", error),
     }
 }
 

@@ -83,7 +83,8 @@ fn the_client_gets_the_users_properties_and_never_loses_tidegates_own() {
         ("enable.auto.offset.store", "false"),
         ("auto.offset.reset", "error"),
         ("partition.assignment.strategy", "cooperative-sticky"),
-        ("queued.max.messages.kbytes", "32768"),
+        ("queued.max.messages.kbytes", "16384"),
+        ("queued.min.messages", "32768"),
     ] {
         assert_eq!(client[key], value, "{key}");
     }

@@ -1,6 +1,6 @@
-//! What a JSON document becomes, type by type; `differential` has the same at random.
+//! What a JSON document becomes, type by type; `digits` has numbers and times at random.
 
-mod differential;
+mod digits;
 
 use std::sync::Arc;
 

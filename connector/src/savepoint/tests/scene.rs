@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tempfile::TempDir;
+use tidegate_sinks::conformance::stage;
 use tidegate_sinks::files::FilesSink;
 use tidegate_sinks::store::Retries;
 use tidegate_sinks::{
     Begin, Checkpoint, Commit, CommitId, Delta, FileKind, Genesis, Outcome, PartitionState, Sink, Span,
-    StagedFile, TopicPartition,
+    TopicPartition,
 };
 
 use super::super::{Savepoint, StoreOptions, create, read};
@@ -64,19 +65,9 @@ impl Scene {
         let from: BTreeMap<_, _> = state.partitions.iter().map(|(p, at)| (p.clone(), at.next)).collect();
         let begin = Begin::new(id.clone(), state.incarnation, from.clone());
         self.sink.begin(&begin).await.unwrap();
-        let mut upload = self.sink.stage(&id, "000.staged").await.unwrap();
-        upload.write(Bytes::from(format!("rows of {id}"))).await.unwrap();
-        let uploaded = upload.finish().await.unwrap();
         let rows: BTreeMap<_, _> = from.keys().map(|p| (p.clone(), 3)).collect();
-        let file = StagedFile {
-            kind: FileKind::Data,
-            staged: "000.staged".into(),
-            path: format!("t/{}-{id}-000.parquet", state.incarnation),
-            bytes: uploaded.bytes,
-            rows: 6,
-            sha256: uploaded.sha256,
-            partitions: rows.clone(),
-        };
+        let bytes = Bytes::from(format!("rows of {id}"));
+        let file = stage(&self.sink, &begin, FileKind::Data, 0, "t/", bytes, rows.clone()).await.unwrap();
         let delta = from.iter().map(|(p, at)| (p.clone(), Span { from: *at, to: at + 3 })).collect();
         let commit = Commit {
             delta: Delta(delta),

@@ -24,9 +24,15 @@ use crate::stage::{Attempt, BoxError, StageSettings, Stager};
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
     finished: Arc<Mutex<BTreeMap<(CommitId, String), Bytes>>>,
+    /// An upload holds what it gets, until it is finished.
+    holds: bool,
 }
 
 impl Uploads {
+    pub(super) fn holding() -> Self {
+        Self { holds: true, ..Self::default() }
+    }
+
     pub(super) fn files(&self) -> BTreeMap<String, Bytes> {
         let finished = self.finished.lock().unwrap();
         finished.iter().map(|((_, name), bytes)| (name.clone(), bytes.clone())).collect()
@@ -38,6 +44,7 @@ struct Growing {
     name: (CommitId, String),
     bytes: Vec<u8>,
     finished: Arc<Mutex<BTreeMap<(CommitId, String), Bytes>>>,
+    holds: bool,
 }
 
 #[async_trait]
@@ -46,6 +53,10 @@ impl Upload for Growing {
         tokio::task::yield_now().await;
         self.bytes.extend_from_slice(&bytes);
         Ok(())
+    }
+
+    fn held(&self) -> usize {
+        if self.holds { self.bytes.len() } else { 0 }
     }
 
     async fn finish(self: Box<Self>) -> Result<Uploaded, Error> {
@@ -81,6 +92,7 @@ impl Sink for Uploads {
             name: (id.clone(), name.into()),
             bytes: Vec::new(),
             finished: self.finished.clone(),
+            holds: self.holds,
         }))
     }
 

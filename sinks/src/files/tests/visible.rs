@@ -37,7 +37,7 @@ async fn a_file_that_is_nowhere_is_reported_lost() {
     let sink = sink();
     let state = sink.begin_chain(genesis()).await.unwrap();
     let state = commit_one(&sink, &state).await;
-    let staged = sink.paths.staged(&state.unpublished[0], "0.staged").unwrap();
+    let staged = sink.paths.staged(&state.unpublished[0], "000.staged").unwrap();
     sink.data.delete(&staged).await.unwrap();
     let lost = sink.publish(&state, &state.unpublished).await.unwrap_err();
     assert_eq!(lost.kind, Kind::Corrupt);
@@ -54,12 +54,12 @@ async fn a_final_of_another_size_is_reported() {
     let state = sink.begin_chain(genesis()).await.unwrap();
     let commit = attempt(&sink, &state).await;
     let Outcome::Committed(state) = sink.commit(state, commit.clone(), None).await.unwrap() else { panic!() };
-    sink.data.delete(&sink.paths.staged(&commit.id, "0.staged").unwrap()).await.unwrap();
+    sink.data.delete(&sink.paths.staged(&commit.id, "000.staged").unwrap()).await.unwrap();
     sink.data.put(&commit.files[0].path, Bytes::from_static(b"torn")).await.unwrap();
     sink.publish(&state, &state.unpublished).await.unwrap();
     let state = commit_one(&sink, &state).await;
     let commit = sink.find_commit(state.commit.as_ref().unwrap()).await.unwrap().unwrap();
-    sink.data.delete(&sink.paths.staged(&commit.id, "0.staged").unwrap()).await.unwrap();
+    sink.data.delete(&sink.paths.staged(&commit.id, "000.staged").unwrap()).await.unwrap();
     sink.data.put(&commit.files[0].path, Bytes::from_static(b"to")).await.unwrap();
     let wrong = sink.publish(&state, &state.unpublished).await.unwrap_err();
     assert_eq!(wrong.kind, Kind::Corrupt, "{wrong}");
@@ -111,7 +111,7 @@ async fn folders_that_nothing_tells_about_are_reported_and_stay() {
     let sink = sink();
     let state = sink.begin_chain(genesis()).await.unwrap();
     let orphan = CommitId::new();
-    let path = sink.paths.staged(&orphan, "0.staged").unwrap();
+    let path = sink.paths.staged(&orphan, "000.staged").unwrap();
     sink.data.put(&path, Bytes::from_static(b"?")).await.unwrap();
     // One whose announcement is gone, and one that lies there again after it was published.
     let no_begin = attempt(&sink, &state).await;
@@ -121,7 +121,7 @@ async fn folders_that_nothing_tells_about_are_reported_and_stay() {
     sink.publish(&state, &state.unpublished).await.unwrap();
     let state = sink.settle(state).await.unwrap();
     let published = state.history[0].clone().unwrap();
-    let again = sink.paths.staged(&published, "0.staged").unwrap();
+    let again = sink.paths.staged(&published, "000.staged").unwrap();
     sink.data.put(&again, Bytes::from_static(b"late")).await.unwrap();
 
     let collected = sink.collect(&state, false).await.unwrap();

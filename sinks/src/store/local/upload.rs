@@ -15,9 +15,6 @@ use crate::failpoints::fire;
 use crate::sink::{Upload, Uploaded};
 use crate::store::hex;
 
-/// Writes of fewer bytes are put together, so that each trip to a blocking thread is worth it.
-const WRITE_BYTES: usize = 1 << 20;
-
 /// The file and what is known of it so far; moves to a blocking thread and back with each write.
 #[derive(Debug)]
 struct Open {
@@ -31,8 +28,6 @@ struct Open {
 pub(super) struct LocalUpload {
     path: String,
     target: PathBuf,
-    waiting: Vec<Bytes>,
-    waiting_bytes: usize,
     /// The last write, perhaps still running; none after an error.
     last: Option<JoinHandle<io::Result<Open>>>,
     open: Option<Open>,
@@ -46,17 +41,10 @@ impl LocalUpload {
             let file = OpenOptions::new().write(true).create_new(true).open(&hidden.0)?;
             Ok(Open { file, hidden, bytes: 0, sha256: Sha256::new() })
         })?;
-        Ok(Self {
-            path: path.to_owned(),
-            target,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-            last: None,
-            open: Some(open),
-        })
+        Ok(Self { path: path.to_owned(), target, last: None, open: Some(open) })
     }
 
-    /// Waits for the write before, so at most one runs and one is being filled.
+    /// Waits for the write before, so at most one runs.
     async fn ready(&mut self) -> Result<Open, Error> {
         if let Some(last) = self.last.take() {
             let done = last.await.map_err(io::Error::other).and_then(|result| result);
@@ -66,33 +54,26 @@ impl LocalUpload {
             Error::new(Kind::Retry, format!("the upload of {} failed before", self.target.display()))
         })
     }
-
-    async fn flush(&mut self) -> Result<(), Error> {
-        let mut open = self.ready().await?;
-        let waiting = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        self.last = Some(tokio::task::spawn_blocking(move || {
-            for bytes in waiting {
-                open.file.write_all(&bytes)?;
-                open.sha256.update(&bytes);
-                open.bytes += bytes.len() as u64;
-            }
-            Ok(open)
-        }));
-        Ok(())
-    }
 }
 
 #[async_trait]
 impl Upload for LocalUpload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
-        self.waiting_bytes += bytes.len();
-        self.waiting.push(bytes);
-        if self.waiting_bytes >= WRITE_BYTES { self.flush().await } else { Ok(()) }
+        let mut open = self.ready().await?;
+        self.last = Some(tokio::task::spawn_blocking(move || {
+            open.file.write_all(&bytes)?;
+            open.sha256.update(&bytes);
+            open.bytes += bytes.len() as u64;
+            Ok(open)
+        }));
+        Ok(())
+    }
+
+    fn held(&self) -> usize {
+        0
     }
 
     async fn finish(mut self: Box<Self>) -> Result<Uploaded, Error> {
-        self.flush().await?;
         let open = self.ready().await?;
         let (path, target) = (self.path.clone(), self.target.clone());
         let done = tokio::task::spawn_blocking(move || finish(&path, &target, open)).await;

@@ -15,8 +15,8 @@ use crate::error::{Error, Kind};
 use crate::sink::{Upload, Uploaded};
 use crate::store::hex;
 
-/// Size of all parts but the last; stores want at least 5 MiB, and some want all alike.
-pub(super) const PART_BYTES: usize = 8 << 20;
+/// Size of all parts but the last, which some stores want alike. The least that S3 takes: each open upload holds as much.
+pub(super) const PART_BYTES: usize = 5 << 20;
 
 pub(super) struct ObjectUpload {
     store: Object,
@@ -118,6 +118,10 @@ impl Upload for ObjectUpload {
             }
         }
         Ok(())
+    }
+
+    fn held(&self) -> usize {
+        self.filling_bytes
     }
 
     async fn finish(mut self: Box<Self>) -> Result<Uploaded, Error> {

@@ -19,6 +19,8 @@ use crate::workload::{Kind, Shape, trickle};
 const MORE: u64 = 5;
 const PARTITIONS: i32 = 12;
 const RECORDS_PER_SECOND: u64 = 2_000;
+/// Age up to which a record may not have been seen without anything having happened.
+const UNSEEN_MILLISECONDS: i64 = 1_500;
 
 pub(crate) async fn scaling(bench: &mut Bench) -> Result<Table> {
     let topic = bench.topic(&Shape::events(bench.records)).await?;
@@ -128,13 +130,15 @@ async fn all_seen(watcher: Watcher, first: &Replica, records: u64) -> Result<Res
     }))
 }
 
-/// Latencies of the records made between a moment and the next.
+/// Latencies of the records from a moment to the next. What was made just before a moment is not seen yet when it comes,
+/// and so belongs to it.
 fn during<'a>(
     seen: &'a [Seen],
     moments: &[(&str, Timestamp)],
     place: usize,
 ) -> impl Iterator<Item = f64> + 'a {
-    let from = moments[place].1.as_millisecond();
-    let to = moments.get(place + 1).map_or(i64::MAX, |(_, moment)| moment.as_millisecond());
+    let unseen_since = |moment: &Timestamp| moment.as_millisecond() - UNSEEN_MILLISECONDS;
+    let from = unseen_since(&moments[place].1);
+    let to = moments.get(place + 1).map_or(i64::MAX, |(_, moment)| unseen_since(moment));
     seen.iter().filter(move |seen| (from..to).contains(&seen.made)).map(Seen::latency_seconds)
 }

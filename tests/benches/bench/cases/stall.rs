@@ -39,6 +39,7 @@ pub(crate) async fn stall(bench: &mut Bench) -> Result<Table> {
             ("max", "longest ms", 0),
             ("waits", "waits of the source by its own count", 0),
             ("short", "of them up to 50 ms, %", 1),
+            ("waited", "all of them together ms", 0),
         ]),
         lines,
     })
@@ -71,7 +72,8 @@ async fn one(
         tokio::time::sleep(LOOK).await;
     }
     let commits = replica.metric("tidegate_checkpoint_duration_seconds_count").await;
-    let waits = replica.metric("tidegate_source_wait_seconds_count").await.filter(|waits| *waits > 0.0);
+    let waits = replica.metric("tidegate_source_wait_seconds_count").await;
+    let waited = replica.metric("tidegate_source_wait_seconds_sum").await;
     let short = replica.metric_with("tidegate_source_wait_seconds_bucket", "le=\"0.05\"").await;
     replica.stop()?;
     let begin = standstills.first().map_or_else(Instant::now, |(at, _)| *at);
@@ -87,5 +89,6 @@ async fn one(
         .with("p99", at(0.99))
         .with("max", at(1.0))
         .with("waits", waits)
-        .with("short", waits.zip(short).map(|(all, short)| short / all * 100.0)))
+        .with("short", waits.filter(|all| *all > 0.0).zip(short).map(|(all, short)| short / all * 100.0))
+        .with("waited", waited.map(|seconds| seconds * 1e3)))
 }

@@ -3,11 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tidegate::config::Topics;
+use tidegate::event::Command;
+use tidegate::source::{Source, SourceSettings};
+use tidegate_sinks::CommitId;
+use tidegate_testcontainers::Kafka;
 
 use super::scene::{LIMIT, SESSION_TIMEOUT, Scene, terminate};
 
@@ -78,16 +86,63 @@ async fn a_replica_that_has_stopped_has_left_the_group() -> Result<()> {
         scene.until_running(1, 3).await?;
         writer.rounds(1).await?;
         terminate(replica).await?;
-        let (consumer, group) = (consumer.clone(), scene.group.clone());
-        let count = move || {
-            let list = consumer.fetch_group_list(Some(&group), Duration::from_secs(10))?;
-            anyhow::Ok(list.groups().iter().map(|group| group.members().len()).sum::<usize>())
-        };
-        let members = tokio::task::spawn_blocking(count).await??;
+        let members = members(consumer.clone(), scene.group.clone()).await?;
         ensure!(members == 0, "the process has ended, and {members} member is still in the group");
     }
     writer.end().await?;
     scene.assert_exact().await
+}
+
+/// Each is closed at another time after its start, so at each step of joining. A member that stays behind holds its group up for a
+/// session timeout; and up to 2.14.1, librdkafka crashes now and then when it is closed before the answer to its SyncGroup is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_ends_while_it_joins_has_left_the_group() -> Result<()> {
+    let kafka = Kafka::shared().await?;
+    let topic = format!("joining-{}", CommitId::new());
+    kafka.create_topic(&topic, 3).await?;
+    let ends = (0..150).map(|step| closed_after(kafka, &topic, Duration::from_millis(step * 3)));
+    stream::iter(ends).buffer_unordered(6).try_collect().await
+}
+
+async fn closed_after(kafka: &Kafka, topic: &str, wait: Duration) -> Result<()> {
+    let group = format!("{topic}-{}", wait.as_millis());
+    let properties = [
+        ("bootstrap.servers", kafka.bootstrap_servers()),
+        ("group.id", &group),
+        ("partition.assignment.strategy", "cooperative-sticky"),
+        ("enable.auto.commit", "false"),
+    ];
+    let source = Source::start(SourceSettings {
+        properties: properties.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        topics: Topics::List(vec![topic.to_owned()]),
+        bytes_per_second: 0,
+        budget_bytes: 1 << 20,
+    })?;
+    tokio::time::sleep(wait).await;
+    source.commands.send(Command::Close)?;
+    // It sends nothing, and is dropped when the thread ends.
+    let _ = source.ended.await;
+    let client = Arc::new(ClientConfig::new().set("bootstrap.servers", kafka.bootstrap_servers()).create()?);
+    let members = members(client, group).await?;
+    ensure!(members == 0, "{members} member is in the group that was left {wait:?} after its start");
+    Ok(())
+}
+
+async fn members(client: Arc<BaseConsumer>, group: String) -> Result<usize> {
+    let deadline = Instant::now() + LIMIT;
+    let count = move || loop {
+        match client.fetch_group_list(Some(&group), Duration::from_secs(10)) {
+            Ok(list) => return Ok(list.groups().iter().map(|group| group.members().len()).sum()),
+            // A broker that has just begun does not know its groups at once.
+            Err(KafkaError::GroupListFetch(RDKafkaErrorCode::CoordinatorLoadInProgress))
+                if Instant::now() < deadline =>
+            {
+                thread::sleep(Duration::from_millis(50));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    tokio::task::spawn_blocking(count).await?
 }
 
 /// The longest that records waited in a partition of which nothing was committed.

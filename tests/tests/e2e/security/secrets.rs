@@ -1,8 +1,8 @@
 //! Secrets are planted wherever a job may hold one, and looked for in all that it says and leaves behind.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use reqwest::{Client, Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tidegate_testcontainers::{Authority, MinIO};
 
 use super::scene::LIMIT;
@@ -76,7 +76,19 @@ async fn no_secret_is_told() -> Result<()> {
     let to = format!("file://{}", scene.job.file().with_file_name("savepoints").display());
     let asked =
         ask(Method::POST, "/api/v1/savepoints").json(&json!({"to": to, "stop": false})).send().await?;
-    assert_absent("a savepoint's answer", &asked.error_for_status()?.text().await?)?;
+    let asked = asked.error_for_status()?.text().await?;
+    assert_absent("a savepoint's answer", &asked)?;
+    let id = serde_json::from_str::<Value>(&asked)?["id"].as_str().context("no id")?.to_owned();
+    let savepoint = format!("/api/v1/savepoints/{id}");
+    loop {
+        let said = ask(Method::GET, &savepoint).send().await?.error_for_status()?.text().await?;
+        assert_absent("how a savepoint stands", &said)?;
+        if said.contains("completed") {
+            break;
+        }
+        ensure!(said.contains("in_progress") && process.is_running()?, "{said}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
     let mut answers = 0;
     for path in ["/", "/livez", "/readyz", "/metrics"].into_iter().map(str::to_owned).chain(
         ["job", "position", "checkpoints", "replicas", "speed", "overview", "openapi.json", "no-such-place"]

@@ -1,4 +1,5 @@
-use tidegate_sinks::{PartitionState, TopicPartition};
+use tidegate_sinks::memory::Memory;
+use tidegate_sinks::{Genesis, PartitionState, TopicPartition};
 
 use super::*;
 use crate::cli::validate::Verdict;
@@ -31,47 +32,65 @@ fn state(next: i64) -> Checkpoint {
     }
 }
 
-fn verdict(config: &Config, state: Option<Checkpoint>, logs: &Logs) -> (Verdict, String) {
-    let checks = of_chain(config, Some(Ok(state.map(Arc::new))), Some(logs));
+/// With what the sink held before the logs were looked at; by then it is as it is now.
+async fn verdict_of(
+    sink: &Memory,
+    config: &Config,
+    state: Option<Checkpoint>,
+    logs: &Logs,
+) -> (Verdict, String) {
+    let checks = of_chain(config, sink, Ok(state.map(Arc::new)), Some(logs)).await;
     assert_eq!(checks.len(), 1, "{checks:?}");
     (checks[0].result, checks[0].detail.clone())
 }
 
-#[test]
-fn a_position_within_the_log_is_fine() {
+async fn verdict(config: &Config, state: Option<Checkpoint>, logs: &Logs) -> (Verdict, String) {
+    verdict_of(&Memory::new("j"), config, state, logs).await
+}
+
+#[tokio::test]
+async fn a_position_within_the_log_is_fine() {
     for next in [10, 15, 20] {
-        assert_eq!(verdict(&config(""), Some(state(next)), &logs(10, 20, Some(5))).0, Verdict::Ok);
+        assert_eq!(verdict(&config(""), Some(state(next)), &logs(10, 20, Some(5))).await.0, Verdict::Ok);
     }
 }
 
-#[test]
-fn a_position_outside_the_log_is_named_with_its_offsets() {
-    let (verdict_above, detail) = verdict(&config(""), Some(state(21)), &logs(10, 20, None));
+#[tokio::test]
+async fn a_position_outside_the_log_is_named_with_its_offsets() {
+    let (verdict_above, detail) = verdict(&config(""), Some(state(21)), &logs(10, 20, None)).await;
     assert_eq!(verdict_above, Verdict::Failed);
     assert!(detail.contains("t/0") && detail.contains("21") && detail.contains("20"), "{detail}");
-    let (verdict_below, detail) = verdict(&config(""), Some(state(9)), &logs(10, 20, None));
+    let (verdict_below, detail) = verdict(&config(""), Some(state(9)), &logs(10, 20, None)).await;
     assert_eq!(verdict_below, Verdict::Failed);
     assert!(detail.contains("on_data_loss"), "{detail}");
     let accepting = config("  on_data_loss: record");
-    assert_eq!(verdict(&accepting, Some(state(9)), &logs(10, 20, None)).0, Verdict::Warning);
+    assert_eq!(verdict(&accepting, Some(state(9)), &logs(10, 20, None)).await.0, Verdict::Warning);
     assert_eq!(
-        verdict(&accepting, Some(state(21)), &logs(10, 20, None)).0,
+        verdict(&accepting, Some(state(21)), &logs(10, 20, None)).await.0,
         Verdict::Failed,
         "above always stops"
     );
 }
 
-#[test]
-fn another_cluster_is_refused() {
+#[tokio::test]
+async fn another_cluster_is_refused() {
     let mut other = logs(0, 20, None);
     other.cluster_id = Some("d".into());
-    let (verdict, detail) = verdict(&config(""), Some(state(5)), &other);
+    let (verdict, detail) = verdict(&config(""), Some(state(5)), &other).await;
     assert_eq!(verdict, Verdict::Failed);
     assert!(detail.contains("cluster c") && detail.contains('d'), "{detail}");
 }
 
-#[test]
-fn a_group_that_has_read_without_a_checkpoint_is_a_lost_chain() {
-    assert_eq!(verdict(&config(""), None, &logs(0, 20, None)).0, Verdict::Ok);
-    assert_eq!(verdict(&config(""), None, &logs(0, 20, Some(7))).0, Verdict::Failed);
+#[tokio::test]
+async fn a_group_that_has_read_without_a_checkpoint_is_a_lost_chain() {
+    assert_eq!(verdict(&config(""), None, &logs(0, 20, None)).await.0, Verdict::Ok);
+    let (verdict, detail) = verdict(&config(""), None, &logs(0, 20, Some(7))).await;
+    assert_eq!(verdict, Verdict::Failed);
+    assert!(detail.contains("--new-incarnation"), "{detail}");
+
+    // Unless a replica has begun it in between.
+    let sink = Memory::new("j");
+    sink.begin_chain(Genesis::default()).await.unwrap();
+    let (verdict, detail) = verdict_of(&sink, &config(""), None, &logs(0, 20, Some(7))).await;
+    assert_eq!((verdict, &*detail), (Verdict::Ok, "checkpoint 1, 0 partitions"));
 }

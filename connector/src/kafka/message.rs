@@ -1,0 +1,130 @@
+//! A record, or an event of a partition, as librdkafka hands it out: read where it lies, and given back when dropped.
+
+use std::ffi::{CStr, c_void};
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::{Mutex, PoisonError};
+
+use rdkafka::bindings as native;
+use rdkafka::error::RDKafkaErrorCode;
+
+/// Must be dropped before its client is.
+#[derive(Debug)]
+pub struct Message(NonNull<native::rd_kafka_message_t>);
+
+// SAFETY: a message has one owner, and librdkafka counts its references to what messages share atomically.
+unsafe impl Send for Message {}
+// SAFETY: nothing is changed by what is called here but for `headers`, which takes a lock.
+unsafe impl Sync for Message {}
+
+impl Message {
+    /// # Safety
+    /// `message` is null, or came from one of librdkafka's calls that consume and is nobody else's.
+    pub(crate) unsafe fn own(message: *mut native::rd_kafka_message_t) -> Option<Self> {
+        NonNull::new(message).map(Self)
+    }
+
+    #[inline]
+    fn fields(&self) -> &native::rd_kafka_message_t {
+        // SAFETY: librdkafka filled it in, and it is ours until it is dropped.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Tells topics apart without looking at their names; only valid as long as the message.
+    pub fn topic_handle(&self) -> usize {
+        self.fields().rkt as usize
+    }
+
+    /// `None` for an event that concerns no topic.
+    pub fn topic(&self) -> Option<&str> {
+        let topic = self.fields().rkt;
+        if topic.is_null() {
+            return None;
+        }
+        // SAFETY: the topic's name lives as long as its handle, which the message holds.
+        unsafe { CStr::from_ptr(native::rd_kafka_topic_name(topic)).to_str().ok() }
+    }
+
+    pub fn partition(&self) -> i32 {
+        self.fields().partition
+    }
+
+    #[inline]
+    pub fn offset(&self) -> i64 {
+        self.fields().offset
+    }
+
+    /// `None` for a record.
+    #[inline]
+    pub fn error(&self) -> Option<RDKafkaErrorCode> {
+        let error = self.fields().err;
+        (error != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| error.into())
+    }
+
+    #[inline]
+    pub fn key(&self) -> Option<&[u8]> {
+        let message = self.fields();
+        // SAFETY: librdkafka gives the key's length with it.
+        (!message.key.is_null())
+            .then(|| unsafe { slice::from_raw_parts(message.key.cast(), message.key_len) })
+    }
+
+    /// `None` for a tombstone, and for an event (whose payload is a text).
+    #[inline]
+    pub fn payload(&self) -> Option<&[u8]> {
+        let message = self.fields();
+        let present = !message.payload.is_null() && self.error().is_none();
+        // SAFETY: librdkafka gives the payload's length with it.
+        present.then(|| unsafe { slice::from_raw_parts(message.payload.cast(), message.len) })
+    }
+
+    /// Bytes of key and payload.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.key().map_or(0, <[u8]>::len) + self.payload().map_or(0, <[u8]>::len)
+    }
+
+    /// Milliseconds since 1970.
+    #[inline]
+    pub fn timestamp(&self) -> Option<i64> {
+        let mut kind = native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: reads two fields of the message.
+        let timestamp = unsafe { native::rd_kafka_message_timestamp(self.0.as_ptr(), &mut kind) };
+        (timestamp >= 0).then_some(timestamp)
+    }
+
+    /// In their order. Costs more than reading the message, also when there are none.
+    pub fn headers(&self) -> Vec<(&str, Option<&[u8]>)> {
+        // librdkafka parses them into the message at the first question, without a lock of its own.
+        static PARSING: Mutex<()> = Mutex::new(());
+        let mut headers = ptr::null_mut();
+        // SAFETY: the headers belong to the message, and live as long.
+        let found = unsafe {
+            let _parsing = PARSING.lock().unwrap_or_else(PoisonError::into_inner);
+            native::rd_kafka_message_headers(self.0.as_ptr(), &mut headers)
+        };
+        if found != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Vec::new();
+        }
+        let header = |index| {
+            let (mut name, mut value, mut size) = (ptr::null(), ptr::null::<c_void>(), 0);
+            // SAFETY: librdkafka checks the index; what it fills in lives as long as the message.
+            unsafe {
+                let end = native::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size);
+                if end != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    return None;
+                }
+                let name = CStr::from_ptr(name).to_str().unwrap_or("");
+                Some((name, (!value.is_null()).then(|| slice::from_raw_parts(value.cast(), size))))
+            }
+        };
+        (0..).map_while(header).collect()
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        // SAFETY: nothing borrows from it any more, and it is destroyed once.
+        unsafe { native::rd_kafka_message_destroy(self.0.as_ptr()) };
+    }
+}

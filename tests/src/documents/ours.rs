@@ -1,0 +1,24 @@
+//! The product's own decoder, as the tests hold it against others.
+
+use tidegate::config::{Column, Format, FormatKind, Tombstones};
+use tidegate::decode::{self, Decode};
+use tidegate::event::Record;
+use tidegate_sinks::TopicPartition;
+
+pub(crate) fn decoder(columns: &[(&str, &str)]) -> Box<dyn Decode> {
+    let column = |(name, type_name): &(&str, &str)| Column {
+        name: (*name).to_owned(),
+        type_name: (*type_name).to_owned(),
+        path: None,
+    };
+    let columns: Vec<_> = columns.iter().map(column).collect();
+    let format =
+        Format { kind: FormatKind::Json, tombstones: Tombstones::Skip, columns: None, metadata: Vec::new() };
+    decode::decoder(&format, &columns).expect("the columns are right")
+}
+
+/// Whether the document becomes a row.
+pub(crate) fn append(decoder: &mut dyn Decode, document: &[u8]) -> bool {
+    let partition = TopicPartition::new("t", 0);
+    decoder.append(&Record::of(&partition, 0, Some(document))).is_ok()
+}
