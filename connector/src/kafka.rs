@@ -26,7 +26,7 @@ use crate::config::Topics;
 use crate::config::timeouts::BrokerLimits;
 pub use message::Message;
 use native::Failure;
-pub(crate) use native::is_member;
+pub(crate) use native::has_member_id;
 
 /// How long an answer may take.
 pub const TIMEOUT: Duration = Duration::from_secs(10);

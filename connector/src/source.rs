@@ -28,7 +28,7 @@ use crate::event::{Assignment, Budget, Command, Event, Fetch, Lender, SourceErro
 use crate::kafka::{self, QueryErrorKind};
 use crate::telemetry::described::{SOURCE_WAIT, THROTTLED_MILLISECONDS};
 use batch::Batch;
-use group::{Group, GroupConsumer, Rebalance};
+use group::{Group, GroupConsumer, Rebalance, list};
 use leave::leave;
 use queue::Queue;
 use throttle::Throttle;
@@ -118,7 +118,8 @@ struct Held {
 }
 
 struct Reader {
-    // Before the consumer, so that it is dropped first.
+    // Before the consumer, so that they are dropped first: after a panic, that may take a while, and `run` is to know.
+    events: mpsc::UnboundedSender<Event>,
     queue: Queue,
     /// Shared with the messages that it has lent.
     consumer: Arc<GroupConsumer>,
@@ -127,7 +128,6 @@ struct Reader {
     record_bytes: usize,
     budget: Budget,
     budget_bytes: usize,
-    events: mpsc::UnboundedSender<Event>,
     commands: Receiver<Command>,
     held: BTreeMap<TopicPartition, Held>,
     /// Read, but held back by the rate limit.
@@ -261,16 +261,16 @@ impl Reader {
     }
 
     fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), End> {
-        let mut list = TopicPartitionList::new();
         for partition in partitions {
             self.held.remove(partition);
-            list.add_partition(&partition.topic, partition.partition);
         }
         if self.waiting.iter().any(|fetch| partitions.contains(&fetch.partition)) {
             self.waiting.retain(|fetch| !partitions.contains(&fetch.partition));
             self.owed = self.waiting.front().map_or(0, Fetch::bytes);
         }
-        self.consumer.incremental_unassign(&list).map_err(|error| failed("giving partitions up", &error))
+        self.consumer
+            .incremental_unassign(&list(partitions))
+            .map_err(|error| failed("giving partitions up", &error))
     }
 
     /// Tells the group how far the sink is. It decides nothing, so a failure is not one of the job.

@@ -65,16 +65,16 @@ pub(super) fn list_offsets<C: ClientContext>(
     }
 }
 
-/// Whether the client is in its group, or has begun to join it.
-pub(crate) fn is_member<C: ClientContext>(client: &Client<C>) -> bool {
+/// Whether the coordinator has given the client a member id: it has, from the first answer to a JoinGroup until the group is left.
+pub(crate) fn has_member_id<C: ClientContext>(client: &Client<C>) -> bool {
     // SAFETY: the client is live; what it returns is null or a text of our own, which is freed the way it asks for.
     unsafe {
         let id = rd::rd_kafka_memberid(client.native_ptr());
-        let is_member = !id.is_null() && !CStr::from_ptr(id).is_empty();
+        let has_one = !id.is_null() && !CStr::from_ptr(id).is_empty();
         if !id.is_null() {
             rd::rd_kafka_mem_free(client.native_ptr(), id.cast());
         }
-        is_member
+        has_one
     }
 }
 

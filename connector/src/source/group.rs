@@ -66,7 +66,7 @@ impl Group {
         self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// From now on the group gets what it wants, so that leaving it goes on.
+    /// From now on the group gets what it wants at once.
     pub(super) fn set_leaving(&self) {
         self.leaving.store(true, Ordering::Relaxed);
     }
@@ -108,6 +108,14 @@ impl ClientContext for Group {
             _ => tracing::warn!(facility, "{message}"),
         }
     }
+}
+
+pub(super) fn list(partitions: &[TopicPartition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition(&partition.topic, partition.partition);
+    }
+    list
 }
 
 /// Does what the group wants, whatever comes of it.

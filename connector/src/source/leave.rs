@@ -1,35 +1,40 @@
 //! The end of a consumer: out of its group first, so that others take over at once.
 //!
 //! Up to 2.14.1, librdkafka crashes when it is closed while the answer to a SyncGroup is on its way (its pull request 5327), and
-//! does not leave a group that it is joining. So the subscription is ended before the client is.
+//! closed before it is told of its partitions it stays in the group. So its subscription ends first, which waits for both.
 
+use std::iter;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
-use super::group::{GroupConsumer, Rebalance, grant};
+use super::group::{GroupConsumer, Rebalance, grant, list};
 use crate::kafka;
 
 /// Between looks whether the group is left.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long the coordinator may take to let a member join, as it waits for the others to join again. They do with their heartbeats,
-/// every 3 s; those that were killed never do.
-const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Gives the partitions back, leaves the group, and ends the client as soon as the messages that it has lent are gone.
 /// `asked` is a wish of the group's that has not been granted.
+///
+/// It takes as long as the coordinator lets a member wait that is joining: until the others have joined as well.
 pub(super) fn leave(consumer: Arc<GroupConsumer>, asked: Option<Rebalance>) {
-    consumer.context().set_leaving();
+    let group = consumer.context();
+    group.set_leaving();
     // A static member stays in its group when it is closed, but not when its subscription ends.
-    if !consumer.context().is_static && !unsubscribe(&consumer, asked) {
-        tracing::warn!(
-            "the group is not left, as its coordinator does not let this member join; it ends after the session timeout"
-        );
-        // Not closed, but ended with the process.
-        std::mem::forget(consumer);
-        return;
+    if !group.is_static {
+        consumer.unsubscribe();
+    }
+    for wish in asked.into_iter().chain(iter::from_fn(|| group.next_rebalance())) {
+        match wish {
+            Rebalance::Assign(partitions) => grant(&consumer, true, &list(&partitions)),
+            Rebalance::Revoke(partitions) => grant(&consumer, false, &list(&partitions)),
+        }
+    }
+    while !group.is_static && kafka::has_member_id(consumer.client()) {
+        // Nothing that comes now is wanted.
+        let _ = consumer.poll(LOOK);
     }
     match Arc::try_unwrap(consumer) {
         Ok(consumer) => drop(consumer),
@@ -37,30 +42,7 @@ pub(super) fn leave(consumer: Arc<GroupConsumer>, asked: Option<Rebalance>) {
     }
 }
 
-/// Whether the group is left, or was never joined.
-fn unsubscribe(consumer: &GroupConsumer, asked: Option<Rebalance>) -> bool {
-    if let Some(wish) = asked.or_else(|| consumer.context().next_rebalance()) {
-        let assign = matches!(wish, Rebalance::Assign(_));
-        let (Rebalance::Assign(partitions) | Rebalance::Revoke(partitions)) = wish;
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&partition.topic, partition.partition);
-        }
-        grant(consumer, assign, &list);
-    }
-    consumer.unsubscribe();
-    let give_up = Instant::now() + PATIENCE;
-    while kafka::is_member(consumer.client()) {
-        if Instant::now() > give_up {
-            return false;
-        }
-        // Nothing that comes now is wanted.
-        let _ = consumer.poll(LOOK);
-    }
-    true
-}
-
-/// Ends what it does in the group. The client itself can't end while messages are lent, but the process soon may.
+/// Waits until the group knows that it is left. The client itself can't end while messages are lent, but the process soon may.
 fn close(consumer: &GroupConsumer) {
     if let Err(error) = consumer.close_queue() {
         tracing::debug!(%error, "leaving the group");
