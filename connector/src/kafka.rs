@@ -232,10 +232,7 @@ impl Queries {
         let mut config = self.config.clone();
         config.set("group.id", group);
         let consumer: BaseConsumer = config.create().map_err(|error| client_refused(&error, &config))?;
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&partition.topic, partition.partition);
-        }
+        let list = partition_list(partitions);
         let committed = self.patiently(|| {
             consumer.committed_offsets(list.clone(), TIMEOUT).map_err(|error| failed(&error))
         })?;
@@ -334,6 +331,15 @@ impl Queries {
         }
         QueryError { kind: kind_of(code), context: context + &remedy }
     }
+}
+
+/// The client's list of `partitions`, without offsets.
+pub(crate) fn partition_list(partitions: &[TopicPartition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition(&partition.topic, partition.partition);
+    }
+    list
 }
 
 /// What to allow, or to set, after an error of this kind; it goes on after the error's text.

@@ -28,7 +28,7 @@ use crate::event::{Assignment, Budget, Command, Event, Fetch, Lender, SourceErro
 use crate::kafka::{self, QueryErrorKind};
 use crate::telemetry::described::{SOURCE_WAIT, THROTTLED_MILLISECONDS};
 use batch::Batch;
-use group::{Group, GroupConsumer, Rebalance, list};
+use group::{Group, GroupConsumer, Rebalance};
 use leave::leave;
 use queue::Queue;
 use throttle::Throttle;
@@ -269,7 +269,7 @@ impl Reader {
             self.owed = self.waiting.front().map_or(0, Fetch::bytes);
         }
         self.consumer
-            .incremental_unassign(&list(partitions))
+            .incremental_unassign(&kafka::partition_list(partitions))
             .map_err(|error| failed("giving partitions up", &error))
     }
 

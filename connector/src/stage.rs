@@ -281,13 +281,14 @@ impl Stager {
     }
 
     fn progress(&self) -> Progress {
+        let held = self.writers.memory();
         Progress {
             rows: self.rows.values().sum(),
             rejects: self.rejects.count,
             bytes_written: self.writers.encoded(),
             files: self.writers.files(),
-            crowded: self.writers.is_crowded(),
-            memory: self.writers.memory() + self.pending_bytes(),
+            crowded: self.writers.is_crowded(held),
+            memory: held + self.pending_bytes(),
         }
     }
 }

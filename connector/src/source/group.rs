@@ -110,14 +110,6 @@ impl ClientContext for Group {
     }
 }
 
-pub(super) fn list(partitions: &[TopicPartition]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
-        list.add_partition(&partition.topic, partition.partition);
-    }
-    list
-}
-
 /// Does what the group wants, whatever comes of it.
 pub(super) fn grant(consumer: &GroupConsumer, assign: bool, list: &TopicPartitionList) {
     let granted =

@@ -45,7 +45,10 @@ pub(super) struct OpenFile {
     rows: BTreeMap<TopicPartition, u64>,
     /// Columns, nested ones too.
     columns: usize,
-    /// Bytes, without what the upload holds; counting is too slow to do it at each question.
+    /// Bytes that the open row group would have if it ended here, by the encoder's estimate, which takes what waits
+    /// for the compressor as it is. Counting over all columns is too slow to do it at each question.
+    open_bytes: usize,
+    /// Bytes, without what the upload holds; counted as seldom.
     memory: usize,
     /// When it was last written to, by the clock of its owner.
     pub(super) used: u64,
@@ -79,6 +82,7 @@ impl OpenFile {
             upload: None,
             rows: BTreeMap::new(),
             columns,
+            open_bytes: 0,
             memory: FILE_BYTES,
             used: 0,
         })
@@ -109,8 +113,8 @@ impl OpenFile {
     pub(super) async fn drain(&mut self) -> Result<(), Error> {
         while let Some(chunk) = self.writer.inner_mut().pop() {
             send(&self.sink, &self.attempt, &self.staged, &mut self.upload, chunk).await?;
+            self.measure();
         }
-        self.measure();
         Ok(())
     }
 
@@ -119,8 +123,8 @@ impl OpenFile {
         self.drain().await?;
         if let Some(rest) = self.writer.inner_mut().pop_rest() {
             send(&self.sink, &self.attempt, &self.staged, &mut self.upload, rest).await?;
+            self.measure();
         }
-        self.measure();
         Ok(())
     }
 
@@ -168,10 +172,9 @@ impl OpenFile {
         self.writer.bytes_written()
     }
 
-    /// Bytes that the open row group would have if it ended here, by the encoder's estimate, which takes what waits
-    /// for the compressor as it is.
-    pub(super) fn open_bytes(&self) -> usize {
-        self.writer.in_progress_size()
+    /// Bytes of the file so far, its open row group by estimate.
+    pub(super) fn encoded(&self) -> usize {
+        self.ended_bytes() + self.open_bytes
     }
 
     pub(super) fn memory(&self) -> usize {
@@ -194,6 +197,7 @@ impl OpenFile {
 
     fn measure(&mut self) {
         let columns = if self.has_open_row_group() { self.columns * COLUMN_BYTES } else { 0 };
+        self.open_bytes = self.writer.in_progress_size();
         self.memory = FILE_BYTES + columns + self.writer.memory_size() + self.writer.inner().memory();
     }
 

@@ -109,7 +109,7 @@ impl Writers {
 
     /// Ends the row group of a file that seems to have reached its target, and says whether it has.
     fn roll(&self, file: &mut OpenFile) -> Result<bool, Error> {
-        if file.ended_bytes() + file.open_bytes() < self.target_size {
+        if file.encoded() < self.target_size {
             return Ok(false);
         }
         file.end_row_group()?;
@@ -129,7 +129,7 @@ impl Writers {
     }
 
     async fn bound_memory(&mut self) -> Result<(), Error> {
-        while self.is_crowded() {
+        while self.is_crowded(self.memory()) {
             let files = self.open.values_mut().chain(&mut self.ended);
             let Some(largest) = files.max_by_key(|file| file.reclaimable()) else { return Ok(()) };
             let before = largest.reclaimable();
@@ -144,9 +144,9 @@ impl Writers {
         Ok(())
     }
 
-    /// Whether more memory is held than may be. After a write: of what only the end of the files gives back.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.memory() > self.memory_limit
+    /// Whether `memory`, which they hold, is more than may be. After a write: of what only the end of the files gives back.
+    pub(super) fn is_crowded(&self, memory: usize) -> bool {
+        memory > self.memory_limit
     }
 
     /// Finishes all files, with the spans of `delta` in their footers.
@@ -171,11 +171,7 @@ impl Writers {
 
     /// Bytes encoded for the attempt so far, open row groups by estimate.
     pub(super) fn encoded(&self) -> u64 {
-        self.open
-            .values()
-            .chain(&self.ended)
-            .map(|file| (file.ended_bytes() + file.open_bytes()) as u64)
-            .sum()
+        self.open.values().chain(&self.ended).map(|file| file.encoded() as u64).sum()
     }
 
     /// Bytes held.

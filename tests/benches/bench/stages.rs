@@ -122,7 +122,7 @@ async fn encode(
         table: config.sink.table.clone(),
         partition_by: Vec::new(),
         file: config.sink.file.clone(),
-        memory: (config.memory_limit / 2) as usize,
+        memory: Shares::of(config.memory_limit).staging_bytes,
     };
     let sink = Arc::new(Memory::new("bench"));
     let replay = std::sync::Mutex::new(Some(Replay { schema, batches, rows: 0 }));

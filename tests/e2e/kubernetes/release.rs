@@ -28,7 +28,7 @@ impl Release {
         let host = kubernetes.host().await?;
         let kafka = Kafka::start_at(&host).await?;
         kubernetes.load(image).await?;
-        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
         kubernetes.copy(&config, "/config").await?;
         kubernetes
             .run_with(

@@ -17,7 +17,7 @@ fn text(path: &Path) -> Result<&str> {
 
 #[test]
 fn every_imported_job_validates_and_what_is_left_is_told() -> Result<()> {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/flinkx");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/flinkx");
     let dir = tempfile::tempdir()?;
     let mut jobs = 0;
     for fixture in fixtures.read_dir()? {

@@ -13,7 +13,7 @@ use crate::support::{CHECKPOINTS, JOB_FILE, Job, Place, Program, Settings, minio
 
 /// The first block of JSON on the page about stores, for another folder than its own.
 fn policy(folder: &str) -> Result<Value> {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/stores.md"))?;
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/stores.md"))?;
     let (_, block) = page.split_once("```json\n").context("a policy")?;
     let (block, _) = block.split_once("```").context("its end")?;
     ensure!(block.contains("\"arn:aws:s3:::lake/raw/*\"") && block.contains("[\"raw/*\"]"), "{block}");

@@ -11,7 +11,7 @@ use tidegate_testcontainers::Kafka;
 const TRIED: [&str; 2] = ["start.md", "operations.md"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn page(name: &str) -> Result<String> {
