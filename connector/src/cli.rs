@@ -120,10 +120,10 @@ enum Command {
     Pause(ask::AskArgs),
     /// Go on after a pause or a stop
     Resume(ask::AskArgs),
-    /// Stop all replicas with a last checkpoint
-    Stop(ask::AskArgs),
+    /// Stop all replicas with a last checkpoint, and wait until they have
+    Stop(ask::WaitArgs),
     /// Make all replicas checkpoint now
-    Checkpoint(ask::CheckpointArgs),
+    Checkpoint(ask::WaitArgs),
     /// Set the job's byte limit over all replicas
     Speed(ask::SpeedArgs),
     /// Show the running replicas: what each holds, and how fast it is
@@ -161,7 +161,7 @@ pub async fn execute(cli: Cli) -> Result<u8> {
         Command::Savepoint(command) => savepoint::execute(command, &log).await,
         Command::Pause(args) => ask::execute(Change::Pause, args, &log).await,
         Command::Resume(args) => ask::execute(Change::Resume, args, &log).await,
-        Command::Stop(args) => ask::execute(Change::Stop, args, &log).await,
+        Command::Stop(args) => ask::stop(args, &log).await,
         Command::Checkpoint(args) => ask::checkpoint(args, &log).await,
         Command::Speed(args) => ask::speed(args, &log).await,
         Command::Replicas(args) => replicas::execute(args, &log).await,

@@ -308,6 +308,7 @@ pub enum Rejects {
 pub struct Timeouts {
     pub store_request: Duration,
     pub store_retry: Duration,
+    pub broker: Duration,
     pub revoke: Duration,
     pub stop: Duration,
 }

@@ -25,6 +25,7 @@ use axum::middleware;
 use axum::routing::get;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
+use hyper_util::rt::TokioTimer;
 use jiff::Timestamp;
 use tidegate_sinks::files::FilesSink;
 use tokio::net::TcpListener;
@@ -32,7 +33,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Http};
 use crate::control::Board;
-use crate::limits::REQUEST_MAX_BYTES;
+use crate::limits::{REQUEST_HEAD_MAX, REQUEST_MAX_BYTES};
 use crate::run::RunError;
 use crate::status::Status;
 use crate::telemetry::Metrics;
@@ -71,7 +72,8 @@ pub async fn serve(shown: Shown, stop: watch::Receiver<bool>) -> Result<SocketAd
     let access = Access { is_loopback: address.ip().is_loopback(), token: http.token.clone() };
     let service = router(shown, access).into_make_service();
     let handle = Handle::new();
-    let server = Server::from_listener(listener).handle(handle.clone());
+    let mut server = Server::from_listener(listener).handle(handle.clone());
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD_MAX);
     match tls {
         None => tokio::spawn(until_the_end(server.http1_only().serve(service))),
         Some((files, config)) => {

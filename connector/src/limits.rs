@@ -70,6 +70,8 @@ pub const SAVEPOINT_COMMITS_MAX_BYTES: u64 = 1 << 30;
 pub const TOKEN_MIN_CHARS: usize = 16;
 /// What a request may bring; the largest that makes sense names a folder.
 pub const REQUEST_MAX_BYTES: usize = 16 << 10;
+/// How long a connection may stay without a whole request's head: who says nothing must not hold a socket for ever.
+pub const REQUEST_HEAD_MAX: Duration = Duration::from_secs(10);
 /// The largest whole number that every reader of JSON keeps exact.
 pub const SPEED_MAX_BYTES_PER_SECOND: u64 = (1 << 53) - 1;
 /// A certificate with its chain, or a key.

@@ -15,6 +15,7 @@ const LINGER: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     refuse_huge_pages();
+    allow_open_files();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -48,6 +49,19 @@ fn refuse_huge_pages() {
 
 #[cfg(not(target_os = "linux"))]
 fn refuse_huge_pages() {}
+
+/// Raises the soft limit of open files to the hard one. The soft one is 1,024 for the sake of programs that call select(2),
+/// and a table with many folders has more files open.
+fn allow_open_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls read or write only `limit`, which lives until they return. Where they fail, the limit stays.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
 
 /// 1: failed; 2: the job file or the environment must be changed; 3: refused for safety.
 fn exit_code(error: &anyhow::Error) -> u8 {

@@ -3,6 +3,9 @@
 /// Bytes that the client takes for a message beside its contents.
 pub const MESSAGE_BYTES: usize = 512;
 
+/// Bytes of batches and open files below which a channel makes small row groups, and checkpoints before their time.
+const CHANNEL_BYTES: usize = 20 << 20;
+
 /// Shares of `memory.limit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
@@ -31,6 +34,11 @@ impl Shares {
             staging_bytes: limit / 16 * 5,
         }
     }
+
+    /// Channels among which the staging can be shared so that each has enough.
+    pub fn channels(&self) -> usize {
+        (self.staging_bytes / CHANNEL_BYTES).max(1)
+    }
 }
 
 #[cfg(test)]
@@ -43,5 +51,11 @@ mod tests {
         let queue = shares.queue_bytes + shares.queue_messages * MESSAGE_BYTES;
         let all = queue + 4 * shares.answer_bytes + shares.undecoded_bytes + shares.staging_bytes;
         assert_eq!(all, 176 << 20);
+    }
+
+    #[test]
+    fn a_machine_with_many_cores_does_not_split_the_memory_into_shares_too_small_to_work_with() {
+        let channels = [64, 256, 1024].map(|mebibytes| Shares::of(mebibytes << 20).channels());
+        assert_eq!(channels, [1, 4, 16]);
     }
 }

@@ -22,10 +22,10 @@ pub(super) struct AskArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct CheckpointArgs {
+pub(super) struct WaitArgs {
     #[command(flatten)]
     ask: AskArgs,
-    /// Do not wait until the running replicas have made it
+    /// Do not wait until the running replicas have done it
     #[arg(long)]
     no_wait: bool,
 }
@@ -94,26 +94,43 @@ pub(super) async fn speed(args: SpeedArgs, log: &LogArgs) -> Result<u8> {
     execute(Change::Speed(bytes_per_second), AskArgs { job, output }, log).await
 }
 
-/// Exit code 1 when a replica has not made it in time.
-pub(super) async fn checkpoint(args: CheckpointArgs, log: &LogArgs) -> Result<u8> {
+/// Asks for a checkpoint.
+pub(super) async fn checkpoint(args: WaitArgs, log: &LogArgs) -> Result<u8> {
+    let nobody = "no replica is running, so there is nothing to checkpoint";
+    ask_and_wait(Change::Checkpoint, args, log, "checkpointed", nobody).await
+}
+
+/// Asks for a stop. Who starts the job again before all replicas have seen it takes it back.
+pub(super) async fn stop(args: WaitArgs, log: &LogArgs) -> Result<u8> {
+    ask_and_wait(Change::Stop, args, log, "stopped", "stopped: no replica is running").await
+}
+
+/// Waits until each running replica has done what is asked. Exit code 1 when one has not in time.
+async fn ask_and_wait(
+    change: Change,
+    args: WaitArgs,
+    log: &LogArgs,
+    done: &str,
+    nobody: &str,
+) -> Result<u8> {
     if args.no_wait {
-        return execute(Change::Checkpoint, args.ask, log).await;
+        return execute(change, args.ask, log).await;
     }
     let Job { config, sink } = Job::open(&args.ask.job, log)?;
     let board = Board::of(&sink, &config);
-    let control = board.request(Change::Checkpoint, Timestamp::now()).await?;
+    let control = board.request(change, Timestamp::now()).await?;
     let waited = acknowledgements(&board, control.n, config.checkpoint.timeout).await?;
     let failed = !waited.late.is_empty();
     let answer = Answer { control, waited: Some(waited.clone()) };
-    args.ask.output.print(&answer, || done(&waited))?;
+    args.ask.output.print(&answer, || by_whom(&waited, done, nobody))?;
     Ok(u8::from(failed))
 }
 
-fn done(waited: &Waited) -> String {
+fn by_whom(waited: &Waited, done: &str, nobody: &str) -> String {
     if waited.acknowledged.is_empty() && waited.late.is_empty() {
-        return "no replica is running, so there is nothing to checkpoint".to_owned();
+        return nobody.to_owned();
     }
-    let mut text = format!("checkpointed: {}", waited.acknowledged.join(", "));
+    let mut text = format!("{done}: {}", waited.acknowledged.join(", "));
     if !waited.late.is_empty() {
         text += &format!("\nnot yet, after checkpoint.timeout: {}", waited.late.join(", "));
     }

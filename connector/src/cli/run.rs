@@ -15,17 +15,21 @@ use jiff::Timestamp;
 use tidegate_sinks::files::FilesSink;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::restore::RestoreArgs;
 use super::{JobArg, LogArgs, job, progress};
 use crate::config::{Config, Origin, client_properties, timeouts};
 use crate::control::{self, Agent, Board, Change};
-use crate::kafka::{Queries, QueryErrorKind};
+use crate::kafka::{Queries, QueryError, QueryErrorKind};
 use crate::reload::Reloader;
 use crate::run::{self, Beginning, OnStop, RunError, RunOptions, Summary};
 use crate::savepoint::Periodic;
 use crate::status::Status;
 use crate::{http, savepoint, telemetry, traces};
+
+/// Between questions to a broker that does not answer.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
@@ -76,7 +80,6 @@ pub(super) async fn execute(args: RunArgs, log: &LogArgs) -> Result<u8> {
         Stopping { signals: signals()?, stop, status: status.clone(), limit: config.timeouts.stop };
     let following = bar.map(|bar| progress::Following::start(bar, status.clone()));
     let on_stop = args.on_stop.into();
-    let agent = start_agent(&config, &sink, board, &status, address, on_stop).await?;
     let (changed, in_force) = watch::channel(config.clone());
     let reloader = Reloader {
         origin,
@@ -87,28 +90,35 @@ pub(super) async fn execute(args: RunArgs, log: &LogArgs) -> Result<u8> {
         sets_log_level: log.log_level.is_none(),
     };
     tokio::spawn(reloader.watch(hangups()?));
-    let options = RunOptions {
-        config: in_force,
-        until_end: args.until_end,
-        beginning: Beginning::default(),
-        stop: stopped,
-        asking: agent.asking(),
-        status: status.clone(),
-    };
     let result = stopping
         .watch(async {
+            let starting = start_agent(&config, &sink, board, &status, address, on_stop);
+            let Some(agent) = unless_stopped(&stopped, starting).await.transpose()? else {
+                return Ok(Summary::default());
+            };
+            let options = RunOptions {
+                config: in_force,
+                until_end: args.until_end,
+                beginning: Beginning::default(),
+                stop: stopped.clone(),
+                asking: agent.asking(),
+                status: status.clone(),
+            };
             let engine = async || {
-                check_timeouts(&config).await?;
+                if unless_stopped(&stopped, reach_broker(&config)).await.transpose()?.is_none() {
+                    return Ok(Summary::default());
+                }
                 let _periodic = Periodic::start(config.clone(), sink.clone());
                 // Restored is only once: whoever resumes a job that was held goes on from where it is.
                 let beginning = std::mem::take(&mut beginning);
                 let options = RunOptions { beginning, ..options.clone() };
                 Ok(run::run(sink.clone(), options).await?)
             };
-            run::run_and_hold(&agent, on_stop, &status, options.stop.clone(), engine).await
+            let result = run::run_and_hold(&agent, on_stop, &status, stopped.clone(), engine).await;
+            agent.end().await;
+            result
         })
         .await;
-    agent.end().await;
     drop(following);
     if let Some(traces) = traces {
         traces.stop().await;
@@ -157,6 +167,34 @@ impl From<OnStopArg> for OnStop {
             OnStopArg::Hold => Self::Hold,
         }
     }
+}
+
+/// What `doing` comes to, or none where the job is to stop before: nothing has been read yet that a stop would wait for.
+async fn unless_stopped<T>(stopped: &watch::Receiver<bool>, doing: impl Future<Output = T>) -> Option<T> {
+    let mut stopped = stopped.clone();
+    tokio::select! {
+        biased;
+        _ = stopped.wait_for(|stop| *stop) => None,
+        done = doing => Some(done),
+    }
+}
+
+/// Makes the checks that need a broker, as soon as one answers within `timeouts.broker`: it may be starting as well.
+async fn reach_broker(config: &Config) -> Result<()> {
+    let give_up = Instant::now() + config.timeouts.broker;
+    loop {
+        match check_timeouts(config).await {
+            Err(error) if is_unreachable(&error) && Instant::now() + ASK_AGAIN < give_up => {
+                tracing::warn!("{error:#}; asking again");
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<QueryError>().is_some_and(|error| error.kind == QueryErrorKind::Unreachable)
 }
 
 /// The checks that need the broker; those that don't were made when the job file was read.

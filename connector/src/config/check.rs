@@ -24,10 +24,10 @@ pub(super) fn check(root: &mut Section<'_>, report: &Report) -> Option<Config> {
     let sink = root.section("sink", |section| sink::check(section, &kafka.topics, &format));
     let checkpoint =
         root.section("checkpoint", |section| running::checkpoint(section, &name, sink.url.as_str()));
-    let speed = root.section("speed", running::speed);
     let error_limit = root.section("error_limit", rejects::error_limit);
     let rejects = root.section("rejects", |section| rejects::rejects(section, &kafka.topics));
     let memory_limit = root.section("memory", running::memory);
+    let speed = root.section("speed", |section| running::speed(section, memory_limit));
     let timeouts = root.section("timeouts", running::timeouts);
     let control = root.section("control", running::control);
     let savepoints = root.section("savepoints", |section| running::savepoints(section, &checkpoint.state));

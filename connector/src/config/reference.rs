@@ -123,7 +123,11 @@ pub(super) const KEYS: &[Key] = &[
         "`0`: no limit",
         "Bytes of keys, values and headers that all replicas together may read in a second.",
     ),
-    with("speed.channels", "`0`: one per core", "Threads that decode and encode."),
+    with(
+        "speed.channels",
+        "`0`: one per core, as far as `memory.limit` has 64 MiB for each",
+        "Threads that decode and encode.",
+    ),
     key(
         "error_limit.records",
         "Rejects that the job accepts before it stops, with nothing lost. 0: the first one stops it. Without a value, but with a ratio: any number.",

@@ -17,9 +17,9 @@ use crate::status::Status;
 
 /// Looks between two cleanings of what dead replicas have left.
 const CLEAN_EVERY: u32 = 10;
-/// How long the end waits for a look that is under way. Its report must not land after it was taken back: a request that
-/// is given up may still be carried out.
-const LAST_LOOK: Duration = Duration::from_secs(5);
+/// How long the end may take: a look that is under way, whose report must not land after it was taken back, and taking it
+/// back. A store that is away must not hold up a process that has to say why it ends, or is about to be killed.
+const END: Duration = Duration::from_secs(4);
 /// Characters of the host's name in a replica's id.
 const HOST_MAX_CHARS: usize = 64;
 
@@ -104,14 +104,17 @@ impl Agent {
 
     /// Ends, and takes back what it said of itself.
     pub async fn end(self) {
-        let Self { board, id, end, mut task, .. } = self;
+        let Self { board, id, end, task, .. } = self;
         drop(end);
-        if tokio::time::timeout(LAST_LOOK, &mut task).await.is_err() {
-            task.abort();
+        let stop_task = task.abort_handle();
+        let end = async {
             let _ = task.await;
-        }
-        if let Err(error) = board.remove_replica(&id).await {
-            tracing::debug!(%error, "others will see that this replica is gone when its report is old");
+            board.remove_replica(&id).await
+        };
+        let ended = tokio::time::timeout(END, end).await;
+        stop_task.abort();
+        if !matches!(ended, Ok(Ok(()))) {
+            tracing::debug!("others will see that this replica is gone when its report is old");
         }
     }
 }

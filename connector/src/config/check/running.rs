@@ -15,6 +15,7 @@ use crate::limits::{
     MEMORY_MAX_BYTES, MEMORY_MIN_BYTES, SAVEPOINT_INTERVAL_MIN, SAVEPOINTS_RETAINED_MAX_COUNT,
     TOKEN_MIN_CHARS,
 };
+use crate::memory::Shares;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -54,10 +55,10 @@ pub(super) fn checkpoint(checkpoint: &mut Section<'_>, job: &str, sink_url: &str
     }
 }
 
-pub(super) fn speed(speed: &mut Section<'_>) -> Speed {
+pub(super) fn speed(speed: &mut Section<'_>, memory_limit: u64) -> Speed {
     let bytes_per_second = speed.get("bytes_per_second", values::size(0..=u64::MAX), 0);
     let channels = match speed.get("channels", values::integer(0..=CHANNELS_MAX_COUNT), 0) {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => std::thread::available_parallelism().map_or(1, usize::from).min(Shares::of(memory_limit).channels()),
         channels => channels as usize,
     };
     Speed { bytes_per_second, channels }
@@ -73,6 +74,7 @@ pub(super) fn timeouts(timeouts: &mut Section<'_>) -> Timeouts {
     Timeouts {
         store_request: seconds("store_request", 60),
         store_retry: seconds("store_retry", 300),
+        broker: seconds("broker", 60),
         revoke: seconds("revoke", 15),
         stop: seconds("stop", 25),
     }
