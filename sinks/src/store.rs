@@ -78,6 +78,12 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn head(&self, path: &str) -> Result<Option<u64>, Error>;
     /// All objects below a folder, at any depth, sorted by path. An empty path is the root.
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error>;
+    /// The objects below a folder whose paths are above `after`, sorted by path. Where the store can, it skips the others.
+    async fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Entry>, Error> {
+        let mut entries = self.list(folder).await?;
+        entries.retain(|entry| entry.path.as_str() > after);
+        Ok(entries)
+    }
     /// The names of the folders directly in a folder, sorted.
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error>;
     /// Removes an object; fine when there is none.

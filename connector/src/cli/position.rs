@@ -37,6 +37,7 @@ struct Row {
     last_stable_offset: Option<i64>,
     lag: Option<i64>,
     rows: u64,
+    /// Of the day before the newest checkpoint; `None` where the partition had no commit in it.
     last_commit: Option<Timestamp>,
 }
 
@@ -51,7 +52,7 @@ pub(super) async fn execute(args: PositionArgs, log: &LogArgs) -> Result<u8> {
         }
     };
     let commits = match &state {
-        Some(state) => last_commits(&sink.commits(state).await?),
+        Some(state) => last_commits(&sink.recent_commits(state).await?),
         None => BTreeMap::new(),
     };
     let shown = Shown {

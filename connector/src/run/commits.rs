@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tidegate_sinks::{Begin, Commit, CommitId, Error, Exceeded, Kind, Outcome};
+use tidegate_sinks::{Begin, Collected, Commit, CommitId, Error, Exceeded, Kind, Outcome};
 
 use super::RunError;
 use super::channels::{FirstReject, Shared};
@@ -14,6 +15,12 @@ use crate::event::Command;
 use crate::stage::Staged;
 use crate::status::history::CheckpointRecord;
 
+/// Checkpoints from one collection to the next. With those that are kept, they should fit one page of a listing, which is a
+/// part of each commit.
+const COLLECT_EVERY: u64 = 50;
+/// Longest pause before publishing is tried again.
+const PUBLISH_PAUSE: Duration = Duration::from_secs(30);
+
 impl Engine {
     pub(super) fn tick(&mut self) {
         if self.parts.ends.is_some() || self.coverage.partitions().next().is_none() {
@@ -22,6 +29,7 @@ impl Engine {
         self.checkpoint();
         self.publish();
         self.settle();
+        self.collect();
     }
 
     /// Ends the open attempt now, or as soon as the one before is decided.
@@ -194,7 +202,12 @@ impl Engine {
         }
         self.publishing = true;
         let (sink, state) = (self.parts.sink.clone(), self.parts.state.clone());
+        let pause = match self.publish_failures {
+            0 => Duration::ZERO,
+            failures => PUBLISH_PAUSE.min(Duration::from_secs(1 << failures.min(5)) / 2),
+        };
         self.spawn(async move {
+            tokio::time::sleep(pause).await;
             let list: Vec<_> = state.unpublished.iter().filter(|id| ids.contains(id)).cloned().collect();
             let result = sink.publish(&state, &list).await;
             Done::Published(ids, result)
@@ -209,6 +222,7 @@ impl Engine {
         self.publishing = false;
         match result {
             Ok(()) => {
+                self.publish_failures = 0;
                 let now = (self.parts.clock)();
                 ids.iter().for_each(|id| self.observed.published(id, now, &self.parts.status));
                 self.mine.retain(|id| !ids.contains(id));
@@ -221,7 +235,8 @@ impl Engine {
                 Ok(())
             }
             Err(error) if error.kind == Kind::Retry => {
-                // Committed data is safe where it waits; `store_retry` has been spent once, so be patient.
+                // Committed data is safe where it waits, so be patient.
+                self.publish_failures += 1;
                 metrics::counter!("tidegate_errors_total").increment(1);
                 tracing::warn!(%error, "publishing failed; trying again");
                 self.publish();
@@ -238,5 +253,26 @@ impl Engine {
         self.settling = true;
         let (sink, state) = (self.parts.sink.clone(), self.parts.state.clone());
         self.spawn(async move { Done::Settled(sink.settle(state).await) });
+    }
+
+    /// Removes checkpoints past retention, and attempts that can never commit.
+    fn collect(&mut self) {
+        if self.stopping || self.parts.state.n < self.collect_from {
+            return;
+        }
+        self.collect_from = u64::MAX;
+        let (sink, state) = (self.parts.sink.clone(), self.parts.state.clone());
+        self.spawn(async move { Done::Collected(sink.collect(&state, false).await) });
+    }
+
+    pub(super) fn collected(&mut self, result: Result<Collected, Error>) {
+        self.collect_from = self.parts.state.n + COLLECT_EVERY;
+        match result {
+            Ok(Collected { attempts, checkpoints, .. }) => {
+                tracing::debug!(attempts = attempts.len(), checkpoints = checkpoints.len(), "collected leftovers");
+            }
+            // Nothing hangs on it but the length of listings.
+            Err(error) => tracing::warn!(%error, "leftovers are not collected; trying again later"),
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sinks::{Checkpoint, CommitId, Error, Kind, Outcome, Sink, TopicPartition};
+use tidegate_sinks::{Checkpoint, Collected, CommitId, Error, Kind, Outcome, Sink, TopicPartition};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
@@ -41,6 +41,7 @@ pub(super) enum Done {
     Committed(CommitId, Result<Outcome, Error>),
     Published(BTreeSet<CommitId>, Result<(), Error>),
     Settled(Result<Arc<Checkpoint>, Error>),
+    Collected(Result<Collected, Error>),
     Sent(CommitId, Result<Sent, SendError>),
     Loaded(Purpose, Result<Loaded, RunError>),
     /// Time to read a partition again whose offset was above the end of its log.
@@ -116,6 +117,10 @@ pub(super) struct Engine {
     /// Commits of other replicas that are not known to be visible, and since when.
     pub(super) others: BTreeMap<CommitId, Instant>,
     pub(super) publishing: bool,
+    /// Times in a row that publishing has failed.
+    pub(super) publish_failures: u32,
+    /// The number of the checkpoint from which on leftovers are collected again.
+    pub(super) collect_from: u64,
     pub(super) sending: Sending,
     pub(super) settling: bool,
     /// A load for [`Purpose::Rewind`] is under way: fetches are dropped until it is done.
@@ -147,6 +152,8 @@ impl Engine {
             starts: BTreeMap::new(),
             mine: BTreeSet::new(),
             publishing: false,
+            publish_failures: 0,
+            collect_from: 0,
             settling: false,
             rewinding: false,
             due: false,
@@ -388,6 +395,7 @@ impl Engine {
                     self.settle();
                 }
             }
+            Done::Collected(result) => self.collected(result),
             Done::Loaded(purpose, loaded) => self.loaded(purpose, loaded?)?,
             Done::LookAgain(partition, generation) => self.look_again(&partition, generation),
         }

@@ -8,7 +8,7 @@ use tidegate_sinks::{Checkpoint, CommitId, Error, Kind, Sink, Span, TopicPartiti
 use tokio::time::Instant;
 
 use super::RunError;
-use super::engine::{Done, Engine, Loaded, Purpose, Revoking};
+use super::engine::{Done, Engine, Loaded, Purpose, Revoking, Sealed};
 use crate::cluster::{Cluster, ClusterError, LogBounds};
 use crate::config::OnDataLoss;
 use crate::event::{Budget, Command, Fetch};
@@ -39,7 +39,8 @@ impl Engine {
             return;
         }
         let dropped = self.drop_all();
-        // What was sent and may yet turn out to be in force is the collector's to judge.
+        // What was sent and may yet turn out to be in force is the collector's to judge, and so is what is still being staged:
+        // it would lose its `begin.json`, by which it is judged, before its last file comes.
         for other in dropped.into_iter().filter(|other| fenced || other != id) {
             let sink = self.parts.sink.clone();
             tokio::spawn(async move {
@@ -52,7 +53,7 @@ impl Engine {
         self.load(Purpose::Rewind);
     }
 
-    /// Drops everything that is not committed. Returns the attempts.
+    /// Drops everything that is not committed. Returns the attempts that are staged whole.
     pub(super) fn drop_all(&mut self) -> Vec<CommitId> {
         self.due = false;
         let open = self.open.take();
@@ -61,8 +62,8 @@ impl Engine {
         }
         self.parts.channels.discard();
         self.observed.dropped();
-        let open = open.map(|shared| shared.attempt.id.clone());
-        let dropped = self.sealed.drain(..).map(|sealed| sealed.cut.id).chain(open).collect();
+        let staged = |sealed: Sealed| sealed.staged.is_some().then_some(sealed.cut.id);
+        let dropped = self.sealed.drain(..).filter_map(staged).collect();
         // Whoever waited for these waits no longer: they are decided as far as this replica goes.
         self.coverage.drop_open();
         self.release_if_decided();

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::paths::FinalName;
 use super::{FilesSink, paths, rules};
 use crate::checkpoint::{Checkpoint, Retracted};
@@ -15,10 +17,17 @@ use crate::sink::Genesis;
 /// of the chain.
 pub(super) const COMPARED: usize = 8;
 
+/// How long before a checkpoint the commits are looked for that it is compared with. An id says when its attempt began, which
+/// is one interval before it commits; all that a job ever stored would take longer to list with each day.
+pub(super) const LATELY: SignedDuration = SignedDuration::from_hours(24);
+
 impl FilesSink {
     /// The newest stored commits, by their ids.
     pub(super) async fn newest_commits(&self) -> Result<Vec<Commit>, Error> {
-        let ids = self.stored_ids().await?;
+        let ids = match self.highest_created().await? {
+            Some(created) => self.stored_ids_since(created - LATELY).await?,
+            None => self.stored_ids().await?,
+        };
         let mut commits = Vec::new();
         for id in ids.iter().rev().take(COMPARED) {
             commits.extend(self.stored_commit(id).await?);
@@ -26,9 +35,23 @@ impl FilesSink {
         Ok(commits)
     }
 
+    /// When the highest checkpoint was made. Only a hint: nothing says that it is the newest state.
+    async fn highest_created(&self) -> Result<Option<Timestamp>, Error> {
+        let Some(n) = self.checkpoint_numbers().await?.into_iter().max() else { return Ok(None) };
+        let Some(bytes) = self.state.get(&paths::checkpoint(n)).await? else { return Ok(None) };
+        Ok(Some(self.parse(n, &bytes)?.created))
+    }
+
     /// The ids of all stored commits, ascending.
     pub(super) async fn stored_ids(&self) -> Result<Vec<CommitId>, Error> {
         let entries = self.state.list(paths::COMMITS).await?;
+        Ok(entries.iter().filter_map(|entry| paths::commit_id(&entry.path)).collect())
+    }
+
+    /// The ids of the stored commits whose attempts began at `since` or later, ascending.
+    pub(super) async fn stored_ids_since(&self, since: Timestamp) -> Result<Vec<CommitId>, Error> {
+        let first = paths::first_commit_at(since);
+        let entries = self.state.list_after(paths::COMMITS, &first).await?;
         Ok(entries.iter().filter_map(|entry| paths::commit_id(&entry.path)).collect())
     }
 

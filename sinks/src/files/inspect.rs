@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::genesis::final_name;
+use super::genesis::{LATELY, final_name};
 use super::paths::Paths;
 use super::restore::Known;
 use super::{FilesSink, FinalName, paths, rules};
@@ -17,6 +17,8 @@ use crate::store::check_path;
 
 /// Commits that are read at the same time.
 const AT_ONCE: usize = 16;
+/// Commits that a glance reads.
+const RECENT: usize = 1_000;
 
 /// A file in a folder of this job's tables, or of its rejects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +104,15 @@ impl FilesSink {
             return Err(Error::new(Kind::Retry, context));
         }
         Ok(ids.iter().filter_map(|id| known.remove(id)).collect())
+    }
+
+    /// The stored commits of the day before `state`, at most the newest thousand: what a glance at a job may take.
+    pub async fn recent_commits(&self, state: &Checkpoint) -> Result<Vec<Commit>, Error> {
+        let ids = self.stored_ids_since(state.created - LATELY).await?;
+        let newest = ids.into_iter().rev().take(RECENT);
+        let found = stream::iter(newest).map(async |id: CommitId| self.stored_commit(&id).await);
+        let found: Vec<_> = found.buffered(AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().filter(|commit| rules::is_in_force(state, commit)).collect())
     }
 
     /// Their ids, in order. Reads only those that are not known, and adds them to what is.

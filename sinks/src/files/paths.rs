@@ -1,5 +1,7 @@
 //! Where things lie, and what their names say.
 
+use jiff::Timestamp;
+
 use crate::commit::{CommitId, FileKind, StagedFile};
 use crate::error::{Error, Kind};
 use crate::store::check_path;
@@ -52,6 +54,11 @@ pub(super) fn checkpoint_number(path: &str) -> Option<u64> {
 /// `commits/<id>.json` in the state's store.
 pub(super) fn commit(id: &CommitId) -> String {
     format!("{COMMITS}/{id}.json")
+}
+
+/// Below the path of each commit whose attempt began at a time or later: an id begins with it, in milliseconds.
+pub(super) fn first_commit_at(time: Timestamp) -> String {
+    format!("{COMMITS}/{:012x}", time.as_millisecond().max(0))
 }
 
 pub(super) fn commit_id(path: &str) -> Option<CommitId> {
@@ -158,6 +165,14 @@ mod tests {
         assert_eq!(checkpoint_number("checkpoints/42.json"), None);
         assert_eq!(checkpoint_number("checkpoints/x/00000000000000000042.json"), None);
         assert_eq!(checkpoint_number(&checkpoint(u64::MAX)), Some(u64::MAX));
+    }
+
+    #[test]
+    fn commits_are_named_in_the_order_of_their_beginning() {
+        let before = Timestamp::now();
+        let path = commit(&CommitId::new());
+        assert!(first_commit_at(before) < path);
+        assert!(path < first_commit_at(before + jiff::SignedDuration::from_hours(1)));
     }
 
     #[test]

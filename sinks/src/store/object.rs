@@ -10,8 +10,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use tokio::sync::Semaphore;
 
 use super::{Created, Entry, Moved, Store, check_folder, check_path};
@@ -62,6 +63,23 @@ impl Object {
     fn below_root<'a>(&self, key: &'a Path) -> Option<&'a str> {
         let key = key.as_ref();
         if self.root.is_empty() { Some(key) } else { key.strip_prefix(&*self.root)?.strip_prefix('/') }
+    }
+
+    async fn entries(
+        &self,
+        folder: &str,
+        listing: BoxStream<'_, object_store::Result<ObjectMeta>>,
+    ) -> Result<Vec<Entry>, Error> {
+        let listed: Vec<_> = listing.try_collect().await.map_err(|source| self.error("list", folder, source))?;
+        let mut entries: Vec<Entry> = listed
+            .iter()
+            .filter_map(|meta| {
+                Some(Entry { path: self.below_root(&meta.location)?.to_owned(), size: meta.size })
+            })
+            .filter(|entry| check_path(&entry.path).is_ok())
+            .collect();
+        entries.sort_unstable();
+        Ok(entries)
     }
 
     fn error(&self, what: &str, path: &str, source: object_store::Error) -> Error {
@@ -158,22 +176,11 @@ impl Store for Object {
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
-        let key = self.key(folder)?;
-        let listed: Vec<_> = self
-            .inner
-            .list(Some(&key))
-            .try_collect()
-            .await
-            .map_err(|source| self.error("list", folder, source))?;
-        let mut entries: Vec<Entry> = listed
-            .iter()
-            .filter_map(|meta| {
-                Some(Entry { path: self.below_root(&meta.location)?.to_owned(), size: meta.size })
-            })
-            .filter(|entry| check_path(&entry.path).is_ok())
-            .collect();
-        entries.sort_unstable();
-        Ok(entries)
+        self.entries(folder, self.inner.list(Some(&self.key(folder)?))).await
+    }
+
+    async fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Entry>, Error> {
+        self.entries(folder, self.inner.list_with_offset(Some(&self.key(folder)?), &self.key(after)?)).await
     }
 
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
