@@ -322,7 +322,7 @@ mod tests {
         let Scene { signals, stopping, .. } = scene();
         signals.send(()).await.unwrap();
         signals.send(()).await.unwrap();
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         let error = stopping.watch(pending::<Result<()>>()).await.unwrap_err().to_string();
         assert!(error.contains("second signal"), "{error}");
         assert_eq!(start.elapsed(), Duration::ZERO);
