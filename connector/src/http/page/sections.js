@@ -1,7 +1,7 @@
 // Everything below the figures, each section from the newest overview.
 
 import { byId, facts, h, s, text, whenChanged } from "./dom.js";
-import { age, binary, bytes, count, duration, hhmm, plural, short, time, UNKNOWN } from "./format.js";
+import { age, binary, bytes, count, duration, hhmm, plural, rejectLimits, short, time, UNKNOWN } from "./format.js";
 import { Table } from "./table.js";
 
 const MANY = 12;
@@ -123,17 +123,18 @@ function command(label, line) {
 }
 
 export function showRejects(overview, checkpoints) {
-  const { total, limit, place } = overview.rejects;
+  const { total, ratio, place } = overview.rejects;
   const rejected = checkpoints.reduce((sum, one) => sum + one.rejects, 0);
   const all = checkpoints.reduce((sum, one) => sum + one.rows, rejected);
   facts(byId("rejects"), [
     [
       "Since the job began, not replayed",
       count(total),
-      limit === null
-        ? "no limit by count"
-        : `limit ${count(limit)}; past it the job stops before its checkpoint, and nothing is lost`,
+      `${rejectLimits(overview.rejects)}; past it the job stops before its checkpoint, and nothing is lost`,
     ],
+    ...(ratio === null
+      ? []
+      : [["Counted for the ratio", `${count(ratio.rejects)} of ${plural(ratio.records, "record")}`, null]]),
     [
       "Lately",
       all ? `${count(rejected)} of ${plural(all, "record")}` : UNKNOWN,
