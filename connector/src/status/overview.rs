@@ -160,7 +160,7 @@ pub struct Peer {
     pub id: String,
     /// Whether it is the one that answers.
     pub here: bool,
-    /// Where it listens for HTTP.
+    /// Where others reach its HTTP; a loopback address, only from its own machine.
     pub address: Option<String>,
     pub state: ReplicaState,
     #[schema(value_type = String, format = DateTime)]

@@ -189,6 +189,16 @@ export function ranges(partitions) {
     .join("; ");
 }
 
+/** Addresses that lead to the machine of whoever follows them, or nowhere. */
+const NOT_REACHED = /^(127\.|localhost:|0\.0\.0\.0:|\[::1?\]:)/;
+
+/** A replica's id, which leads to its own page where that can be reached. */
+function name(one) {
+  if (!one.address || one.here) return one.id;
+  if (NOT_REACHED.test(one.address)) return `${one.id} (${one.address})`;
+  return h("a", { href: `${location.protocol}//${one.address}/` }, one.id);
+}
+
 export function showReplicas(overview, now) {
   const { replicas, replicas_reason: reason } = overview;
   whenChanged(byId("replicas"), [replicas, reason, Math.floor(now / 5)], () => {
@@ -198,14 +208,13 @@ export function showReplicas(overview, now) {
       { class: "replicas" },
       replicas.map((one) => {
         const silent = now - Date.parse(one.updated) / 1000;
-        const name = one.address && !one.here ? h("a", { href: `${location.protocol}//${one.address}/` }, one.id) : one.id;
         return h(
           "li",
           { class: "card" },
           h(
             "p",
             { class: "who" },
-            h("strong", {}, name),
+            h("strong", {}, name(one)),
             one.here ? " (this page)" : null,
             h("span", { class: "tag" }, silent > SILENT ? `silent for ${age(silent)}` : one.state),
           ),
