@@ -153,7 +153,7 @@ async fn start_agent(
     let settings = control::Settings {
         board,
         status: status.clone(),
-        address: Some(address.to_string()),
+        address: Some(control::advertised(address)),
         patience: config.checkpoint.timeout,
         make: Arc::new(make),
     };

@@ -90,7 +90,7 @@ impl Engine {
             for id in state.unpublished.iter().filter(|id| !self.mine.contains(*id)) {
                 self.others.entry(id.clone()).or_insert_with(Instant::now);
             }
-            self.parts.status.set_newest(state.clone());
+            self.parts.status.set_newest(state.clone(), (self.parts.clock)());
             self.sending.adopt(&state);
             self.parts.state = state;
         }

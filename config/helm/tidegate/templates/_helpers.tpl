@@ -152,6 +152,8 @@ securityContext:
   capabilities: {drop: [ALL]}
 env:
   - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+  # By which the status pages of replicas lead to one another.
+  - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
   # So that its own check of the timeouts knows the real one.
   - {name: TIDEGATE_KILL_DELAY, value: {{ $job.grace }}s}
   {{- with $job.env }}
