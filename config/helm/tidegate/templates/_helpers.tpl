@@ -56,7 +56,7 @@ Takes {root, key}; gives the values with: key, name, kind, labels, selector, con
 {{- end -}}
 {{- end -}}
 {{- $_ := set $config "job" (default $key $config.job) -}}
-{{- $_ := set $config "http" (merge (dict "listen" (printf "0.0.0.0:%d" (int $job.httpPort))) $http) -}}
+{{- $_ := set $config "http" (merge (dict "listen" (printf "%s:%d" (ternary "[::]" $job.httpAddress (eq $job.httpAddress "::")) (int $job.httpPort))) $http) -}}
 {{- if $job.staticMembership -}}
 {{- $static := dict "group.instance.id" "${POD_NAME}" "session.timeout.ms" 45000 -}}
 {{- $_ := set $config.kafka "properties" (merge (default dict $config.kafka.properties) $static) -}}
