@@ -49,7 +49,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/*
 One job with everything that its objects need, as JSON; the one place where defaults, values and the job file meet.
-Takes {root, key}; gives the values with: key, name, kind, labels, selector, config, grace, claim, oneNode, strategy.
+Takes {root, key}; gives the values with: key, name, kind, labels, selector, config, scheme, grace, claim, oneNode, strategy.
 */}}
 {{- define "tidegate.job" -}}
 {{- $root := .root -}}
@@ -98,9 +98,10 @@ Takes {root, key}; gives the values with: key, name, kind, labels, selector, con
 {{- $oneNode := and $job.persistence.enabled (not (has "ReadWriteMany" $job.persistence.accessModes)) -}}
 {{- $rolling := dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" 1 "maxUnavailable" 0) -}}
 {{- $strategy := default (ternary (dict "type" "Recreate") $rolling $oneNode) $job.strategy -}}
+{{- $scheme := ternary "HTTPS" "HTTP" (not (empty (default dict $http.tls).cert)) -}}
 {{- $selector := dict "app.kubernetes.io/name" (default $root.Chart.Name $root.Values.nameOverride | trunc 40 | trimSuffix "-") "app.kubernetes.io/instance" $root.Release.Name "tidegate.io/job" $key -}}
 {{- $labels := merge (dict "tidegate.io/job" $key) (include "tidegate.labels" $root | fromYaml) -}}
-{{- $made := dict "key" $key "name" $name "kind" (ternary "StatefulSet" "Deployment" $job.staticMembership) "labels" $labels "selector" $selector "grace" $grace "claim" (default $name $job.persistence.existingClaim) "oneNode" $oneNode "strategy" $strategy -}}
+{{- $made := dict "key" $key "name" $name "kind" (ternary "StatefulSet" "Deployment" $job.staticMembership) "labels" $labels "selector" $selector "scheme" $scheme "grace" $grace "claim" (default $name $job.persistence.existingClaim) "oneNode" $oneNode "strategy" $strategy -}}
 {{- merge $made $job | toJson -}}
 {{- end }}
 
