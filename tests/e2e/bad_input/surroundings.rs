@@ -224,7 +224,7 @@ async fn careless_store() -> Result<String> {
         let (status, bytes) = answer(state, method, uri, body).await;
         (status, [("etag", "\"1\""), ("last-modified", "Sat, 31 Jan 2026 00:00:00 GMT")], bytes)
     }
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     let router = Router::new().fallback(tagged).with_state(Objects::default());
     tokio::spawn(async move { axum::serve(listener, router).await });
