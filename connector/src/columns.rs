@@ -14,6 +14,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::config::{Column, Metadata};
+use crate::decode::headers;
 
 /// Metadata key of a field that holds JSON text, which Arrow knows only as Utf8.
 const TYPE_KEY: &str = "tidegate.type";
@@ -79,5 +80,6 @@ fn metadata_field(kind: Metadata) -> Field {
             Field::new("_timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true)
         }
         Metadata::Key => Field::new("_key", DataType::Binary, true),
+        Metadata::Headers => headers::field("_headers"),
     }
 }

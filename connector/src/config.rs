@@ -25,6 +25,7 @@ use std::time::Duration;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use properties::client_properties;
+pub(crate) use properties::is_secret;
 pub use reference::reference;
 pub use reload::{RELOADABLE, Refused, reload};
 pub use secret::Secret;
@@ -108,6 +109,7 @@ impl Metadata {
             Self::Offset => "_offset",
             Self::Timestamp => "_timestamp",
             Self::Key => "_key",
+            Self::Headers => "_headers",
         }
     }
 
@@ -119,6 +121,7 @@ impl Metadata {
             Self::Offset => "int64",
             Self::Timestamp => "timestamp(ms, UTC)",
             Self::Key => "binary",
+            Self::Headers => "list<struct<name: string, value: binary>>",
         }
     }
 }
@@ -156,7 +159,7 @@ pub struct Column {
     pub path: Option<String>,
 }
 
-/// Kafka metadata as columns `_topic`, `_partition`, `_offset`, `_timestamp`, `_key`.
+/// Kafka metadata as columns `_topic`, `_partition`, `_offset`, `_timestamp`, `_key`, `_headers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metadata {
@@ -165,6 +168,7 @@ pub enum Metadata {
     Offset,
     Timestamp,
     Key,
+    Headers,
 }
 
 /// Shown without its store's options.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidegate_sinks::TopicPartition;
 
+mod address;
 mod agent;
 mod board;
 mod hearing;
@@ -19,6 +20,7 @@ pub mod savepoints;
 mod tests;
 mod wait;
 
+pub use address::advertised;
 pub use agent::{Agent, Settings};
 pub use board::Board;
 pub use wait::{Waited, acknowledgements};
@@ -151,7 +153,7 @@ pub struct Replica {
     pub id: String,
     /// By the replica's own clock.
     pub updated: Timestamp,
-    /// Where it listens for HTTP.
+    /// Where others reach its HTTP; a loopback address, only from its own machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     pub state: ReplicaState,

@@ -3,6 +3,7 @@
 //!
 //! Decoding is pure: no store, no clock, no waiting. Rows keep the order of the records.
 
+pub(crate) mod headers;
 pub mod infer;
 mod json;
 mod metadata;

@@ -138,6 +138,9 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     let config = job.config.borrow_and_update().clone();
     let pin = async || pinned(&config, &*job.cluster).await;
     let state = start::open(&config, &*job.sink, &*job.cluster, &job.beginning, pin).await?;
+    // After a rollback the rest of the start may wait for minutes, and whoever looks is told for what.
+    job.status.set_newest(state.clone(), (job.clock)());
+    let state = start::recover(&*job.sink, state).await?;
     let ends = if job.until_end { Some(ends(&*job.cluster, &state).await?) } else { None };
     let columns = columns(&config, &state)?;
     let (done, reports) = mpsc::unbounded_channel();
@@ -145,7 +148,7 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     let mut source = (job.source)().map_err(|error| RunError::failed(error.to_string()))?;
     let ended = std::mem::replace(&mut source.ended, oneshot::channel().1);
     job.status.set_started();
-    job.status.set_newest(state.clone());
+    job.status.set_newest(state.clone(), (job.clock)());
     job.status.set_last_commit(LastCommit { checkpoint: state.n, created: state.created });
     let commands = source.commands.clone();
     let engine = Engine::new(Parts {

@@ -39,6 +39,7 @@ pub struct Status {
     /// Plus one; 0: not known.
     memory: AtomicU64,
     newest: RwLock<Option<Arc<Checkpoint>>>,
+    retracted_since: RwLock<Option<Timestamp>>,
     history: RwLock<History>,
     partitions: RwLock<BTreeMap<TopicPartition, PartitionStatus>>,
     last_commit: RwLock<Option<LastCommit>>,
@@ -203,7 +204,10 @@ impl Status {
     }
 
     /// The newest checkpoint of the job that this replica has seen, whoever made it.
-    pub fn set_newest(&self, checkpoint: Arc<Checkpoint>) {
+    pub fn set_newest(&self, checkpoint: Arc<Checkpoint>, now: Timestamp) {
+        let mut since = write(&self.retracted_since);
+        let since_before = *since;
+        *since = (!checkpoint.retracted.is_empty()).then(|| since_before.unwrap_or(now));
         *write(&self.newest) = Some(checkpoint);
     }
 
@@ -382,6 +386,11 @@ impl Status {
     /// The newest checkpoint of the job that this replica has seen, whoever made it.
     pub fn newest(&self) -> Option<Arc<Checkpoint>> {
         read(&self.newest).clone()
+    }
+
+    /// Since when the newest checkpoints have listed something that is still to be erased.
+    pub fn retracted_since(&self) -> Option<Timestamp> {
+        *read(&self.retracted_since)
     }
 
     pub fn samples(&self) -> Vec<Sample> {

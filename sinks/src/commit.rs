@@ -25,6 +25,12 @@ impl CommitId {
     pub fn new() -> Self {
         Self(uuid::Uuid::now_v7().simple().to_string().into())
     }
+
+    /// When it was made, by the clock of its maker; `None` where [`CommitId::new`] did not make it.
+    pub fn created(&self) -> Option<Timestamp> {
+        let (seconds, nanoseconds) = uuid::Uuid::try_parse(&self.0).ok()?.get_timestamp()?.to_unix();
+        Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
+    }
 }
 
 impl fmt::Display for CommitId {
@@ -149,5 +155,20 @@ impl Begin {
     /// An attempt on partitions that the chain knows.
     pub fn new(id: CommitId, incarnation: u32, from: BTreeMap<TopicPartition, i64>) -> Self {
         Self { format: FORMAT, id, incarnation, from, new_partitions: BTreeSet::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_tells_when_it_was_made() {
+        // The example of RFC 9562.
+        let example = CommitId("017f22e279b07cc398c4dc0c0c07398f".into());
+        assert_eq!(example.created(), Some("2022-02-22T19:22:22Z".parse().unwrap()));
+        let now = Timestamp::now().as_second();
+        assert!((now..now + 60).contains(&CommitId::new().created().unwrap().as_second()));
+        assert_eq!(CommitId("a".into()).created(), None);
     }
 }

@@ -78,6 +78,25 @@ impl fmt::Display for Exceeded {
     }
 }
 
+impl RatioLimit {
+    /// Rejects, and the records that they are among, that count as of `state`.
+    pub fn counts(&self, state: &Checkpoint, now: Timestamp) -> (u64, u64) {
+        let (rows, rejects) = match self.window.map(signed) {
+            None => {
+                let rows = state.partitions.values().map(|at| at.rows);
+                (rows.fold(0, u64::saturating_add), state.outstanding_rejects())
+            }
+            Some(window) => {
+                let recent = state.recent.iter().filter(|count| now.duration_since(count.since) < window);
+                recent.fold((0_u64, 0_u64), |(rows, rejects), count| {
+                    (rows.saturating_add(count.rows), rejects.saturating_add(count.rejects))
+                })
+            }
+        };
+        (rejects, rows.saturating_add(rejects))
+    }
+}
+
 impl RejectLimit {
     /// At most so many rejects since the start of the chain.
     pub fn records(most: u64) -> Self {
@@ -98,19 +117,9 @@ impl RejectLimit {
             return Err(Exceeded::Records { rejects, most });
         }
         let Some(limit) = self.ratio.filter(|_| commit.rejects > 0) else { return Ok(()) };
-        let (rows, rejects) = match limit.window {
-            None => {
-                let before = state.partitions.values().map(|at| at.rows);
-                (before.fold(rows_of(commit), u64::saturating_add), rejects)
-            }
-            Some(_) => {
-                let recent = self.count(&state.recent, commit, now);
-                recent.iter().fold((0_u64, 0_u64), |(rows, rejects), count| {
-                    (rows.saturating_add(count.rows), rejects.saturating_add(count.rejects))
-                })
-            }
-        };
-        let records = rows.saturating_add(rejects);
+        let (rejects, records) = limit.counts(state, now);
+        let rejects = rejects.saturating_add(commit.rejects);
+        let records = records.saturating_add(commit.rejects).saturating_add(rows_of(commit));
         if records >= RATIO_MIN_RECORDS && rejects as f64 > limit.most * records as f64 {
             return Err(Exceeded::Ratio { rejects, records, limit });
         }
@@ -124,8 +133,7 @@ impl RejectLimit {
         }
         let Some(window) = self.ratio.and_then(|ratio| ratio.window) else { return Vec::new() };
         let age = |count: &RecentCount| now.duration_since(count.since);
-        let [window, part] = [window, window / PARTS]
-            .map(|duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX));
+        let [window, part] = [window, window / PARTS].map(signed);
         let mut kept: Vec<_> = recent.iter().filter(|count| age(count) < window).cloned().collect();
         let (rows, rejects) = (rows_of(commit), commit.rejects);
         match kept.last_mut() {
@@ -139,6 +147,10 @@ impl RejectLimit {
         kept.drain(..kept.len().saturating_sub(KEPT));
         kept
     }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 fn rows_of(commit: &Commit) -> u64 {

@@ -152,11 +152,13 @@ async fn the_page_shows_a_running_job_and_steers_it() -> Result<()> {
         browser.says("result", "Limit 3.5 MB/s").await?;
         browser.says("speed-now", "now 3.5 MB/s").await?;
         ensure!(scene.get("/overview").await?["limits"]["bytes_per_second"] == 3_500_000);
+        browser.element("speed-reset").await?.click().await?;
+        browser.says("result", "The limit of the job file").await?;
+        browser.says("speed-now", "now without limit").await?;
 
-        // A savepoint, which the API knows as well.
+        // A savepoint, by Enter in the field, which the API knows as well.
         browser.element("do-savepoint").await?.click().await?;
-        browser.element("savepoint-to").await?.send_keys("").await?;
-        browser.driver.find(thirtyfour::By::Css("#savepoint-dialog .primary")).await?.click().await?;
+        browser.element("savepoint-to").await?.send_keys(Key::Enter).await?;
         let said = browser.says("result", "Savepoint made: ").await?;
         let uri = said.trim_start_matches("Savepoint made: ");
         let id = uri.rsplit('/').find(|part| !part.is_empty()).context("a savepoint without a name")?;
@@ -269,6 +271,11 @@ async fn the_page_works_by_keyboard_and_is_told_to_screen_readers() -> Result<()
                 names(role)
             );
         }
+        ensure!(
+            names("status").len() <= 1,
+            "more than the result of a button speaks by itself: {:?}",
+            names("status")
+        );
         ensure!(names("application").iter().any(|name| name.starts_with("Lag in records, last hour. ")));
         let headings = browser
             .run("return [...document.querySelectorAll('main h2, header h1')].map(h => h.tagName)")

@@ -106,13 +106,7 @@ pub(super) async fn stop(args: WaitArgs, log: &LogArgs) -> Result<u8> {
 }
 
 /// Waits until each running replica has done what is asked. Exit code 1 when one has not in time.
-async fn ask_and_wait(
-    change: Change,
-    args: WaitArgs,
-    log: &LogArgs,
-    done: &str,
-    nobody: &str,
-) -> Result<u8> {
+async fn ask_and_wait(change: Change, args: WaitArgs, log: &LogArgs, done: &str, nobody: &str) -> Result<u8> {
     if args.no_wait {
         return execute(change, args.ask, log).await;
     }

@@ -153,7 +153,7 @@ async fn start_agent(
     let settings = control::Settings {
         board,
         status: status.clone(),
-        address: Some(address.to_string()),
+        address: Some(control::advertised(address)),
         patience: config.checkpoint.timeout,
         make: Arc::new(make),
     };
@@ -322,7 +322,7 @@ mod tests {
         let Scene { signals, stopping, .. } = scene();
         signals.send(()).await.unwrap();
         signals.send(()).await.unwrap();
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         let error = stopping.watch(pending::<Result<()>>()).await.unwrap_err().to_string();
         assert!(error.contains("second signal"), "{error}");
         assert_eq!(start.elapsed(), Duration::ZERO);

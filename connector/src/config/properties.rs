@@ -70,7 +70,7 @@ fn refusal(key: &str, text: &str, hidden: bool) -> Option<String> {
 }
 
 /// Whether a property of this name may hold a secret.
-pub(super) fn is_secret(key: &str) -> bool {
+pub(crate) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     [
         "password",

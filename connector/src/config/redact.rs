@@ -58,6 +58,7 @@ impl Config {
             "timeouts": {
                 "store_request": duration(self.timeouts.store_request),
                 "store_retry": duration(self.timeouts.store_retry),
+                "broker": duration(self.timeouts.broker),
                 "revoke": duration(self.timeouts.revoke),
                 "stop": duration(self.timeouts.stop),
             },

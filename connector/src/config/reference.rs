@@ -69,7 +69,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "format.metadata",
-        "Kafka's own data as columns: any of `topic`, `partition`, `offset`, `timestamp`, `key`. They become `_topic`, `_partition`, `_offset`, `_timestamp`, `_key`.",
+        "Kafka's own data as columns: any of `topic`, `partition`, `offset`, `timestamp`, `key`, `headers`. They become `_topic`, `_partition`, `_offset`, `_timestamp`, `_key`, `_headers` (a list of `{name, value}`).",
     ),
     key("sink.type", "`files`: Parquet files in folders."),
     with(
@@ -149,6 +149,10 @@ pub(super) const KEYS: &[Key] = &[
         "What the client's queue, decoded batches and open files may hold together. When it is reached, row groups close early and reading waits.",
     ),
     key("timeouts.store_request", "Of one request to the store."),
+    key(
+        "timeouts.broker",
+        "How long a start waits for a Kafka broker to answer. A job that runs waits as long as it takes.",
+    ),
     key(
         "timeouts.store_retry",
         "How long a request is repeated before the job stops. Above `store_request`, below `checkpoint.timeout`.",

@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::address::host_name;
 use super::savepoints::{Maker, Worker};
 use super::{Board, Control, FORMAT, Replica, ReplicaState};
 use crate::status::Status;
@@ -27,7 +28,7 @@ const HOST_MAX_CHARS: usize = 64;
 pub struct Settings {
     pub board: Board,
     pub status: Arc<Status>,
-    /// Where it listens for HTTP.
+    /// Where others reach its HTTP.
     pub address: Option<String>,
     /// Longest wait for replicas to make the checkpoint of a savepoint: `checkpoint.timeout`.
     pub patience: Duration,
@@ -228,9 +229,8 @@ impl Task {
 
 /// The host's name, for people, and what no other process has.
 fn replica_id() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
-    let host: String = host.chars().filter(plain).take(HOST_MAX_CHARS).collect();
+    let host: String = host_name().chars().filter(plain).take(HOST_MAX_CHARS).collect();
     let host = host.trim_matches('-');
     let unique = CommitId::new().to_string();
     let unique = &unique[unique.len() - 12..];

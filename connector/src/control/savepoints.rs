@@ -249,7 +249,7 @@ impl Worker {
         if self.board.is_claimed(&request.id).await? {
             return Ok(());
         }
-        let live = waiting.hearing.live(self.board.replicas().await?);
+        let live = waiting.hearing.live(self.board.all_replicas().await?);
         match judge(control, request, &live, waiting.since.elapsed() > self.patience) {
             Judged::Wait => Ok(()),
             Judged::Fail(reason) => {

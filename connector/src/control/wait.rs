@@ -20,7 +20,7 @@ pub struct Waited {
 pub async fn acknowledgements(board: &Board, n: u64, longest: Duration) -> Result<Waited, Error> {
     let (mut hearing, give_up) = (Hearing::default(), Instant::now() + longest);
     loop {
-        let live = hearing.live(board.replicas().await?);
+        let live = hearing.live(board.all_replicas().await?);
         let (done, late): (Vec<_>, Vec<_>) = live.into_iter().partition(|replica| acknowledged(replica, n));
         if late.is_empty() || Instant::now() >= give_up {
             let ids = |replicas: Vec<super::Replica>| replicas.into_iter().map(|r| r.id).collect();

@@ -6,6 +6,7 @@ use arrow::array::{
     ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder,
 };
 
+use super::headers::Headers;
 use crate::config::Metadata;
 use crate::event::Record;
 
@@ -20,6 +21,7 @@ enum Builder {
     Offset(Int64Builder),
     Timestamp(TimestampMillisecondBuilder),
     Key(BinaryBuilder),
+    Headers(Headers),
 }
 
 impl MetadataColumns {
@@ -35,6 +37,7 @@ impl MetadataColumns {
                 Builder::Offset(offsets) => offsets.append_value(record.offset),
                 Builder::Timestamp(timestamps) => timestamps.append_option(record.timestamp),
                 Builder::Key(keys) => keys.append_option(record.key),
+                Builder::Headers(headers) => headers.append(record),
             }
         }
     }
@@ -51,6 +54,7 @@ impl MetadataColumns {
                 Builder::Offset(offsets) => Arc::new(offsets.finish()),
                 Builder::Timestamp(timestamps) => Arc::new(timestamps.finish()),
                 Builder::Key(keys) => Arc::new(keys.finish()),
+                Builder::Headers(headers) => Arc::new(headers.finish()),
             }
         })
     }
@@ -64,6 +68,7 @@ impl Builder {
             Metadata::Offset => Self::Offset(Int64Builder::new()),
             Metadata::Timestamp => Self::Timestamp(TimestampMillisecondBuilder::new().with_timezone("UTC")),
             Metadata::Key => Self::Key(BinaryBuilder::new()),
+            Metadata::Headers => Self::Headers(Headers::new()),
         }
     }
 
@@ -74,6 +79,7 @@ impl Builder {
             Self::Offset(offsets) => size_of_val(offsets.values_slice()),
             Self::Timestamp(timestamps) => size_of_val(timestamps.values_slice()),
             Self::Key(keys) => keys.values_slice().len() + size_of_val(keys.offsets_slice()),
+            Self::Headers(headers) => headers.bytes(),
         }
     }
 }

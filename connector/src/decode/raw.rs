@@ -111,7 +111,7 @@ mod tests {
 
     fn fetch() -> Fetch {
         let mut fetch = Fetch::new(TopicPartition::new("t", 3), 0, 0);
-        fetch.push(5, Some(99), Some(b"k"), Some(b"a\xff"), []);
+        fetch.push(5, Some(99), Some(b"k"), Some(b"a\xff"), [("a", Some(&b"1"[..])), ("a", None)]);
         fetch.push(7, None, None, None, []);
         fetch.push(8, Some(-1), None, Some(b""), []);
         fetch
@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn payloads_and_where_they_came_from() {
-        let all =
-            vec![Metadata::Key, Metadata::Topic, Metadata::Partition, Metadata::Offset, Metadata::Timestamp];
+        use Metadata::{Headers, Key, Offset, Partition, Timestamp, Topic};
+        let all = vec![Key, Topic, Partition, Offset, Timestamp, Headers];
         let mut decoder = decoder(&format(Tombstones::Nulls, all), &[]).unwrap();
         for round in 0..2 {
             for record in fetch().records() {
@@ -141,6 +141,12 @@ mod tests {
             assert_eq!(batch.column(4).as_primitive::<Int64Type>().values(), &[5, 7, 8]);
             let timestamps = batch.column(5).as_primitive::<TimestampMillisecondType>();
             assert_eq!(timestamps.iter().collect::<Vec<_>>(), [Some(99), None, Some(-1)]);
+            let headers = batch.column(6).as_list::<i32>();
+            assert_eq!((0..3).map(|row| headers.value_length(row)).collect::<Vec<_>>(), [2, 0, 0]);
+            let first = headers.value(0);
+            let (names, values) = (first.as_struct().column(0), first.as_struct().column(1));
+            assert_eq!(names.as_string::<i32>().iter().collect::<Vec<_>>(), [Some("a"), Some("a")]);
+            assert_eq!(values.as_binary::<i32>().iter().collect::<Vec<_>>(), [Some(&b"1"[..]), None]);
         }
     }
 

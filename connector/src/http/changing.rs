@@ -126,7 +126,7 @@ struct Replica {
     id: String,
     #[schema(value_type = String, format = DateTime)]
     updated: Timestamp,
-    /// Where it listens for HTTP.
+    /// Where others reach its HTTP; a loopback address, only from its own machine.
     address: Option<String>,
     state: ReplicaState,
     /// The newest request that it has carried out; 0: none.

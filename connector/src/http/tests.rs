@@ -7,13 +7,13 @@ use axum::http::{Method, Request, header};
 use axum::response::Response;
 use serde_json::Value;
 use tempfile::TempDir;
-use tidegate_sinks::{Genesis, PartitionState, Sink, TopicPartition};
+use tidegate_sinks::{Checkpoint, CommitId, Genesis, PartitionState, Retracted, Sink, TopicPartition};
 use tower::ServiceExt;
 
 use super::*;
 use crate::cli::open_sink;
 use crate::config::{Origin, Secret};
-use crate::status::{OpenTransaction, PartitionStatus, Standing};
+use crate::status::{OpenTransaction, PartitionStatus, Reload, Standing};
 
 const HERE: Access = Access { is_loopback: true, token: None };
 
@@ -213,7 +213,7 @@ async fn the_overview_says_what_is_known_and_null_where_nothing_is() {
 
     let status = &scene.shown.status;
     status.set_started();
-    status.set_newest(scene.shown.sink.load().await.unwrap().unwrap());
+    status.set_newest(scene.shown.sink.load().await.unwrap().unwrap(), Timestamp::now());
     let ends = PartitionStatus { next: Some(5), last_stable_offset: Some(7), high_watermark: Some(10) };
     status.set_partitions(BTreeMap::from([(TopicPartition::new("t", 1), ends)]));
     let (_, overview) = scene.get("/api/v1/overview").await;
@@ -235,6 +235,35 @@ async fn the_overview_says_what_is_known_and_null_where_nothing_is() {
     assert_eq!(overview["verdict"]["problems"][0]["code"], "held_back");
     let abort = overview["held_back"][0]["abort"].as_str().unwrap();
     assert!(abort.ends_with("abort --topic t --partition 1 --start-offset 7"), "{abort}");
+}
+
+#[tokio::test]
+async fn the_verdict_knows_what_waits_in_the_checkpoint_and_what_was_not_taken_over() {
+    let scene = scene().await;
+    let status = &scene.shown.status;
+    status.set_started();
+    let done = scene.shown.sink.load().await.unwrap().unwrap();
+    let waits = Checkpoint {
+        retracted: vec![Retracted::File("orders/a.parquet".into())],
+        unsent: vec![CommitId("017f22e279b07cc398c4dc0c0c07398f".into())],
+        ..Checkpoint::clone(&done)
+    };
+    let failure = Some("sink.url cannot change while the job runs".to_owned());
+    status.set_reload(Reload { time: Timestamp::now(), keys: Vec::new(), failure }, None);
+    let codes = async || {
+        let (_, overview) = scene.get("/api/v1/overview").await;
+        let problems = overview["verdict"]["problems"].as_array().unwrap().clone();
+        problems.iter().map(|problem| problem["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    status.set_newest(Arc::new(waits.clone()), Timestamp::now());
+    assert_eq!(codes().await, ["unsent", "reload_failed", "not_erased"]);
+    let long_ago = Timestamp::now() - Duration::from_secs(3_600);
+    status.set_newest(done.clone(), long_ago);
+    status.set_newest(Arc::new(waits.clone()), long_ago);
+    status.set_newest(Arc::new(waits), Timestamp::now());
+    assert_eq!(codes().await, ["not_erased", "unsent", "reload_failed"], "it is waited for since then");
+    status.set_newest(done, Timestamp::now());
+    assert_eq!(codes().await, ["reload_failed"]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use super::columns::{self, Field};
 use super::document::{self, Document, Node};
 use super::section::Section;
 use super::{Left, Report};
+use crate::config::is_secret;
 
 /// What the writer's part needs to know.
 pub(super) struct Source {
@@ -117,11 +118,6 @@ fn properties(
              everything again: give --new-incarnation to do just that, or take another group",
         );
     }
-}
-
-fn is_secret(key: &str) -> bool {
-    let key = key.to_lowercase();
-    ["password", "secret", "token", "credential", "key.pem", "private"].iter().any(|word| key.contains(word))
 }
 
 /// Positions live with the data here, so the offsets of a group are no place to begin at.

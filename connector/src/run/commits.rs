@@ -184,10 +184,12 @@ impl Engine {
             Exceeded::Ratio { .. } => "error_limit.ratio",
         };
         let first = self.sealed.front().and_then(|front| front.staged.as_ref()?.first_reject.as_ref());
-        RunError::failed(format!(
+        // To be started again as it is would end as it did.
+        let message = format!(
             "{exceeded}; {}; stopped before the checkpoint, nothing is lost: mend the records or the columns, or raise {key}",
             FirstReject(first)
-        ))
+        );
+        RunError::Config(message, None)
     }
 
     /// Publishes what this replica has committed, and what another one has left lying.
@@ -269,7 +271,11 @@ impl Engine {
         self.collect_from = self.parts.state.n + COLLECT_EVERY;
         match result {
             Ok(Collected { attempts, checkpoints, .. }) => {
-                tracing::debug!(attempts = attempts.len(), checkpoints = checkpoints.len(), "collected leftovers");
+                tracing::debug!(
+                    attempts = attempts.len(),
+                    checkpoints = checkpoints.len(),
+                    "collected leftovers"
+                );
             }
             // Nothing hangs on it but the length of listings.
             Err(error) => tracing::warn!(%error, "leftovers are not collected; trying again later"),

@@ -282,6 +282,7 @@ impl Engine {
         let Verdict::Accepted(id) = verdict.map_err(|error| RunError::failed(error.to_string()))? else {
             return Ok(());
         };
+        self.above_end.remove(&partition);
         metrics::counter!("tidegate_records_read_total").increment(fetch.len() as u64);
         metrics::counter!("tidegate_bytes_read_total").increment(fetch.bytes() as u64);
         self.parts.status.add_read(fetch.len() as u64, fetch.bytes() as u64);

@@ -13,9 +13,6 @@ use crate::cluster::{Cluster, ClusterError, LogBounds};
 use crate::config::OnDataLoss;
 use crate::event::{Budget, Command, Fetch};
 
-/// How long a question to Kafka is repeated before the job gives up.
-const BOUNDS_PATIENCE: Duration = Duration::from_secs(60);
-
 impl Engine {
     /// An error that may pass: start again from the newest state, but not for ever.
     pub(super) fn failed_in_passing(&mut self, current: bool, error: Error) -> Result<(), RunError> {
@@ -68,6 +65,10 @@ impl Engine {
         self.coverage.drop_open();
         self.release_if_decided();
         self.carry_out();
+        if self.stopping {
+            // What was to be dropped with the last commit is dropped by itself, or nobody would until the next tick.
+            self.settle();
+        }
         dropped
     }
 
@@ -89,7 +90,7 @@ impl Engine {
             for id in state.unpublished.iter().filter(|id| !self.mine.contains(*id)) {
                 self.others.entry(id.clone()).or_insert_with(Instant::now);
             }
-            self.parts.status.set_newest(state.clone());
+            self.parts.status.set_newest(state.clone(), (self.parts.clock)());
             self.sending.adopt(&state);
             self.parts.state = state;
         }
@@ -273,15 +274,15 @@ async fn load(
     Ok(Loaded { state, bounds })
 }
 
-/// Asks again while it may help: the leader of a partition that has just been added is not known at once.
+/// Asks until it is answered, or cannot be: a partition that has just been added has no leader at once, and one whose only
+/// broker is away has none until that is back.
 async fn bounds(
     cluster: &dyn Cluster,
     partitions: &[TopicPartition],
 ) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError> {
-    let deadline = Instant::now() + BOUNDS_PATIENCE;
     loop {
         match cluster.bounds(partitions).await {
-            Err(error) if !error.permanent && Instant::now() < deadline => {
+            Err(error) if !error.permanent => {
                 tracing::warn!(%error, "asking again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

@@ -28,8 +28,8 @@ pub(super) fn leave(consumer: Arc<GroupConsumer>, asked: Option<Rebalance>) {
     }
     for wish in asked.into_iter().chain(iter::from_fn(|| group.next_rebalance())) {
         match wish {
-            Rebalance::Assign(partitions) => grant(&consumer, true, &partition_list(&partitions)),
-            Rebalance::Revoke(partitions) => grant(&consumer, false, &partition_list(&partitions)),
+            Rebalance::Assign(partitions) => grant(&consumer, true, &kafka::partition_list(&partitions)),
+            Rebalance::Revoke(partitions) => grant(&consumer, false, &kafka::partition_list(&partitions)),
         }
     }
     while !group.is_static && kafka::has_member_id(consumer.client()) {

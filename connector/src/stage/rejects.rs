@@ -3,12 +3,13 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
-    StructBuilder, TimestampMillisecondBuilder,
+    ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+    TimestampMillisecondBuilder,
 };
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::decode::Reject;
+use crate::decode::headers::{self, Headers};
 use crate::event::Record;
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -19,19 +20,11 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new("timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
         Field::new("key", DataType::Binary, true),
         Field::new("payload", DataType::Binary, true),
-        Field::new_list("headers", header(), false),
+        headers::field("headers"),
         Field::new("column", DataType::Utf8, true),
         Field::new("error", DataType::Utf8, false),
     ]))
 });
-
-fn header_fields() -> Fields {
-    vec![Field::new("name", DataType::Utf8, false), Field::new("value", DataType::Binary, true)].into()
-}
-
-fn header() -> Field {
-    Field::new_struct("item", header_fields(), false)
-}
 
 #[derive(Debug)]
 pub(super) struct Rejects {
@@ -41,7 +34,7 @@ pub(super) struct Rejects {
     timestamp: TimestampMillisecondBuilder,
     key: BinaryBuilder,
     payload: BinaryBuilder,
-    headers: ListBuilder<StructBuilder>,
+    headers: Headers,
     column: StringBuilder,
     error: StringBuilder,
 }
@@ -55,7 +48,7 @@ impl Rejects {
             timestamp: TimestampMillisecondBuilder::new().with_timezone("UTC"),
             key: BinaryBuilder::new(),
             payload: BinaryBuilder::new(),
-            headers: ListBuilder::new(StructBuilder::from_fields(header_fields(), 0)).with_field(header()),
+            headers: Headers::new(),
             column: StringBuilder::new(),
             error: StringBuilder::new(),
         }
@@ -68,13 +61,7 @@ impl Rejects {
         self.timestamp.append_option(record.timestamp);
         self.key.append_option(record.key);
         self.payload.append_option(record.payload);
-        for (name, value) in record.headers() {
-            let header = self.headers.values();
-            header.field_builder::<StringBuilder>(0).expect("the first field is text").append_value(name);
-            header.field_builder::<BinaryBuilder>(1).expect("the second is bytes").append_option(value);
-            header.append(true);
-        }
-        self.headers.append(true);
+        self.headers.append(record);
         self.column.append_option(reject.column.as_deref());
         self.error.append_value(describe(reject));
     }

@@ -123,8 +123,23 @@ pub struct Rejects {
     pub total: Option<u64>,
     /// How many are allowed; none: any number.
     pub limit: Option<u64>,
+    /// The part of all records that is allowed; none: any.
+    pub ratio: Option<RejectRatio>,
     /// Where they are.
     pub place: String,
+}
+
+/// A limit of rejects as a part of all records, rows and rejects, and how much of it is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub struct RejectRatio {
+    /// 0.01 is one of a hundred.
+    pub most: f64,
+    /// How far it looks back; none: since the job began.
+    pub window_seconds: Option<f64>,
+    /// As of the newest checkpoint; 0 before the first.
+    pub rejects: u64,
+    /// The records that they are among.
+    pub records: u64,
 }
 
 /// Bounds in effect.
@@ -145,7 +160,7 @@ pub struct Peer {
     pub id: String,
     /// Whether it is the one that answers.
     pub here: bool,
-    /// Where it listens for HTTP.
+    /// Where others reach its HTTP; a loopback address, only from its own machine.
     pub address: Option<String>,
     pub state: ReplicaState,
     #[schema(value_type = String, format = DateTime)]

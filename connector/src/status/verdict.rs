@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use tidegate_sinks::limit::RATIO_MIN_RECORDS;
 use utoipa::ToSchema;
 
 use super::history::Sample;
+use super::overview::RejectRatio;
 use crate::control::ReplicaState;
 
 /// Intervals without a checkpoint, while records wait, after which something is wrong.
@@ -19,6 +21,13 @@ const SILENT_SAMPLES: usize = 6;
 const HELD_BACK: Duration = Duration::from_secs(60);
 /// Part of the error limit that may be used up before it is worth a word.
 const REJECTS: f64 = 0.8;
+/// What to do about rejects, whichever limit they are near to.
+const MEND: &str = "Look at them: mend their source or the columns, or raise error_limit, before one too many stops the job.";
+/// How long erasing may take beyond the grace of copies.
+const ERASING: Duration = Duration::from_secs(120);
+/// How long rejects may take to their topic, beyond what a healthy job takes: an attempt is open for one interval, and
+/// another replica's rejects are sent after two.
+const SENDING: Duration = Duration::from_secs(300);
 /// Commits in force whose files nobody sees yet, at which publishing does not keep up.
 const UNPUBLISHED: usize = 10;
 /// Samples over which lag must have grown: ten minutes.
@@ -70,7 +79,15 @@ pub struct Facts<'a> {
     pub held_back: Option<(String, Duration, u64)>,
     pub rejects: Option<u64>,
     pub rejects_limit: Option<u64>,
+    pub reject_ratio: Option<RejectRatio>,
     pub unpublished: usize,
+    /// Commits whose rejects are not known to be in their topic, and the age of the oldest.
+    pub unsent: Option<(usize, Duration)>,
+    /// Commits and files taken back that are not erased, and for how long this replica has known of some.
+    pub retracted: Option<(usize, Duration)>,
+    pub copy_grace: Duration,
+    /// Why the job file as it is now is not taken over.
+    pub reload_failure: Option<&'a str>,
     /// Oldest first.
     pub samples: &'a [Sample],
 }
@@ -78,13 +95,18 @@ pub struct Facts<'a> {
 /// Judges.
 pub fn judge(facts: &Facts<'_>) -> Verdict {
     let mut problems: Vec<_> = [
+        // A start waits for it, so it says more than that the job starts.
+        not_erased(facts),
         passing(facts),
         no_checkpoint(facts),
         not_reading(facts),
         growing(facts),
         held_back(facts),
         rejects(facts),
+        reject_ratio(facts),
+        unsent(facts),
         unpublished(facts),
+        reload_failed(facts),
     ]
     .into_iter()
     .flatten()
@@ -111,7 +133,8 @@ fn passing(facts: &Facts<'_>) -> Option<Finding> {
         ReplicaState::Stopping | ReplicaState::Stopped => (
             "stopping",
             "Stopping with a last checkpoint.",
-            "This page ends with the process. The next start goes on from that checkpoint.",
+            "Nothing is lost. The process then ends, and its next start goes on; or it holds (--on-stop hold), until the \
+             job is resumed.",
         ),
         ReplicaState::Holding => (
             "holding",
@@ -198,14 +221,61 @@ fn held_back(facts: &Facts<'_>) -> Option<Finding> {
     finding(Level::Warn, "held_back", text, remedy)
 }
 
+fn not_erased(facts: &Facts<'_>) -> Option<Finding> {
+    let (items, age) = facts.retracted.filter(|(items, _)| *items > 0)?;
+    let level = if age < facts.copy_grace + ERASING { Level::Wait } else { Level::Bad };
+    let text = format!(
+        "Not erased yet: {}, taken back.",
+        counted(items as u64, "commit or file", "commits and files")
+    );
+    let remedy = "Until then readers may see them, and nothing new becomes visible. A replica that runs erases them, on object \
+                  stores after checkpoint.copy_grace. If it lasts, look for errors of the store in the log: its rights \
+                  must include deleting.";
+    finding(level, "not_erased", text, remedy)
+}
+
 fn rejects(facts: &Facts<'_>) -> Option<Finding> {
     let (rejects, limit) = (facts.rejects?, facts.rejects_limit?);
     if limit == 0 || (rejects as f64) < REJECTS * limit as f64 {
         return None;
     }
     let text = format!("{} of {} allowed rejects are used up.", number(rejects), number(limit));
-    let remedy = "Look at them: mend their source or the columns, or raise error_limit, before one too many stops the job.";
-    finding(Level::Warn, "rejects", text, remedy)
+    finding(Level::Warn, "rejects", text, MEND)
+}
+
+fn reject_ratio(facts: &Facts<'_>) -> Option<Finding> {
+    let ratio = facts.reject_ratio?;
+    let used_up = ratio.rejects as f64 >= REJECTS * ratio.most * ratio.records as f64;
+    // With a ratio of 0 any reject stops the job, so there is nothing to be near to.
+    if ratio.records < RATIO_MIN_RECORDS || ratio.most == 0.0 || !used_up {
+        return None;
+    }
+    let window =
+        ratio.window_seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+    let window = window.map(|window| format!(" of the last {}", words(window))).unwrap_or_default();
+    let text = format!(
+        "{} of {}{window} were rejected, and error_limit.ratio is {}.",
+        number(ratio.rejects),
+        records(ratio.records),
+        ratio.most
+    );
+    finding(Level::Warn, "reject_ratio", text, MEND)
+}
+
+fn unsent(facts: &Facts<'_>) -> Option<Finding> {
+    let (commits, age) = facts.unsent.filter(|(_, age)| *age >= SENDING + facts.interval * INTERVALS)?;
+    // Otherwise nobody sends here, and the start that does is what to wait for.
+    if !matches!(facts.state, ReplicaState::Running | ReplicaState::Paused) {
+        return None;
+    }
+    let text = format!(
+        "The rejects of {} are not in their topic, the oldest for {}.",
+        counted(commits as u64, "commit", "commits"),
+        words(age)
+    );
+    let remedy = "They are safe in their files, but at 256 commits the job stops. “rejects not sent” in the log says why: mostly \
+                  the topic is missing, or a right.";
+    finding(Level::Warn, "unsent", text, remedy)
 }
 
 fn unpublished(facts: &Facts<'_>) -> Option<Finding> {
@@ -217,8 +287,22 @@ fn unpublished(facts: &Facts<'_>) -> Option<Finding> {
     finding(Level::Warn, "unpublished", text, remedy)
 }
 
+fn reload_failed(facts: &Facts<'_>) -> Option<Finding> {
+    let reason = facts.reload_failure?.lines().next().unwrap_or_default();
+    let remedy = format!(
+        "{}. The job goes on as before, but at the next start the file as it is now is in force: mend it, take the change \
+         back, or restart.",
+        reason.trim_end_matches('.')
+    );
+    finding(Level::Warn, "reload_failed", "The job file has changed, and cannot be taken over.", &remedy)
+}
+
 fn records(count: u64) -> String {
-    format!("{} {}", number(count), if count == 1 { "record" } else { "records" })
+    counted(count, "record", "records")
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(count), if count == 1 { one } else { many })
 }
 
 /// With commas between thousands.
@@ -239,120 +323,4 @@ fn words(age: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-
-    fn facts(samples: &[Sample]) -> Facts<'_> {
-        Facts {
-            state: ReplicaState::Running,
-            checkpoint_age: Some(Duration::from_secs(12)),
-            interval: Duration::from_secs(60),
-            behind: Some(Duration::from_secs(86_400)),
-            lag_lso: Some(5),
-            held_back: None,
-            rejects: Some(0),
-            rejects_limit: Some(0),
-            unpublished: 1,
-            samples,
-        }
-    }
-
-    fn sample(records_per_second: f64, lag: u64) -> Sample {
-        Sample {
-            time: Timestamp::UNIX_EPOCH,
-            records_per_second,
-            bytes_per_second: records_per_second * 100.0,
-            rows_per_second: 0.0,
-            lag_lso: Some(lag),
-            lag_hw: Some(lag),
-            limit_bytes_per_second: None,
-            latency: None,
-        }
-    }
-
-    fn codes(facts: &Facts<'_>) -> Vec<&'static str> {
-        judge(facts).problems.iter().map(|finding| finding.code).collect()
-    }
-
-    #[test]
-    fn a_job_that_checkpoints_in_time_is_well_though_it_has_lag() {
-        assert_eq!(judge(&facts(&[])), Verdict { level: Level::Ok, problems: Vec::new() });
-    }
-
-    #[test]
-    fn no_checkpoint_while_records_wait_is_bad_and_without_them_is_a_quiet_topic() {
-        let late = Facts { checkpoint_age: Some(Duration::from_secs(181)), ..facts(&[]) };
-        let verdict = judge(&late);
-        assert_eq!(verdict.level, Level::Bad);
-        assert_eq!(verdict.problems[0].text, "No checkpoint for 3 minutes, and 5 records wait.");
-        assert_eq!(codes(&Facts { lag_lso: Some(0), ..late.clone() }), [""; 0]);
-        assert_eq!(codes(&Facts { lag_lso: None, ..late.clone() }), [""; 0], "not known is not waiting");
-        let just = Some(Duration::from_secs(1));
-        assert_eq!(
-            codes(&Facts { behind: just, ..late.clone() }),
-            [""; 0],
-            "the first record after a quiet night"
-        );
-        assert_eq!(codes(&Facts { state: ReplicaState::Paused, ..late }), ["paused"], "nobody expects any");
-        let often = Facts {
-            interval: Duration::from_millis(200),
-            checkpoint_age: Some(Duration::from_secs(29)),
-            ..facts(&[])
-        };
-        assert_eq!(codes(&often), [""; 0], "a short interval is no reason for haste");
-    }
-
-    #[test]
-    fn silence_while_records_wait_is_bad_unless_a_checkpoint_is_all_they_wait_for() {
-        let silent = vec![sample(0.0, 7); 6];
-        let late = Facts { checkpoint_age: Some(Duration::from_secs(150)), ..facts(&silent) };
-        assert_eq!(codes(&late), ["not_reading"]);
-        assert_eq!(codes(&facts(&silent)), [""; 0]);
-        let mut busy = silent.clone();
-        busy[2] = sample(1.0, 7);
-        assert_eq!(codes(&Facts { samples: &busy, ..late.clone() }), [""; 0]);
-        assert_eq!(codes(&Facts { samples: &silent[1..], ..late }), [""; 0], "too short to tell");
-    }
-
-    #[test]
-    fn lag_that_grows_for_ten_minutes_is_worth_a_look_and_names_the_limit_if_that_is_why() {
-        let growing: Vec<_> = (0..120).map(|n| sample(100.0, 1_000 * n + 500 * (n % 7))).collect();
-        assert_eq!(codes(&facts(&growing)), ["falling_behind"]);
-        let limited: Vec<_> =
-            growing.iter().map(|s| Sample { limit_bytes_per_second: Some(10_500), ..*s }).collect();
-        assert!(judge(&facts(&limited)).problems[0].remedy.contains("raise the limit"));
-        let level: Vec<_> = (0..120).map(|n| sample(100.0, 1_000 * (n % 12))).collect();
-        assert_eq!(codes(&facts(&level)), [""; 0], "up and down with each checkpoint");
-    }
-
-    #[test]
-    fn the_most_urgent_comes_first() {
-        let all = Facts {
-            checkpoint_age: Some(Duration::from_secs(10_000)),
-            held_back: Some(("orders-3".into(), Duration::from_secs(250), 1_204)),
-            rejects: Some(8),
-            rejects_limit: Some(10),
-            unpublished: 10,
-            ..facts(&[])
-        };
-        assert_eq!(codes(&all), ["no_checkpoint", "held_back", "rejects", "unpublished"]);
-        let held = &judge(&all).problems[1].text;
-        assert_eq!(
-            held,
-            "An open transaction upstream has held back 1,204 records of orders-3 for 4 minutes."
-        );
-        let brief = Facts { held_back: Some(("t-0".into(), Duration::from_secs(59), 1)), ..facts(&[]) };
-        assert_eq!(codes(&brief), [""; 0], "transactions are open for a while");
-        assert_eq!(
-            codes(&Facts { state: ReplicaState::Starting, ..all.clone() }),
-            ["held_back", "rejects", "unpublished", "starting"]
-        );
-    }
-
-    #[test]
-    fn numbers_have_commas() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
-    }
-}
+mod tests;

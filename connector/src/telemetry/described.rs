@@ -110,6 +110,11 @@ pub(super) const PARTITION_POSITION: Shown =
     ("tidegate_partition_position", "gauge", "First offset of the partition that is not committed");
 pub(super) const PAUSED: Shown =
     ("tidegate_paused", "gauge", "1 while the replica reads nothing because it was asked to pause");
+pub(super) const STOPPED: Shown = (
+    "tidegate_stopped",
+    "gauge",
+    "1 while the replica has stopped because it was asked to, and holds or ends",
+);
 pub(super) const BUILD_INFO: Shown =
     ("tidegate_build_info", "gauge", "1, with the version and the name of the job");
 
@@ -118,7 +123,7 @@ pub type Shown = (&'static str, &'static str, &'static str);
 
 /// All that is shown of the status.
 pub const SHOWN: &[Shown] =
-    &[PAUSED, RECORD_LATENCY, COMPLETE_THROUGH, PARTITION_LAG, PARTITION_POSITION, BUILD_INFO];
+    &[PAUSED, STOPPED, RECORD_LATENCY, COMPLETE_THROUGH, PARTITION_LAG, PARTITION_POSITION, BUILD_INFO];
 
 /// What Prometheus' own client libraries say of a process, by the same names.
 pub const PROCESS: &[Shown] = &[

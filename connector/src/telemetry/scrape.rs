@@ -7,8 +7,9 @@ use std::sync::Once;
 use tidegate_sinks::TopicPartition;
 
 use super::described::{
-    BUILD_INFO, COMPLETE_THROUGH, PARTITION_LAG, PARTITION_POSITION, PAUSED, RECORD_LATENCY, Shown,
+    BUILD_INFO, COMPLETE_THROUGH, PARTITION_LAG, PARTITION_POSITION, PAUSED, RECORD_LATENCY, STOPPED, Shown,
 };
+use crate::control::ReplicaState;
 use crate::limits::PARTITION_METRICS_MAX_COUNT;
 use crate::status::{BOUNDS, LatencyCounts, PartitionStatus, Status};
 
@@ -17,6 +18,9 @@ pub(super) fn render(text: &mut String, status: &Status, job: &str) {
     sample(text, BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION")), ("tidegate_job", job)], 1.0);
     head(text, PAUSED);
     sample(text, PAUSED, &[], f64::from(u8::from(status.paused())));
+    let is_stopped = matches!(status.state(), ReplicaState::Stopped | ReplicaState::Holding);
+    head(text, STOPPED);
+    sample(text, STOPPED, &[], f64::from(u8::from(is_stopped)));
     latency(text, &status.latency());
     if let Some(through) = status.standing().complete_through {
         head(text, COMPLETE_THROUGH);

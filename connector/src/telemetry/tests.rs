@@ -65,6 +65,20 @@ fn the_promised_names_are_shown() {
 }
 
 #[test]
+fn a_job_that_holds_is_stopped_until_it_starts_again() {
+    let status = Status::default();
+    let assert_stopped = |stopped: u8| {
+        let text = rendered(&status, || {});
+        assert_shows(&text, &["tidegate_paused 0", &format!("tidegate_stopped {stopped}")]);
+    };
+    assert_stopped(0);
+    status.set_holding();
+    assert_stopped(1);
+    status.set_starting();
+    assert_stopped(0);
+}
+
+#[test]
 fn names_are_told_apart() {
     let names: Vec<_> = described::names().collect();
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());

@@ -48,6 +48,17 @@ fn a_ratio_without_a_window_is_of_the_whole_chain() {
 }
 
 #[test]
+fn what_counts_is_of_the_whole_chain_or_of_the_window() {
+    let recent = [(0, 90, 10), (300, 45, 5)];
+    let recent = recent.map(|(seconds, rows, rejects)| RecentCount { since: at(seconds), rows, rejects });
+    let state = Checkpoint { recent: recent.to_vec(), ..state(1_000, 20) };
+    let counts = |window| RatioLimit { most: 0.1, window }.counts(&state, at(640));
+    assert_eq!(counts(None), (20, 1_020));
+    assert_eq!(counts(Some(Duration::from_secs(641))), (15, 150));
+    assert_eq!(counts(Some(Duration::from_secs(640))), (5, 50));
+}
+
+#[test]
 fn a_few_records_are_no_ratio() {
     let limit = ratio(0.01, None);
     assert_eq!(limit.check(&state(0, 0), &commit(0, 1), at(0)), Ok(()));

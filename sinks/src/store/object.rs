@@ -70,7 +70,8 @@ impl Object {
         folder: &str,
         listing: BoxStream<'_, object_store::Result<ObjectMeta>>,
     ) -> Result<Vec<Entry>, Error> {
-        let listed: Vec<_> = listing.try_collect().await.map_err(|source| self.error("list", folder, source))?;
+        let listed: Vec<_> =
+            listing.try_collect().await.map_err(|source| self.error("list", folder, source))?;
         let mut entries: Vec<Entry> = listed
             .iter()
             .filter_map(|meta| {

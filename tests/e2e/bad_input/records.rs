@@ -68,13 +68,13 @@ async fn assert_rejects(scene: &Scene) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_bad_record_stops_the_job_and_a_higher_limit_goes_on() -> Result<()> {
     let scene = bad_records("").await?;
-    let said = scene.ends_with(1, &["run", "--until-end"]).await?;
+    let said = scene.ends_with(2, &["run", "--until-end"]).await?;
     for part in [scene.topic.as_str(), "offset 1", "error_limit"] {
         ensure!(said.contains(part), "{part} in {said}");
     }
     ensure!(scene.rows("t").await?.is_empty() && scene.rejects().await?.is_empty(), "nothing is committed");
     scene.write(Sections { format: JSON, more: "error_limit: {records: 9}\n", ..Default::default() })?;
-    let said = scene.ends_with(1, &["run", "--until-end"]).await?;
+    let said = scene.ends_with(2, &["run", "--until-end"]).await?;
     ensure!(said.contains("10 records rejected"), "{said}");
     scene.write(Sections { format: JSON, more: "error_limit: {records: 10}\n", ..Default::default() })?;
     scene.run_to_end().await?;
@@ -82,7 +82,7 @@ async fn the_first_bad_record_stops_the_job_and_a_higher_limit_goes_on() -> Resu
     assert_rejects(&scene).await?;
     // The limit counts the whole job, so one more is too many for ever after.
     scene.produce(0, &[Some(b"{\"id\":10}"), Some(b"bad")]).await?;
-    let said = scene.ends_with(1, &["run", "--until-end"]).await?;
+    let said = scene.ends_with(2, &["run", "--until-end"]).await?;
     ensure!(said.contains("11 records rejected"), "{said}");
     scene.assert_rows("t", expected_rows()).await
 }
@@ -98,7 +98,7 @@ async fn a_ratio_in_a_window_remembers_what_was_committed_before_a_restart() -> 
     scene.run_to_end().await?;
     ensure!(scene.rejects().await?.len() == 2);
     scene.produce(0, &[Some(bad)]).await?;
-    let said = scene.ends_with(1, &["run", "--until-end"]).await?;
+    let said = scene.ends_with(2, &["run", "--until-end"]).await?;
     for part in
         ["3 of 201 records rejected", "3600s", "offset 200", "error_limit.ratio is 0.01", "nothing is lost"]
     {
@@ -154,7 +154,7 @@ async fn inferred_columns_are_pinned() -> Result<()> {
     // A sample of these would give other columns, and another type of `a`.
     let later: Vec<Option<&[u8]>> = vec![Some(b"{\"c\":true,\"a\":3}"), Some(b"{\"a\":\"text\"}")];
     scene.produce(0, &later).await?;
-    let said = scene.ends_with(1, &["run", "--until-end"]).await?;
+    let said = scene.ends_with(2, &["run", "--until-end"]).await?;
     ensure!(said.contains("offset 3") && said.contains("a: "), "{said}");
     scene.write(Sections { format, more: "error_limit: {records: 1}\n", ..Default::default() })?;
     scene.run_to_end().await?;

@@ -12,7 +12,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 
-use super::scene::{Scene, Sections};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::scene::{LIMIT, Scene, Sections};
 
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -71,12 +73,62 @@ fn read_only() -> Result<(PathBuf, Box<dyn std::any::Any>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_broker_ends_the_job_in_time() -> Result<()> {
     let scene = Scene::new(1, Sections::default()).await?;
-    scene.write_at(&scene.job.url, NOWHERE, Sections::default())?;
+    let impatient = Sections { more: "timeouts: {broker: 2s}\n", ..Default::default() };
+    scene.write_at(&scene.job.url, NOWHERE, impatient)?;
     let started = Instant::now();
     let said = scene.ends_with(1, &["run"]).await?;
     ensure!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     ensure!(said.contains(NOWHERE), "{said}");
     ensure!(!scene.folder().exists(), "nothing may be written");
+    Ok(())
+}
+
+/// It takes what comes to the address on to the broker's own, where the client goes on by itself.
+async fn forward(from: std::net::SocketAddr, to: &'static str) -> Result<()> {
+    let listener = TcpListener::bind(from).await?;
+    loop {
+        let (mut client, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            let mut broker = TcpStream::connect(to).await?;
+            tokio::io::copy_bidirectional(&mut client, &mut broker).await
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_for_a_broker_that_is_away() -> Result<()> {
+    let scene = Scene::new(1, Sections::default()).await?;
+    scene.produce(0, &[Some(b"0")]).await?;
+    // Free now, and nobody's until the broker comes.
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    scene.write_at(&scene.job.url, &address.to_string(), Sections::default())?;
+    let mut process = scene.start(&["run", "--until-end"])?;
+    let started = Instant::now();
+    while !process.log()?.contains("asking again") {
+        ensure!(started.elapsed() < LIMIT, "{}", process.log()?);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let broker = tokio::spawn(forward(address, scene.servers));
+    let status = process.wait(LIMIT).await?;
+    broker.abort();
+    ensure!(status.success(), "{status}: {}", process.log()?);
+    ensure!(scene.rows("t").await?.len() == 1, "the record is not there");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_waits_for_a_broker_is_stopped_at_once() -> Result<()> {
+    let scene = Scene::new(1, Sections::default()).await?;
+    scene.write_at(&scene.job.url, NOWHERE, Sections::default())?;
+    let mut process = scene.start(&["run"])?;
+    let started = Instant::now();
+    while !process.log()?.contains("asking again") {
+        ensure!(started.elapsed() < LIMIT, "{}", process.log()?);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    process.signal(libc::SIGTERM);
+    let status = process.wait(Duration::from_secs(10)).await?;
+    ensure!(status.success(), "{status}: {}", process.log()?);
     Ok(())
 }
 

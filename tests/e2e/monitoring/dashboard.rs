@@ -27,8 +27,7 @@ pub(super) fn promtool(arguments: &[&str], input: &str) -> Result<String> {
 /// Each as a recording rule, since rules can be checked.
 #[test]
 fn every_panel_of_the_dashboard_asks_in_promql() -> Result<()> {
-    let dashboard: Value =
-        serde_json::from_str(include_str!("../../../config/monitoring/dashboard.json"))?;
+    let dashboard: Value = serde_json::from_str(include_str!("../../../config/monitoring/dashboard.json"))?;
     let panels = dashboard["panels"].as_array().context("panels")?;
     let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
     let expressions: Vec<_> = targets.filter_map(|target| target["expr"].as_str()).collect();

@@ -87,7 +87,7 @@ async fn what_the_client_library_cannot_take() -> Result<()> {
 /// Which of the two is wrong cannot be told from here, so it may be an outage: `run` ends with 1.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_tls_where_the_broker_wants_it() -> Result<()> {
-    let scene = Scene::new("").await?;
+    let scene = Scene::new("timeouts: {broker: 1s}\n").await?;
     scene.comes_by("SECURED", "security.protocol: PLAINTEXT")?;
     let said = scene.ends_with(2, &["validate"]).await?;
     ensure!(said.contains("security.protocol"), "{said}");

@@ -37,9 +37,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- ceil $seconds | int -}}
 {{- end }}
 
+{{/* Bytes of a size as the job file or Kubernetes takes it, such as 512MiB or 1.5Gi; nothing for what is none, such as ${VAR}. */}}
+{{- define "tidegate.bytes" -}}
+{{- $text := . | toString | nospace | lower | trimSuffix "b" -}}
+{{- if regexMatch "^[0-9]+([.][0-9]+)?(e[+][0-9]+)?([kmgt]i?)?$" $text -}}
+{{- $unit := regexFind "([kmgt]i?)?$" $text -}}
+{{- $units := dict "" 1 "k" 1e3 "m" 1e6 "g" 1e9 "t" 1e12 "ki" 1024 "mi" 1048576 "gi" 1073741824 "ti" 1099511627776 -}}
+{{- mulf (trimSuffix $unit $text | float64) (get $units $unit) | int64 -}}
+{{- end -}}
+{{- end }}
+
 {{/*
 One job with everything that its objects need, as JSON; the one place where defaults, values and the job file meet.
-Takes {root, key}; gives the values with: key, name, kind, labels, selector, config, grace.
+Takes {root, key}; gives the values with: key, name, kind, labels, selector, config, scheme, grace, claim, oneNode, strategy.
 */}}
 {{- define "tidegate.job" -}}
 {{- $root := .root -}}
@@ -56,7 +66,7 @@ Takes {root, key}; gives the values with: key, name, kind, labels, selector, con
 {{- end -}}
 {{- end -}}
 {{- $_ := set $config "job" (default $key $config.job) -}}
-{{- $_ := set $config "http" (merge (dict "listen" (printf "0.0.0.0:%d" (int $job.httpPort))) $http) -}}
+{{- $_ := set $config "http" (merge (dict "listen" (printf "%s:%d" (ternary "[::]" $job.httpAddress (eq $job.httpAddress "::")) (int $job.httpPort))) $http) -}}
 {{- if $job.staticMembership -}}
 {{- $static := dict "group.instance.id" "${POD_NAME}" "session.timeout.ms" 45000 -}}
 {{- $_ := set $config.kafka "properties" (merge (default dict $config.kafka.properties) $static) -}}
@@ -66,6 +76,12 @@ Takes {root, key}; gives the values with: key, name, kind, labels, selector, con
 {{- if le $grace $stop -}}
 {{- fail (printf "jobs.%s.terminationGracePeriodSeconds: %d is not longer than config.timeouts.stop (%d s); the last checkpoint would be killed" $key $grace $stop) -}}
 {{- end -}}
+{{- $memory := default "256MiB" (default dict $config.memory).limit -}}
+{{- $limit := (default dict $job.resources.limits).memory -}}
+{{- $bytes := include "tidegate.bytes" $limit -}}
+{{- if and $bytes (lt (int64 $bytes) (include "tidegate.bytes" $memory | int64 | add 67108864)) -}}
+{{- fail (printf "jobs.%s.resources.limits.memory: %v is less than config.memory.limit (%v) and 64Mi, which the process needs; raise it, or lower config.memory.limit" $key $limit $memory) -}}
+{{- end -}}
 {{- with $job.autoscaling -}}
 {{- if and (ne .type "none") (gt (int .maxReplicas) (int .partitions)) -}}
 {{- fail (printf "jobs.%s.autoscaling.maxReplicas: %d is more than the %d partitions; the rest would wait idle" $key (int .maxReplicas) (int .partitions)) -}}
@@ -74,9 +90,18 @@ Takes {root, key}; gives the values with: key, name, kind, labels, selector, con
 {{- fail (printf "jobs.%s.autoscaling.minReplicas: %d is more than maxReplicas (%d)" $key (int .minReplicas) (int .maxReplicas)) -}}
 {{- end -}}
 {{- end -}}
+{{- $name := printf "%s-%s" (include "tidegate.fullname" $root) $key -}}
+{{- if and $job.staticMembership (gt (len $name) 52) -}}
+{{- fail (printf "jobs.%s.staticMembership: a StatefulSet whose name is longer than 52 characters makes no pods, and %s is; shorten the job's name, or set a shorter fullnameOverride" $key $name) -}}
+{{- end -}}
+{{/* A volume that only one node mounts: a new replica elsewhere would wait for the old one, and the old one for the new one. */}}
+{{- $oneNode := and $job.persistence.enabled (not (has "ReadWriteMany" $job.persistence.accessModes)) -}}
+{{- $rolling := dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" 1 "maxUnavailable" 0) -}}
+{{- $strategy := default (ternary (dict "type" "Recreate") $rolling $oneNode) $job.strategy -}}
+{{- $scheme := ternary "HTTPS" "HTTP" (not (empty (default dict $http.tls).cert)) -}}
 {{- $selector := dict "app.kubernetes.io/name" (default $root.Chart.Name $root.Values.nameOverride | trunc 40 | trimSuffix "-") "app.kubernetes.io/instance" $root.Release.Name "tidegate.io/job" $key -}}
 {{- $labels := merge (dict "tidegate.io/job" $key) (include "tidegate.labels" $root | fromYaml) -}}
-{{- $made := dict "key" $key "name" (printf "%s-%s" (include "tidegate.fullname" $root) $key) "kind" (ternary "StatefulSet" "Deployment" $job.staticMembership) "labels" $labels "selector" $selector "grace" $grace "claim" (default (printf "%s-%s" (include "tidegate.fullname" $root) $key) $job.persistence.existingClaim) -}}
+{{- $made := dict "key" $key "name" $name "kind" (ternary "StatefulSet" "Deployment" $job.staticMembership) "labels" $labels "selector" $selector "scheme" $scheme "grace" $grace "claim" (default $name $job.persistence.existingClaim) "oneNode" $oneNode "strategy" $strategy -}}
 {{- merge $made $job | toJson -}}
 {{- end }}
 
@@ -152,6 +177,8 @@ securityContext:
   capabilities: {drop: [ALL]}
 env:
   - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+  # By which the status pages of replicas lead to one another.
+  - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
   # So that its own check of the timeouts knows the real one.
   - {name: TIDEGATE_KILL_DELAY, value: {{ $job.grace }}s}
   {{- with $job.env }}

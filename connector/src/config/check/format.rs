@@ -7,12 +7,13 @@ use crate::config::section::{Parsed, Section, Value};
 use crate::config::{Column, Format, FormatKind, Metadata, Tombstones, values};
 use crate::limits::COLUMNS_MAX_COUNT;
 
-const METADATA: [(&str, Metadata); 5] = [
+const METADATA: [(&str, Metadata); 6] = [
     ("topic", Metadata::Topic),
     ("partition", Metadata::Partition),
     ("offset", Metadata::Offset),
     ("timestamp", Metadata::Timestamp),
     ("key", Metadata::Key),
+    ("headers", Metadata::Headers),
 ];
 
 pub(super) fn check(format: &mut Section<'_>) -> Format {
@@ -107,7 +108,10 @@ fn type_name(value: &Value<'_>) -> Option<String> {
         Ok(_) => Some(type_name),
         Err(error) => {
             let problem = if value.is_substituted() { "is not a type".to_owned() } else { error.problem };
-            value.wrong(Wrong::new(problem, "see the README for the types of columns"));
+            value.wrong(Wrong::new(
+                problem,
+                "write one of docs/job-file.md, such as int64, string, decimal(18,2), timestamp(ms, UTC)",
+            ));
             None
         }
     }

@@ -58,7 +58,9 @@ pub(super) fn checkpoint(checkpoint: &mut Section<'_>, job: &str, sink_url: &str
 pub(super) fn speed(speed: &mut Section<'_>, memory_limit: u64) -> Speed {
     let bytes_per_second = speed.get("bytes_per_second", values::size(0..=u64::MAX), 0);
     let channels = match speed.get("channels", values::integer(0..=CHANNELS_MAX_COUNT), 0) {
-        0 => std::thread::available_parallelism().map_or(1, usize::from).min(Shares::of(memory_limit).channels()),
+        0 => std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(Shares::of(memory_limit).channels()),
         channels => channels as usize,
     };
     Speed { bytes_per_second, channels }

@@ -1,6 +1,6 @@
 // Calls to this process, and nothing else. Errors come as problem+json and leave as words.
 
-import { byId } from "./dom.js";
+import { ask, byId } from "./dom.js";
 
 const TOKEN = "tidegate-token";
 const LIMIT = 8000;
@@ -12,6 +12,9 @@ export class Refused extends Error {
     this.status = status;
   }
 }
+
+/** Whether calls carry a token. */
+export const hasToken = () => sessionStorage.getItem(TOKEN) !== null;
 
 /** Asks for `path` below /api/v1. A 401 asks the user for the token, once, unless `quiet`. */
 export async function call(method, path, body, { quiet = false } = {}) {
@@ -56,7 +59,7 @@ async function read(response) {
 function words(response, answer) {
   if (answer && typeof answer === "object") {
     const said = [answer.title, answer.detail].filter(Boolean).join(": ");
-    if (said || answer.error) return said || answer.error;
+    if (said) return said;
   }
   if (response.status === 404) return "this version does not offer that";
   return (typeof answer === "string" && answer.trim()) || `HTTP ${response.status}`;
@@ -65,24 +68,14 @@ function words(response, answer) {
 let asking = null;
 
 /** Opens the dialog for the token; true when one was given. Two calls at once share one dialog. */
-export function askForToken() {
-  asking ??= new Promise((resolve) => {
-    const dialog = byId("token-dialog");
+function askForToken() {
+  asking ??= ask(byId("token-dialog")).then((confirmed) => {
     const field = byId("token");
+    const given = confirmed && field.value !== "";
+    if (given) sessionStorage.setItem(TOKEN, field.value);
     field.value = "";
-    dialog.addEventListener(
-      "close",
-      () => {
-        const given = dialog.returnValue === "go" && field.value !== "";
-        if (given) sessionStorage.setItem(TOKEN, field.value);
-        field.value = "";
-        asking = null;
-        resolve(given);
-      },
-      { once: true },
-    );
-    dialog.returnValue = "";
-    dialog.showModal();
+    asking = null;
+    return given;
   });
   return asking;
 }

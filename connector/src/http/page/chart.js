@@ -31,7 +31,8 @@ export function scale(max, base = 10) {
 export class LineChart {
   constructor(figure, { title, series, unit, tick = unit, base = 10, whole = false, empty }) {
     Object.assign(this, { figure, title, series, unit, tick, base, whole, empty, samples: [], cursor: null });
-    this.readout = h("output", { class: "readout" });
+    // No live region: it changes with every sample, and only what the keys ask for is to be spoken.
+    this.readout = h("p", { class: "readout" });
     this.svg = s("svg", { class: "plot", tabindex: "0", role: "application", "aria-roledescription": "line chart" });
     this.spoken = h("p", { class: "hidden", "aria-live": "polite" });
     this.details = h("details", { ontoggle: () => this.table() }, h("summary", {}, "As a table"));

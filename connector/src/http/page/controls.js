@@ -1,7 +1,7 @@
 // Buttons: what they ask of the job, and what came of it in words.
 
 import { call } from "./api.js";
-import { byId, text } from "./dom.js";
+import { ask, byId, text } from "./dom.js";
 import { bytes, duration } from "./format.js";
 
 /** How long a savepoint is followed, in seconds. */
@@ -34,15 +34,6 @@ async function during(button, doing, work) {
   }
 }
 
-/** Shows a dialog; resolves to whether it was confirmed. Focus goes back to what opened it. */
-function ask(dialog) {
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "go"), { once: true });
-    dialog.returnValue = "";
-    dialog.showModal();
-  });
-}
-
 function confirm(heading, words, go) {
   text(byId("confirm-heading"), heading);
   text(byId("confirm-text"), words);
@@ -56,9 +47,8 @@ async function savepoint(to, stop) {
     say(`Savepoint ${id} is being made…`);
     await new Promise((resolve) => setTimeout(resolve, 1000));
     const answer = await call("GET", `/savepoints/${encodeURIComponent(id)}`);
-    const state = answer.state ?? answer.status;
-    if (state === "completed") return `Savepoint made: ${answer.uri ?? uri}`;
-    if (state === "failed") throw new Error(answer.reason ?? "the savepoint failed");
+    if (answer.state === "completed") return `Savepoint made: ${answer.uri ?? uri}`;
+    if (answer.state === "failed") throw new Error(answer.reason ?? "the savepoint failed");
   }
   return `Savepoint ${id} is still being made; it will be at ${uri}.`;
 }
@@ -88,24 +78,30 @@ function wire() {
   byId("do-stop").addEventListener("click", async (event) => {
     const button = event.currentTarget;
     const words =
-      "All replicas make a last checkpoint and end. This page ends with them. Nothing is lost: the next start goes on from there.";
+      "All replicas make a last checkpoint and stop reading; nothing is lost. Where they run with --on-stop hold, as the Helm chart does, they wait until somebody resumes the job. Elsewhere they end, and this page with them, and the next start goes on.";
     if (!(await confirm("Stop the job?", words, "Stop"))) return;
     await during(
       button,
       "Stopping…",
-      async () => `The replicas make a last checkpoint ${soon(await call("POST", "/stop"))}, and end.`,
+      async () => `The replicas make a last checkpoint ${soon(await call("POST", "/stop"))}, and stop.`,
     );
   });
   byId("speed-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const limit = Math.round(byId("speed-value").valueAsNumber * Number(byId("speed-unit").value));
-    const button = event.currentTarget.querySelector("button");
-    void during(button, "Setting the limit…", async () => {
-      const when = soon(await call("PUT", "/speed", { bytes_per_second: limit }));
-      return limit === 0 ? `No limit, ${when}.` : `Limit ${bytes(limit)}/s for all replicas together, ${when}.`;
-    });
+    const words = limit === 0 ? "No limit" : `Limit ${bytes(limit)}/s for all replicas together`;
+    void setSpeed(event.currentTarget.querySelector("button"), limit, words);
   });
+  byId("speed-reset").addEventListener("click", (event) =>
+    setSpeed(event.currentTarget, null, "The limit of the job file"),
+  );
 }
+
+/** `limit` in bytes per second; 0: none, null: the job file's. */
+const setSpeed = (button, limit, words) =>
+  during(button, "Setting the limit…", async () => {
+    return `${words}, ${soon(await call("PUT", "/speed", { bytes_per_second: limit }))}.`;
+  });
 
 export function startControls(afterwards) {
   refresh = afterwards;

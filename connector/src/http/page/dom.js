@@ -26,6 +26,19 @@ export function text(element, value) {
   if (element.textContent !== value) element.textContent = value;
 }
 
+/**
+ * Shows a dialog; resolves to whether it was confirmed. Focus goes back to what opened it. Cancel submits nothing: Enter
+ * in a field presses the first button that does.
+ */
+export function ask(dialog) {
+  return new Promise((resolve) => {
+    dialog.querySelector(".cancel").onclick = () => dialog.close();
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "go"), { once: true });
+    dialog.returnValue = "";
+    dialog.showModal();
+  });
+}
+
 const drawn = new WeakMap();
 const FOCUSABLE = "a, button, [tabindex]";
 

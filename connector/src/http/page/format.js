@@ -63,4 +63,15 @@ export function time(date) {
 /** Local hours and minutes. */
 export const hhmm = (date) => minutes.format(date);
 
+/** The limits of rejects in words: by count, by ratio, or both. */
+export function rejectLimits({ limit, ratio }) {
+  const parts = [];
+  if (limit !== null) parts.push(count(limit));
+  if (ratio !== null) {
+    const window = ratio.window_seconds === null ? "" : ` in ${duration(ratio.window_seconds)}`;
+    parts.push(`${Number((100 * ratio.most).toPrecision(6))} %${window}`);
+  }
+  return `limit ${parts.join(" and ")}`;
+}
+
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;

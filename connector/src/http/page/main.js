@@ -1,6 +1,6 @@
 // Asks the process every 2 s and shows what it says. Without an answer it says since when.
 
-import { call } from "./api.js";
+import { call, hasToken } from "./api.js";
 import { GAP, LineChart, SAMPLE } from "./chart.js";
 import { showCheckpoints } from "./checkpoints.js";
 import { showControls, startControls } from "./controls.js";
@@ -145,6 +145,9 @@ function tick() {
   // Frozen while nothing comes: an age that counts up would look alive.
   const moment = failure && overview ? Date.parse(overview.now) / 1000 : now();
   showVerdict(overview, { moment, answered, failure });
+  const needsToken = hasToken() || failure?.status === 401;
+  byId("api-links").hidden = needsToken;
+  byId("api-token").hidden = !needsToken;
   if (!overview) return;
   showFigures(overview, seen.samples, moment);
   showTransactions(overview, moment);

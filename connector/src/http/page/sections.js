@@ -1,7 +1,7 @@
 // Everything below the figures, each section from the newest overview.
 
 import { byId, facts, h, s, text, whenChanged } from "./dom.js";
-import { age, binary, bytes, count, duration, hhmm, plural, short, time, UNKNOWN } from "./format.js";
+import { age, binary, bytes, count, duration, hhmm, plural, rejectLimits, short, time, UNKNOWN } from "./format.js";
 import { Table } from "./table.js";
 
 const MANY = 12;
@@ -123,17 +123,18 @@ function command(label, line) {
 }
 
 export function showRejects(overview, checkpoints) {
-  const { total, limit, place } = overview.rejects;
+  const { total, ratio, place } = overview.rejects;
   const rejected = checkpoints.reduce((sum, one) => sum + one.rejects, 0);
   const all = checkpoints.reduce((sum, one) => sum + one.rows, rejected);
   facts(byId("rejects"), [
     [
       "Since the job began, not replayed",
       count(total),
-      limit === null
-        ? "no limit by count"
-        : `limit ${count(limit)}; past it the job stops before its checkpoint, and nothing is lost`,
+      `${rejectLimits(overview.rejects)}; past it the job stops before its checkpoint, and nothing is lost`,
     ],
+    ...(ratio === null
+      ? []
+      : [["Counted for the ratio", `${count(ratio.rejects)} of ${plural(ratio.records, "record")}`, null]]),
     [
       "Lately",
       all ? `${count(rejected)} of ${plural(all, "record")}` : UNKNOWN,
@@ -188,6 +189,16 @@ export function ranges(partitions) {
     .join("; ");
 }
 
+/** Addresses that lead to the machine of whoever follows them, or nowhere. */
+const NOT_REACHED = /^(127\.|localhost:|0\.0\.0\.0:|\[::1?\]:)/;
+
+/** A replica's id, which leads to its own page where that can be reached. */
+function name(one) {
+  if (!one.address || one.here) return one.id;
+  if (NOT_REACHED.test(one.address)) return `${one.id} (${one.address})`;
+  return h("a", { href: `${location.protocol}//${one.address}/` }, one.id);
+}
+
 export function showReplicas(overview, now) {
   const { replicas, replicas_reason: reason } = overview;
   whenChanged(byId("replicas"), [replicas, reason, Math.floor(now / 5)], () => {
@@ -197,14 +208,13 @@ export function showReplicas(overview, now) {
       { class: "replicas" },
       replicas.map((one) => {
         const silent = now - Date.parse(one.updated) / 1000;
-        const name = one.address && !one.here ? h("a", { href: `${location.protocol}//${one.address}/` }, one.id) : one.id;
         return h(
           "li",
           { class: "card" },
           h(
             "p",
             { class: "who" },
-            h("strong", {}, name),
+            h("strong", {}, name(one)),
             one.here ? " (this page)" : null,
             h("span", { class: "tag" }, silent > SILENT ? `silent for ${age(silent)}` : one.state),
           ),

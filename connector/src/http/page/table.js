@@ -73,7 +73,7 @@ export class Table {
       ...sorted.map((row) =>
         h(
           "tr",
-          { class: row.grade ?? null },
+          {},
           this.columns.map((column, n) =>
             h(
               n === 0 ? "th" : "td",

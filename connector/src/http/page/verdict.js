@@ -1,7 +1,7 @@
 // The one line that says whether all is well, and the figures beneath it.
 
 import { byId, facts, h, text, whenChanged } from "./dom.js";
-import { age, bytes, count, duration, short, time, UNKNOWN } from "./format.js";
+import { age, bytes, count, duration, rejectLimits, short, time, UNKNOWN } from "./format.js";
 
 const WORDS = { ok: "All is well", wait: "Wait", warn: "Look at this", bad: "Act on this" };
 /** An answer is due every 2 s. */
@@ -101,6 +101,6 @@ export function showFigures(overview, samples, now) {
       latency ? duration(latency.p99_seconds) : UNKNOWN,
       latency ? `half within ${duration(latency.p50_seconds)}` : "nothing became visible lately",
     ],
-    ["Rejects", count(rejects.total), rejects.limit === null ? "no limit by count" : `limit ${count(rejects.limit)}`],
+    ["Rejects", count(rejects.total), rejectLimits(rejects)],
   ]);
 }

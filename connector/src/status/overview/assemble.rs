@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use tidegate_sinks::{Checkpoint, TopicPartition};
 
 use super::{
-    HeldBack, Lag, Limits, NewestCheckpoint, Overview, Partition, Peer, PeerPartition, Peers, Rejects,
+    HeldBack, Lag, Limits, NewestCheckpoint, Overview, Partition, Peer, PeerPartition, Peers, RejectRatio,
+    Rejects,
 };
 use crate::config::Config;
 use crate::control::Replica;
@@ -30,7 +31,8 @@ pub fn overview(
     let samples = status.samples();
     let lag = lag(&assigned);
     let rejects = checkpoint.as_ref().map(|checkpoint| checkpoint.outstanding_rejects());
-    let verdict = judged(config, status, now, &Known { lag, held_back: &held_back, rejects });
+    let reject_ratio = reject_ratio(config, checkpoint.as_deref(), now);
+    let verdict = judged(config, status, now, &Known { lag, held_back: &held_back, rejects, reject_ratio });
     Overview {
         now,
         process,
@@ -47,6 +49,7 @@ pub fn overview(
         rejects: Rejects {
             total: rejects,
             limit: config.error_limit.records,
+            ratio: reject_ratio,
             place: format!("{}/_tidegate/{}/rejects/", config.sink.url.trim_end_matches('/'), config.job),
         },
         limits: Limits {
@@ -76,12 +79,26 @@ struct Known<'a> {
     lag: Lag,
     held_back: &'a [HeldBack],
     rejects: Option<u64>,
+    reject_ratio: Option<RejectRatio>,
+}
+
+fn reject_ratio(config: &Config, checkpoint: Option<&Checkpoint>, now: Timestamp) -> Option<RejectRatio> {
+    let limit = config.error_limit.limit().ratio?;
+    let (rejects, records) = checkpoint.map(|checkpoint| limit.counts(checkpoint, now)).unwrap_or_default();
+    let window_seconds = limit.window.map(|window| window.as_secs_f64());
+    Some(RejectRatio { most: limit.most, window_seconds, rejects, records })
 }
 
 fn judged(config: &Config, status: &Status, now: Timestamp, known: &Known<'_>) -> Verdict {
     let checkpoint = status.newest();
     let age = |since: Timestamp| now.duration_since(since).try_into().unwrap_or_default();
     let samples = status.samples();
+    let reload = status.reload();
+    let unsent = checkpoint.as_ref().and_then(|checkpoint| {
+        let oldest = checkpoint.unsent.first()?.created()?;
+        Some((checkpoint.unsent.len(), age(oldest)))
+    });
+    let retracted = checkpoint.as_ref().zip(status.retracted_since());
     verdict::judge(&Facts {
         state: status.state(),
         checkpoint_age: checkpoint.as_ref().map(|checkpoint| age(checkpoint.created)),
@@ -94,7 +111,12 @@ fn judged(config: &Config, status: &Status, now: Timestamp, known: &Known<'_>) -
             .map(|held| (format!("{}-{}", held.topic, held.partition), age(held.since), held.records)),
         rejects: known.rejects,
         rejects_limit: config.error_limit.records,
-        unpublished: checkpoint.map_or(0, |checkpoint| checkpoint.unpublished.len()),
+        reject_ratio: known.reject_ratio,
+        unpublished: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.unpublished.len()),
+        unsent,
+        retracted: retracted.map(|(checkpoint, since)| (checkpoint.retracted.len(), age(since))),
+        copy_grace: config.checkpoint.copy_grace,
+        reload_failure: reload.as_ref().and_then(|reload| reload.failure.as_deref()),
         samples: &samples,
     })
 }
