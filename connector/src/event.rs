@@ -5,9 +5,9 @@ mod fetch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidegate_sinks::{Position, TopicPartition};
+use tidegate_sinks::{Kind, Position, TopicPartition};
 
-pub use fetch::{Fetch, Lender, Record};
+pub use fetch::{Fetch, Lender, Record, header_bytes};
 
 /// What the source tells.
 #[derive(Debug)]
@@ -60,14 +60,14 @@ pub struct Assignment {
 #[error("{message}")]
 pub struct SourceError {
     pub message: String,
-    /// Starting again does not help: the login or a right must be changed.
-    pub permanent: bool,
+    /// [`Kind::Config`]: starting again does not help, as the login or a right must be changed.
+    pub kind: Kind,
 }
 
 impl SourceError {
     /// One that a restart may mend.
     pub fn passing(message: String) -> Self {
-        Self { message, permanent: false }
+        Self { message, kind: Kind::Retry }
     }
 }
 

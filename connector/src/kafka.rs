@@ -27,6 +27,7 @@ use crate::config::timeouts::BrokerLimits;
 pub use message::Message;
 use native::Failure;
 pub(crate) use native::has_member_id;
+pub(crate) use refused::Refusal;
 
 /// How long an answer may take.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,6 +48,13 @@ pub enum QueryErrorKind {
     /// The broker does not know the request.
     Unsupported,
     Other,
+}
+
+impl QueryErrorKind {
+    /// Whether asking again may help. Any other kind stays until something is changed.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Other)
+    }
 }
 
 /// Why a question has no answer.
@@ -148,7 +156,7 @@ impl Queries {
     fn partitions_matching(&self, pattern: &str) -> Result<Vec<TopicPartition>, QueryError> {
         let pattern = Regex::new(&format!("^(?:{pattern})$"))
             .map_err(|error| QueryError { kind: QueryErrorKind::Config, context: error.to_string() })?;
-        let metadata = self.metadata(None)?;
+        let metadata = self.patiently(|| self.metadata(None))?;
         let matching = metadata
             .topics()
             .iter()
@@ -276,7 +284,7 @@ impl Queries {
         &self,
         asking: &'static str,
     ) -> Result<impl Fn(&str) -> Result<u64, QueryError>, QueryError> {
-        let metadata = self.metadata(Some("_"))?;
+        let metadata = self.patiently(|| self.metadata(Some("_")))?;
         let broker = metadata
             .brokers()
             .first()
@@ -301,6 +309,8 @@ impl Queries {
 
     /// Asks again, within [`TIMEOUT`], while a partition is between leaders or a coordinator is being chosen.
     fn patiently<T>(&self, ask: impl Fn() -> Result<T, QueryError>) -> Result<T, QueryError> {
+        // What went wrong before this question is not why it fails.
+        native::complaints(self.admin.inner());
         let start = Instant::now();
         loop {
             match ask() {
@@ -397,17 +407,16 @@ pub(crate) fn kind_of(code: RDKafkaErrorCode) -> QueryErrorKind {
         | Code::FencedLeaderEpoch
         | Code::UnknownLeaderEpoch
         | Code::OffsetNotAvailable
-        // What the client says of a partition that is new and has no leader yet.
-        | Code::NoEnt => QueryErrorKind::Unreachable,
+        // What the client says of a partition that is new: it has no leader yet, or the client has not heard of it.
+        | Code::NoEnt
+        | Code::UnknownPartition => QueryErrorKind::Unreachable,
         Code::Authentication
         | Code::SaslAuthenticationFailed
         | Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
         | Code::TransactionalIdAuthorizationFailed
         | Code::ClusterAuthorizationFailed => QueryErrorKind::Unauthorized,
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-            QueryErrorKind::Missing
-        }
+        Code::UnknownTopic | Code::UnknownTopicOrPartition => QueryErrorKind::Missing,
         Code::UnsupportedFeature | Code::UnsupportedVersion => QueryErrorKind::Unsupported,
         Code::InvalidArgument | Code::InvalidTopic | Code::SSL => QueryErrorKind::Config,
         _ => QueryErrorKind::Other,
@@ -420,7 +429,12 @@ pub(crate) fn passes(code: RDKafkaErrorCode) -> bool {
     matches!(kind_of(code), QueryErrorKind::Unreachable | QueryErrorKind::Missing)
         || matches!(
             code,
-            Code::PollExceeded | Code::RebalanceInProgress | Code::IllegalGeneration | Code::UnknownMemberId
+            Code::PollExceeded
+                | Code::RebalanceInProgress
+                | Code::IllegalGeneration
+                | Code::UnknownMemberId
+                // A broker's own failure: the client fetches the same offset again.
+                | Code::Unknown
         )
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use tidegate::cli::{self, Cli};
 use tidegate::config::ConfigErrors;
-use tidegate::kafka::{QueryError, QueryErrorKind};
+use tidegate::kafka::QueryError;
 use tidegate::run::RunError;
 use tidegate_sinks::{Error, Kind};
 
@@ -79,8 +79,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
                 });
             }
             if let Some(error) = cause.downcast_ref::<QueryError>() {
-                let may_pass = matches!(error.kind, QueryErrorKind::Unreachable | QueryErrorKind::Other);
-                return Some(if may_pass { 1 } else { 2 });
+                return Some(if error.kind.may_pass() { 1 } else { 2 });
             }
             cause.is::<ConfigErrors>().then_some(2)
         })

@@ -66,8 +66,7 @@ impl SendError {
 
 impl From<QueryError> for SendError {
     fn from(error: QueryError) -> Self {
-        let permanent = !matches!(error.kind, QueryErrorKind::Unreachable | QueryErrorKind::Other);
-        Self { message: error.to_string(), permanent, is_fenced: false }
+        Self { message: error.to_string(), permanent: !error.kind.may_pass(), is_fenced: false }
     }
 }
 
@@ -189,9 +188,9 @@ impl Outbox {
         config.set("transactional.id", transactional_id).set("transaction.timeout.ms", milliseconds);
         // Keys go where every other client of Kafka's puts them.
         config.set("partitioner", "murmur2_random");
-        config.set("queue.buffering.max.kbytes", "16384");
-        // How large a record may be is the topic's to say.
+        // How large a record may be is the topic's to say. The queue takes any: what is sent at a time is bounded by flushing.
         config.set("message.max.bytes", "1000000000");
+        config.set("queue.buffering.max.kbytes", "1048576");
         config.set("allow.auto.create.topics", "false");
         config
     }

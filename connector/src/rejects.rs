@@ -7,6 +7,7 @@ mod file;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, ListArray, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
 
+use crate::event::header_bytes;
 pub use file::batches;
 
 /// Why a rejects file cannot be read.
@@ -42,6 +43,13 @@ pub struct Rejected<'a> {
     pub column: Option<&'a str>,
     /// With the column before it.
     pub error: &'a str,
+}
+
+impl Rejected<'_> {
+    /// Bytes of key, payload and headers.
+    pub fn bytes(&self) -> usize {
+        self.key.map_or(0, <[u8]>::len) + self.payload.map_or(0, <[u8]>::len) + header_bytes(&self.headers)
+    }
 }
 
 /// A batch of rejects, with its columns found.

@@ -18,14 +18,14 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
-use tidegate_sinks::{Position, TopicPartition};
+use tidegate_sinks::{Kind, Position, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
 pub use group::{Ends, SharedEnds};
 
 use crate::config::Topics;
 use crate::event::{Assignment, Budget, Command, Event, Fetch, Lender, SourceError};
-use crate::kafka::{self, QueryErrorKind};
+use crate::kafka::{self, QueryErrorKind, Refusal};
 use crate::telemetry::described::{SOURCE_WAIT, THROTTLED_MILLISECONDS};
 use batch::Batch;
 use group::{Group, GroupConsumer, Rebalance};
@@ -93,6 +93,7 @@ impl Source {
             commands,
             held: BTreeMap::new(),
             waiting: VecDeque::new(),
+            outside: Vec::new(),
             owed: 0,
             asked: None,
             paused: false,
@@ -132,6 +133,8 @@ struct Reader {
     held: BTreeMap<TopicPartition, Held>,
     /// Read, but held back by the rate limit.
     waiting: VecDeque<Fetch>,
+    /// Partitions, under which generation, whose offset is not in their log. Told after `waiting`, so that `run` knows the offset.
+    outside: Vec<(TopicPartition, u64)>,
     /// Bytes that the first of `waiting` still has to pay.
     owed: usize,
     /// The group's wish that `run` has been told; its next one waits for the answer.
@@ -171,7 +174,7 @@ impl Reader {
             self.end_wait();
             return self.serve_group(QUIET);
         }
-        if !self.waiting.is_empty() {
+        if !self.waiting.is_empty() || !self.outside.is_empty() {
             if let Some(wait) = self.hand_out()? {
                 self.serve_group(wait.min(BACK_PRESSURE))?;
             }
@@ -237,7 +240,7 @@ impl Reader {
                 let error = format!("{}: a record came past its queue", rdkafka::Message::topic(&message));
                 return Err(End::Failed(SourceError::passing(error)));
             }
-            Some(Err(error)) => judge(&error)?,
+            Some(Err(error)) => judge(&error, &self.consumer.context().take_reason())?,
         }
         if self.asked.is_some() {
             return Ok(());
@@ -264,6 +267,7 @@ impl Reader {
         for partition in partitions {
             self.held.remove(partition);
         }
+        self.outside.retain(|(partition, _)| !partitions.contains(partition));
         if self.waiting.iter().any(|fetch| partitions.contains(&fetch.partition)) {
             self.waiting.retain(|fetch| !partitions.contains(&fetch.partition));
             self.owed = self.waiting.front().map_or(0, Fetch::bytes);
@@ -303,9 +307,7 @@ impl Reader {
         }
         self.waiting.extend(batch.fetches);
         self.owed = self.waiting.front().map_or(0, Fetch::bytes);
-        for (partition, generation) in batch.outside {
-            self.tell(Event::OutsideLog { partition, generation })?;
-        }
+        self.outside.extend(batch.outside);
         if let Some(failure) = batch.failure {
             return Err(End::Failed(failure));
         }
@@ -326,6 +328,9 @@ impl Reader {
             }
             self.owed = self.waiting.front().map_or(0, Fetch::bytes);
         }
+        for (partition, generation) in std::mem::take(&mut self.outside) {
+            self.tell(Event::OutsideLog { partition, generation })?;
+        }
         Ok(None)
     }
 
@@ -342,16 +347,31 @@ fn add(list: &mut TopicPartitionList, partition: &TopicPartition, offset: i64) {
 fn failed(doing: &str, error: &KafkaError) -> End {
     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
     let message = format!("{doing}: {error}{}", kafka::remedy(code));
-    End::Failed(SourceError { message, permanent: kafka::kind_of(code) == QueryErrorKind::Unauthorized })
+    let kind = if kafka::kind_of(code) == QueryErrorKind::Unauthorized { Kind::Config } else { Kind::Retry };
+    End::Failed(SourceError { message, kind })
 }
 
 /// Errors that the client mends by itself are logged. Any other could mean a record skipped, so it ends the source.
-fn judge(error: &KafkaError) -> Result<(), End> {
-    let passing = error.rdkafka_error_code().is_some_and(kafka::passes);
-    if passing && !matches!(error, KafkaError::MessageConsumptionFatal(_)) {
-        tracing::warn!(%error, "Kafka");
+fn judge(error: &KafkaError, reason: &str) -> Result<(), End> {
+    use RDKafkaErrorCode::{Authentication, SSL, SaslAuthenticationFailed};
+    let passes = match error.rdkafka_error_code() {
+        // Also what the client says of a token that it could not renew yet, and of connections that broke at the wrong moment.
+        Some(Authentication | SaslAuthenticationFailed | SSL) => {
+            if let Some(refusal) = Refusal::of(reason) {
+                let message = format!("reading from Kafka: {error} ({reason}){}", refusal.remedy());
+                return Err(End::Failed(SourceError { message, kind: Kind::Config }));
+            }
+            true
+        }
+        code => code.is_some_and(kafka::passes),
+    };
+    if passes && !matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+        tracing::warn!(%error, reason, "Kafka");
         Ok(())
     } else {
         Err(failed("reading from Kafka", error))
     }
 }
+
+#[cfg(test)]
+mod tests;

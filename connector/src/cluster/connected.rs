@@ -61,8 +61,7 @@ async fn blocking<T: Send + 'static>(
 
 impl From<QueryError> for ClusterError {
     fn from(error: QueryError) -> Self {
-        let permanent = !matches!(error.kind, QueryErrorKind::Unreachable | QueryErrorKind::Other);
-        Self { message: error.to_string(), permanent }
+        Self { message: error.to_string(), permanent: !error.kind.may_pass() }
     }
 }
 

@@ -127,9 +127,7 @@ impl Fetch {
             panic!("a message for a fetch of copies");
         };
         // Those of the first record stand for all, as reading them costs more than the rest.
-        let headers = *headers.get_or_insert_with(|| {
-            message.headers().iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum()
-        });
+        let headers = *headers.get_or_insert_with(|| header_bytes(&message.headers()));
         self.bytes += message.size() + headers;
         self.next = self.next.max(message.offset() + 1);
         messages.push(message);
@@ -227,6 +225,11 @@ impl<'a> Record<'a> {
             Headers::Lent(message) => message.headers(),
         }
     }
+}
+
+/// Bytes of headers: of their names and values.
+pub fn header_bytes(headers: &[(&str, Option<&[u8]>)]) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum()
 }
 
 fn copied(mut rest: &[u8]) -> impl Iterator<Item = (&str, Option<&[u8]>)> {

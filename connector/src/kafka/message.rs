@@ -57,8 +57,14 @@ impl Message {
     /// `None` for a record.
     #[inline]
     pub fn error(&self) -> Option<RDKafkaErrorCode> {
-        let error = self.fields().err;
-        (error != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| error.into())
+        // SAFETY: librdkafka filled it in, and it is ours until it is dropped.
+        unsafe { error_at(&raw const (*self.0.as_ptr()).err) }
+    }
+
+    /// What the client says of an error; empty for a record.
+    pub fn reason(&self) -> String {
+        // SAFETY: of an error the text lives as long as its message, or for ever; of a record there is none.
+        unsafe { super::native::text(native::rd_kafka_message_errstr(self.0.as_ptr())) }
     }
 
     #[inline]
@@ -122,9 +128,44 @@ impl Message {
     }
 }
 
+/// Reads a code as the number that it is: a broker may know some that the client's enum does not. Such a code counts as a
+/// plain failure.
+///
+/// # Safety
+/// `place` may be read.
+#[inline]
+pub(super) unsafe fn error_at(place: *const native::rd_kafka_resp_err_t) -> Option<RDKafkaErrorCode> {
+    // SAFETY: by the contract of this function; the enum is an i32.
+    match unsafe { place.cast::<i32>().read() } {
+        0 => None,
+        code => {
+            let known = native::rd_kafka_resp_err_t::try_from(code);
+            Some(known.map_or(RDKafkaErrorCode::Fail, RDKafkaErrorCode::from))
+        }
+    }
+}
+
 impl Drop for Message {
     fn drop(&mut self) {
         // SAFETY: nothing borrows from it any more, and it is destroyed once.
         unsafe { native::rd_kafka_message_destroy(self.0.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_that_the_client_does_not_know_is_a_failure() {
+        for (code, expected) in [
+            (0_i32, None),
+            (3, Some(RDKafkaErrorCode::UnknownTopicOrPartition)),
+            (-191, Some(RDKafkaErrorCode::PartitionEOF)),
+            (30_000, Some(RDKafkaErrorCode::Fail)),
+        ] {
+            // SAFETY: the number is there to be read.
+            assert_eq!(unsafe { error_at((&raw const code).cast()) }, expected, "{code}");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The calls into librdkafka that rdkafka does not wrap, and the only unsafe code here: offsets by isolation level,
-//! and the log lines that say why a broker is not reached.
+//! Calls into librdkafka that rdkafka does not wrap: offsets by isolation level, and the log lines that say why a broker is
+//! not reached.
 //!
 //! Every pointer made here is owned by a guard that frees it; what comes back is plain data.
 
@@ -14,6 +14,8 @@ use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaType;
 use tidegate_sinks::TopicPartition;
+
+use super::message::error_at;
 
 /// The offset spec that asks for the first offset of the log.
 pub(super) const EARLIEST: i64 = rd::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST as i64;
@@ -146,14 +148,14 @@ unsafe fn answer_of(
 ) -> (TopicPartition, Result<i64, RDKafkaErrorCode>) {
     // SAFETY: by the contract of this function; a topic's name is never null.
     let (topic, partition) = unsafe { (text((*partition).topic), &*partition) };
-    let code = RDKafkaErrorCode::from(partition.err);
-    let answer = if code == RDKafkaErrorCode::NoError { Ok(partition.offset) } else { Err(code) };
+    // SAFETY: as above.
+    let answer = unsafe { error_at(&raw const partition.err) }.map_or(Ok(partition.offset), Err);
     (TopicPartition::new(topic, partition.partition), answer)
 }
 
 /// # Safety
 /// `pointer` is null or a string that ends with a zero byte.
-unsafe fn text(pointer: *const c_char) -> String {
+pub(super) unsafe fn text(pointer: *const c_char) -> String {
     if pointer.is_null() {
         return String::new();
     }

@@ -116,3 +116,29 @@ fn a_client_for_questions_keeps_no_statistics() {
     std::thread::sleep(Duration::from_millis(1_500));
     assert_eq!(waiting(), before);
 }
+
+#[test]
+fn what_went_wrong_before_a_question_is_not_its_reason() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("there", 1, 1).unwrap();
+    let code = rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    cluster.topic_error("absent", code).unwrap();
+    let queries = Queries::connect(&properties(&cluster.bootstrap_servers())).unwrap();
+    cluster.broker_down(1).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    cluster.broker_up(1).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let error = queries.partitions(&list(&["absent"])).unwrap_err();
+    assert_eq!(error.kind, QueryErrorKind::Missing);
+    for word in ["Disconnected", "refused"] {
+        assert!(!error.to_string().contains(word), "{error}");
+    }
+}
+
+/// Its metadata may be older than the partition.
+#[test]
+fn a_partition_that_the_client_has_not_heard_of_is_asked_for_again() {
+    assert_eq!(kind_of(RDKafkaErrorCode::UnknownPartition), QueryErrorKind::Unreachable);
+    assert!(kind_of(RDKafkaErrorCode::UnknownPartition).may_pass());
+    assert!(!kind_of(RDKafkaErrorCode::UnknownTopic).may_pass());
+}

@@ -15,12 +15,15 @@ use tokio::runtime::Handle;
 
 use super::{Outbox, SendError, message};
 use crate::kafka::{QueryErrorKind, kind_of};
+use crate::memory::MESSAGE_BYTES;
 use crate::rejects::{self, Rows};
 
 /// How long a call may take that waits for a coordinator.
 const CALL: Duration = Duration::from_secs(30);
 /// How long a full queue is waited for before it is asked again.
 const FULL: Duration = Duration::from_millis(20);
+/// Bytes handed over before they are waited for, which bounds the memory that they take.
+const FLUSH_BYTES: usize = 16 << 20;
 /// The partition that a group's offset is kept for; every topic has it.
 const MARKED: i32 = 0;
 
@@ -106,10 +109,10 @@ impl<'a> Transaction<'a> {
         commit: &Commit,
         outbox: &Outbox,
     ) -> Result<u64, SendError> {
-        let mut count = 0;
+        let (mut count, mut waiting) = (0, 0);
         rejects::batches(runtime, sink, commit, |batch, path| {
             count += batch.num_rows() as u64;
-            self.produce(batch, path, commit, outbox)
+            self.produce(batch, path, commit, outbox, &mut waiting)
         })?;
         if count != commit.rejects {
             let message = format!(
@@ -118,8 +121,7 @@ impl<'a> Transaction<'a> {
             );
             return Err(SendError::lasting(message));
         }
-        self.producer.flush(self.patience).map_err(|error| self.failed("sending", &error))?;
-        self.check_deliveries()?;
+        self.flush()?;
         reach("outbox.produce.after");
         self.mark(count)?;
         reach("outbox.offsets.after");
@@ -136,29 +138,48 @@ impl<'a> Transaction<'a> {
         path: &str,
         commit: &Commit,
         outbox: &Outbox,
+        waiting: &mut usize,
     ) -> Result<(), SendError> {
         for reject in Rows::new(batch, path)?.iter() {
             let headers = message::headers(&reject, &outbox.job, outbox.format, &commit.id);
-            let mut record = BaseRecord::<[u8], [u8]>::to(self.topic).headers(headers);
+            let mut record = BaseRecord::to(self.topic).headers(headers);
             record.key = reject.key;
             record.payload = reject.payload;
-            loop {
-                match self.producer.send(record) {
-                    Ok(()) => break,
-                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                        record = back;
-                        self.producer.poll(FULL);
-                        self.check_deliveries()?;
-                    }
-                    Err((error, _)) => {
-                        self.check_deliveries()?;
-                        return Err(self.failed("sending", &error));
-                    }
-                }
+            self.hand_over(record)?;
+            *waiting += reject.bytes() + reject.error.len() + MESSAGE_BYTES;
+            if *waiting >= FLUSH_BYTES {
+                self.flush()?;
+                *waiting = 0;
             }
         }
         self.producer.poll(Duration::ZERO);
         self.check_deliveries()
+    }
+
+    fn hand_over(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), SendError> {
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if self.producer.in_flight_count() > 0 =>
+                {
+                    record = back;
+                    self.producer.poll(FULL);
+                    self.check_deliveries()?;
+                }
+                Err((error, _)) => {
+                    self.check_deliveries()?;
+                    return Err(self.failed("sending", &error));
+                }
+            }
+        }
+    }
+
+    /// Waits until all that was handed over is taken.
+    fn flush(&self) -> Result<(), SendError> {
+        let flushed = self.producer.flush(self.patience);
+        self.check_deliveries()?;
+        flushed.map_err(|error| self.failed("sending", &error))
     }
 
     fn check_deliveries(&self) -> Result<(), SendError> {
@@ -221,6 +242,13 @@ impl<'a> Transaction<'a> {
                 true,
                 "; a reject with its headers is larger than the topic takes: raise its max.message.bytes",
             ),
+            // Nothing is on its way that would make room.
+            RDKafkaErrorCode::QueueFull => (true, "; a reject is larger than the client's queue"),
+            RDKafkaErrorCode::InvalidRecord => (
+                true,
+                "; the topic takes no such record: one that is compacted (cleanup.policy) takes none without a key",
+            ),
+            RDKafkaErrorCode::PolicyViolation => (true, "; a policy of the brokers forbids it"),
             RDKafkaErrorCode::InvalidTransactionTimeout => (true, "; lower kafka.transaction_timeout"),
             RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
                 (true, "; allow Describe and Write on transactional ids that begin with <job>-rejects-")
@@ -233,7 +261,7 @@ impl<'a> Transaction<'a> {
             }
             code => match kind_of(code) {
                 QueryErrorKind::Missing => (true, "; create the topic"),
-                QueryErrorKind::Unauthorized => (true, ""),
+                QueryErrorKind::Unauthorized | QueryErrorKind::Unsupported => (true, ""),
                 _ => (false, ""),
             },
         };
@@ -245,3 +273,6 @@ impl<'a> Transaction<'a> {
         SendError { message, permanent, is_fenced }
     }
 }
+
+#[cfg(test)]
+mod tests;

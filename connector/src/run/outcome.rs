@@ -87,6 +87,6 @@ impl From<ClusterError> for RunError {
 
 impl From<SourceError> for RunError {
     fn from(error: SourceError) -> Self {
-        if error.permanent { Self::Config(error.message, None) } else { Self::Failed(error.message, None) }
+        Error::new(error.kind, error.message).into()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tidegate_sinks::TopicPartition;
+use tidegate_sinks::{Kind, TopicPartition};
 
 use super::{End, Held, judge};
 use crate::event::{Fetch, Lender, SourceError};
@@ -22,6 +22,9 @@ pub(super) struct Batch {
     /// Events, and records that nobody wants: kept to the end, as handles tell topics apart only while they live.
     passed: Vec<Message>,
 }
+
+/// The client's words for it, which it adds to the reason of an offset that it does not find. The code alone does not tell.
+const TRUNCATED: &str = "Local: Partition log truncation detected";
 
 impl Batch {
     pub(super) fn of(
@@ -70,16 +73,64 @@ impl Batch {
             None => {}
             Some(RDKafkaErrorCode::PartitionEOF) => fetch.next = fetch.next.max(message.offset()),
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                self.outside.push((fetch.partition.clone(), fetch.generation));
+                let reason = message.reason();
+                match truncated(&fetch.partition, &reason) {
+                    Some(failure) => self.failure = Some(failure),
+                    None => self.outside.push((fetch.partition.clone(), fetch.generation)),
+                }
             }
             Some(code) => {
                 let error = KafkaError::MessageConsumption(code);
-                if let Err(End::Failed(failure)) = judge(&error) {
+                if let Err(End::Failed(failure)) = judge(&error, &message.reason()) {
                     let message = format!("{}: {}", fetch.partition, failure.message);
-                    self.failure = Some(SourceError { message, ..failure });
+                    self.failure.get_or_insert(SourceError { message, ..failure });
                 }
             }
         }
         self.passed.push(message);
+    }
+}
+
+/// Whether the brokers have lost records that were read. The log may have grown past the offset again, so its bounds do not show
+/// it, and to read on there would skip what was written in their place.
+fn truncated(partition: &TopicPartition, reason: &str) -> Option<SourceError> {
+    reason.contains(TRUNCATED).then(|| SourceError {
+        message: format!(
+            "{partition}: the brokers have lost records that were read already, by an unclean election of a leader or because \
+             the topic was made again ({reason}). Where `tidegate position` is beyond the broker's end offset, roll back to a \
+             checkpoint before it (`tidegate run JOB --from-checkpoint N --rollback`), or what was written in their place is \
+             skipped; else start the job again"
+        ),
+        kind: Kind::Refused,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truncated_log_is_told_from_an_offset_that_is_gone() {
+        let partition = TopicPartition::new("t", 3);
+        let told = |reason: &str| truncated(&partition, reason);
+        assert!(
+            RDKafkaErrorCode::LogTruncation.to_string().contains(TRUNCATED),
+            "the client has other words for it now: {}",
+            RDKafkaErrorCode::LogTruncation
+        );
+        let gone = "fetch failed due to requested offset not available on the broker: Broker: Offset out of range (broker 1)";
+        assert!(told(gone).is_none());
+        for reason in [
+            "Partition log truncation detected at offset 120 (leader epoch 4): broker end offset is 100 (offset leader epoch \
+             3). Reset to INVALID.: Local: Partition log truncation detected (broker 1)",
+            "No epoch found less or equal to offset 120 (leader epoch 4): broker end offset is -1 (offset leader epoch -1). \
+             Reset using configured policy.: Local: Partition log truncation detected (broker 1)",
+        ] {
+            let error = told(reason).expect("records are lost");
+            assert_eq!(error.kind, Kind::Refused);
+            for word in ["t/3", "offset 120", "--rollback"] {
+                assert!(error.message.contains(word), "{word}: {}", error.message);
+            }
+        }
     }
 }

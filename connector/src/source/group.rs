@@ -10,6 +10,7 @@ use rdkafka::bindings::rd_kafka_resp_err_t as ResponseError;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
 use rdkafka::statistics::{Broker, Statistics};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, TopicPartitionList};
@@ -44,6 +45,8 @@ pub(super) struct Group {
     /// Whether the member keeps its partitions while it is away for less than a session timeout.
     pub(super) is_static: bool,
     ends: SharedEnds,
+    /// What the client says of the error that it has told last.
+    reason: Mutex<String>,
 }
 
 pub(super) type GroupConsumer = BaseConsumer<Group>;
@@ -52,7 +55,7 @@ impl Group {
     pub(super) fn join(
         properties: &BTreeMap<String, String>,
         ends: SharedEnds,
-    ) -> Result<GroupConsumer, rdkafka::error::KafkaError> {
+    ) -> Result<GroupConsumer, KafkaError> {
         let mut config = ClientConfig::new();
         config.extend(properties.clone());
         // Lag is read from them. No other client has them: they would pile up where nobody polls.
@@ -64,6 +67,11 @@ impl Group {
 
     pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
         self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// What the client says of the error that was polled last.
+    pub(super) fn take_reason(&self) -> String {
+        std::mem::take(&mut *self.reason.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// From now on the group gets what it wants at once.
@@ -98,6 +106,11 @@ impl ClientContext for Group {
                 }
             }
         }
+    }
+
+    /// Called by the poll that returns the error.
+    fn error(&self, _: KafkaError, reason: &str) {
+        reason.clone_into(&mut self.reason.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

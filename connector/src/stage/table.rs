@@ -10,7 +10,7 @@ use super::rejects::{Rejects, describe};
 use super::writers::Writers;
 use super::{Attempt, Error, RejectAt};
 use crate::decode::{Decode, Reject};
-use crate::event::Record;
+use crate::event::{Record, header_bytes};
 
 /// Rows at which a batch goes to its files: enough that a call costs nothing against its rows.
 const BATCH_ROWS: usize = 8_192;
@@ -20,7 +20,7 @@ const BATCH_ROWS: usize = 8_192;
 pub(super) struct Pending {
     runs: Runs,
     rows: usize,
-    /// Of keys and payloads: what a row costs in memory, before anybody has measured it.
+    /// Of keys and payloads, and of what else is kept: what a row costs in memory, before anybody has measured it.
     bytes: usize,
 }
 
@@ -98,6 +98,8 @@ impl RejectTable {
     pub(super) fn append(&mut self, record: &Record<'_>, reject: &Reject, counted_as: &TopicPartition) {
         self.count += 1;
         self.pending.add(record, counted_as);
+        // Unlike a row, a reject keeps them.
+        self.pending.bytes += header_bytes(&record.headers());
         self.batch.append(record, reject);
         self.first.get_or_insert_with(|| RejectAt {
             partition: record.partition.clone(),
@@ -114,5 +116,24 @@ impl RejectTable {
         let rows = count(&runs, 0..rows as u32);
         let place = Place { table: None, folder: String::new() };
         writers.write(attempt, place, &self.batch.finish(), &rows).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Fetch;
+
+    #[test]
+    fn headers_fill_a_batch_of_rejects_too() {
+        let mut fetch = Fetch::new(TopicPartition::new("t", 0), 1, 0);
+        fetch.push(0, None, None, Some(b"bad"), [("large", Some(&[0; 1_000][..])), ("none", None)]);
+        let mut rejects = RejectTable::default();
+        for record in fetch.records() {
+            let reject = Reject { column: None, error: "no JSON".into() };
+            rejects.append(&record, &reject, &fetch.partition);
+        }
+        assert_eq!(rejects.pending.bytes(), 3 + 1_005 + 4);
+        assert!(rejects.pending.is_full(1_000));
     }
 }
