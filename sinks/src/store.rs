@@ -88,8 +88,9 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error>;
     /// Removes an object; fine when there is none.
     async fn delete(&self, path: &str) -> Result<(), Error>;
-    /// Makes a staged object a final one: a rename, or a copy by the server and then a delete of the source.
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error>;
+    /// Makes a staged object of so many bytes a final one: a rename, or a copy by the server and then, once all of it
+    /// is there, a delete of the source.
+    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error>;
     /// Opens an object that is written piece by piece and appears when it is finished.
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error>;
     /// Removes a folder that has no objects, with what a crash may have left hidden in it. A courtesy: it never

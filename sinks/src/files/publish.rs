@@ -75,7 +75,7 @@ impl FilesSink {
 
     /// The path of a file that is neither staged nor final.
     async fn publish_file(&self, Move { from, to, bytes: expected }: Move) -> Result<Option<String>, Error> {
-        if self.data.move_to_final(&from, &to).await? == Moved::Moved {
+        if self.data.move_to_final(&from, &to, expected).await? == Moved::Moved {
             return Ok(None);
         }
         match self.data.head(&to).await? {

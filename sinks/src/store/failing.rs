@@ -84,8 +84,8 @@ impl Store for Failing {
         between(path, "delete", self.inner.delete(path)).await
     }
 
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
-        between(to, "move", self.inner.move_to_final(from, to)).await
+    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
+        between(to, "move", self.inner.move_to_final(from, to, bytes)).await
     }
 
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {

@@ -125,7 +125,7 @@ impl Store for Local {
         self.run("delete", path, steps::delete).await
     }
 
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
+    async fn move_to_final(&self, from: &str, to: &str, _bytes: u64) -> Result<Moved, Error> {
         check_path(from)?;
         check_path(to)?;
         let to = to.to_owned();

@@ -194,8 +194,8 @@ impl Store for Overtaken {
         self.inner.delete(path).await
     }
 
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
-        self.inner.move_to_final(from, to).await
+    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
+        self.inner.move_to_final(from, to, bytes).await
     }
 
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {
@@ -387,8 +387,8 @@ impl Store for Careless {
         self.0.delete(path).await
     }
 
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
-        self.0.move_to_final(from, to).await
+    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
+        self.0.move_to_final(from, to, bytes).await
     }
 
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {
