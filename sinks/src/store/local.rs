@@ -2,7 +2,7 @@
 //!
 //! The guarantee: what a call reports as done survives a loss of power. A file's bytes are synced before its name
 //! appears, and the name's folder after it, so a name never stands for bytes that are not there. `steps` has the
-//! order of each verb, and why.
+//! order of each verb, and why; `folders` what is synced of others.
 
 use std::fmt;
 use std::io;
@@ -17,6 +17,7 @@ use super::{Created, Entry, Moved, Store, check_folder, check_path};
 use crate::error::{Error, Kind};
 use crate::sink::Upload;
 
+mod folders;
 mod steps;
 mod upload;
 

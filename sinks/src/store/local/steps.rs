@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::folders::{found, in_folder, parent, sync_folder, sync_found, sync_nearest};
 use crate::failpoints::fire;
 use crate::store::{Created, Entry, Moved};
-
-/// How often a step is tried again when somebody removes its empty folder at the same moment.
-const FOLDER_RACES: usize = 100;
 
 /// A file under a hidden name, which no listing shows; removed when dropped.
 #[derive(Debug)]
@@ -67,18 +65,11 @@ pub(super) fn put(root: &Path, path: &str, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
-/// The folder is synced before the bytes are believed: another process may have given the file its name and not have
-/// synced it yet, and what is built on it must not outlive it.
 pub(super) fn get(root: &Path, path: &str) -> io::Result<Option<Bytes>> {
     let target = root.join(path);
     let Some(bytes) = found(fs::read(&target))? else { return Ok(None) };
-    match sync_folder(parent(&target)?) {
-        // Where nobody can write, nothing is unsynced.
-        Err(error) if !matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::InvalidInput) => {
-            Err(error)
-        }
-        _ => Ok(Some(bytes.into())),
-    }
+    sync_found(&target)?;
+    Ok(Some(bytes.into()))
 }
 
 /// For files that are final, and so were synced before their name appeared.
@@ -90,7 +81,10 @@ pub(super) fn get_range(root: &Path, path: &str, range: Range<u64>) -> io::Resul
 }
 
 pub(super) fn head(root: &Path, path: &str) -> io::Result<Option<u64>> {
-    Ok(found(fs::metadata(root.join(path)))?.map(|metadata| metadata.len()))
+    let target = root.join(path);
+    let Some(metadata) = found(fs::metadata(&target))? else { return Ok(None) };
+    sync_found(&target)?;
+    Ok(Some(metadata.len()))
 }
 
 pub(super) fn list(root: &Path, folder: &str) -> io::Result<Vec<Entry>> {
@@ -124,10 +118,9 @@ pub(super) fn delete(root: &Path, path: &str) -> io::Result<()> {
     let target = root.join(path);
     if found(fs::remove_file(&target))?.is_some() {
         fire(path, "delete", "unlinked")?;
-        // Whoever removed the folder meanwhile has made the removal durable with it, or will repeat it.
-        found(sync_folder(parent(&target)?))?;
     }
-    Ok(())
+    // Also what was gone: whoever removed it, or its folder, may not have synced that yet.
+    sync_nearest(parent(&target)?)
 }
 
 /// Folder, rename, sync of the new folder, sync of the old one: in that order the file has a durable name at every
@@ -168,46 +161,10 @@ pub(super) fn remove_folder(root: &Path, folder: &str) -> io::Result<()> {
     fs::remove_dir(&folder)
 }
 
-/// Makes the folder of `target` and runs `step` in it, again and again while somebody removes that folder.
-pub(super) fn in_folder<T>(target: &Path, mut step: impl FnMut(&Path) -> io::Result<T>) -> io::Result<T> {
-    let folder = parent(target)?;
-    let mut races = 0;
-    loop {
-        match make_folder(folder).and_then(|()| step(folder)) {
-            Err(error) if error.kind() == ErrorKind::NotFound && races < FOLDER_RACES => races += 1,
-            result => return result,
-        }
-    }
-}
-
-/// Makes a folder and those above it, each synced into the one above before the next, so that a file in it can be
-/// found after a loss of power.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
-        return Ok(());
-    }
-    let above = parent(folder)?;
-    make_folder(above)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        // Made by somebody else a moment ago: perhaps not synced yet.
-        _ => sync_folder(above),
-    }
-}
-
 pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
-}
-
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
-}
-
-pub(super) fn parent(path: &Path) -> io::Result<&Path> {
-    path.parent().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the root has no folder above it"))
 }
 
 /// Names in a folder that are not hidden, and whether each is a folder itself. None where there is no such folder.
@@ -228,10 +185,5 @@ fn children(folder: &Path) -> io::Result<Vec<(String, bool)>> {
     Ok(children)
 }
 
-fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
+#[cfg(test)]
+mod tests;
