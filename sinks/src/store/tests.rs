@@ -170,3 +170,20 @@ fn a_store_shows_no_secret() {
     assert!(shown.contains("s3://bucket/prefix"), "{shown}");
     assert!(!shown.contains("hunter") && !shown.contains("AKIA"), "{shown}");
 }
+
+/// Whoever may write to a folder could make a reader wait for ever, or read for ever.
+#[tokio::test]
+async fn only_regular_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("endless")).unwrap();
+    let store = Local::new(folder.path());
+    for path in ["pipe", "endless"] {
+        assert_eq!(store.get(path).await.unwrap_err().kind, Kind::Config, "{path}");
+        assert_eq!(store.get_range(path, 0..1).await.unwrap_err().kind, Kind::Config, "{path}");
+    }
+    std::fs::write(folder.path().join("file"), "x").unwrap();
+    std::os::unix::fs::symlink("file", folder.path().join("link")).unwrap();
+    assert_eq!(store.get("link").await.unwrap().unwrap(), "x");
+}

@@ -1,9 +1,9 @@
 //! What each verb does on a local file system, step by step, with a failpoint between any two.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -67,14 +67,32 @@ pub(super) fn put(root: &Path, path: &str, bytes: &[u8]) -> io::Result<()> {
 
 pub(super) fn get(root: &Path, path: &str) -> io::Result<Option<Bytes>> {
     let target = root.join(path);
-    let Some(bytes) = found(fs::read(&target))? else { return Ok(None) };
+    let Some(mut file) = found(open_regular(&target))? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
     sync_found(&target)?;
     Ok(Some(bytes.into()))
 }
 
+/// Opens a file that is to be read. Whoever may write to a folder could put a pipe there, which has nothing to read for
+/// ever, or a link to a device, which never ends.
+fn open_regular(path: &Path) -> io::Result<File> {
+    // Without this, opening a pipe waits for a writer.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    if metadata.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(ErrorKind::Unsupported, "it is not a regular file"))
+    }
+}
+
 /// For files that are final, and so were synced before their name appeared.
 pub(super) fn get_range(root: &Path, path: &str, range: Range<u64>) -> io::Result<Option<Bytes>> {
-    let Some(file) = found(File::open(root.join(path)))? else { return Ok(None) };
+    let Some(file) = found(open_regular(&root.join(path)))? else { return Ok(None) };
     let mut bytes = vec![0; (range.end - range.start) as usize];
     file.read_exact_at(&mut bytes, range.start)?;
     Ok(Some(bytes.into()))
