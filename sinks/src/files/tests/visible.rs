@@ -86,7 +86,7 @@ async fn what_is_retracted_is_erased_first() {
 
     let replay = commit_one(&sink, &back).await;
     let begun = tokio::time::Instant::now();
-    sink.publish(&replay, &replay.unpublished).await.unwrap();
+    assert!(!sink.publish(&replay, &replay.unpublished).await.unwrap(), "something is erased first");
     assert!(begun.elapsed() >= Duration::from_secs(60), "a running copy could bring a final back");
     assert!(sink.visible_files().await.unwrap().is_empty());
     assert!(paths_in(&*sink.state, paths::COMMITS).await.is_empty());
@@ -95,7 +95,7 @@ async fn what_is_retracted_is_erased_first() {
     // A publisher that slept through the rollback.
     reopen(&sink, |_| {}).publish(&visible, &[first, second]).await.unwrap();
     assert!(sink.visible_files().await.unwrap().is_empty());
-    sink.publish(&state, &state.unpublished).await.unwrap();
+    assert!(sink.publish(&state, &state.unpublished).await.unwrap());
     assert_eq!(sink.visible_files().await.unwrap().len(), 1);
     assert_eq!(sink.commits(&state).await.unwrap().len(), 1);
     let collected = sink.collect(&state, false).await.unwrap();
