@@ -6,6 +6,7 @@
 
 use std::fmt::{self, Write};
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -96,6 +97,9 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Removes a folder that has no objects, with what a crash may have left hidden in it. A courtesy: it never
     /// fails, and does nothing where folders are only parts of names.
     async fn remove_folder(&self, folder: &str);
+    /// Removes what crashes have left hidden directly in a folder, if it is at least so old. A courtesy, too: nothing is
+    /// hidden where an object appears whole by itself.
+    async fn remove_hidden(&self, _folder: &str, _age: Duration) {}
     /// Whether [`Store::move_to_final`] is a copy, which may take effect long after it was asked for.
     fn is_copying(&self) -> bool;
 }

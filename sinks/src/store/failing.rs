@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -95,6 +96,10 @@ impl Store for Failing {
 
     async fn remove_folder(&self, folder: &str) {
         self.inner.remove_folder(folder).await;
+    }
+
+    async fn remove_hidden(&self, folder: &str, age: Duration) {
+        self.inner.remove_hidden(folder, age).await;
     }
 
     fn is_copying(&self) -> bool {

@@ -9,6 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -143,6 +144,14 @@ impl Store for Local {
         if check_path(folder).is_ok() {
             // A folder that stays is found empty by the next collection.
             let _ = self.run("remove", folder, steps::remove_folder).await;
+        }
+    }
+
+    async fn remove_hidden(&self, folder: &str, age: Duration) {
+        if check_path(folder).is_ok() {
+            // What stays is hidden, and is found by the next collection.
+            let _ =
+                self.run("tidy", folder, move |root, folder| steps::remove_hidden(root, folder, age)).await;
         }
     }
 

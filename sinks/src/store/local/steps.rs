@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -167,16 +168,24 @@ pub(super) fn rename(root: &Path, from: &str, to: &str) -> io::Result<Moved> {
 }
 
 pub(super) fn remove_folder(root: &Path, folder: &str) -> io::Result<()> {
-    let folder = root.join(folder);
-    let Some(found_entries) = found(fs::read_dir(&folder))? else { return Ok(()) };
-    for entry in found_entries {
+    remove_hidden(root, folder, Duration::ZERO)?;
+    found(fs::remove_dir(root.join(folder))).map(drop)
+}
+
+pub(super) fn remove_hidden(root: &Path, folder: &str, age: Duration) -> io::Result<()> {
+    let Some(entries) = found(fs::read_dir(root.join(folder)))? else { return Ok(()) };
+    for entry in entries {
         let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(HIDDEN) {
+            continue;
+        }
+        let Some(metadata) = found(entry.metadata())? else { continue };
         // Should somebody be writing it just now, their link or rename fails, and they write it again.
-        if entry.file_name().to_string_lossy().starts_with(HIDDEN) {
+        if metadata.modified()?.elapsed().unwrap_or_default() >= age {
             found(fs::remove_file(entry.path()))?;
         }
     }
-    fs::remove_dir(&folder)
+    Ok(())
 }
 
 pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
