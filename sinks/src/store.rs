@@ -120,7 +120,7 @@ pub fn check_folder(folder: &str) -> Result<(), Error> {
 }
 
 /// A SHA-256 as lower-case hexadecimal digits.
-pub(crate) fn hex(sha256: Sha256) -> String {
+pub fn hex(sha256: Sha256) -> String {
     sha256.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a string does not fail");
         text

@@ -162,5 +162,5 @@ fn covers(base: &Base, other: &Base) -> bool {
 /// The newest commits stay, forgotten or not: a chain whose newest checkpoints are lost is recognized by them.
 fn removable<'a>(state: &Checkpoint, stored: &'a [Commit]) -> Vec<&'a CommitId> {
     let older = &stored[..stored.len().saturating_sub(COMPARED)];
-    older.iter().filter(|commit| rules::is_forgotten(state, commit)).map(|commit| &commit.id).collect()
+    older.iter().filter(|commit| state.has_forgotten(commit)).map(|commit| &commit.id).collect()
 }

@@ -133,7 +133,7 @@ impl FilesSink {
             let context = format!("commit {id} of checkpoint {} is neither staged nor stored", state.n);
             return Err(Error::new(Kind::Corrupt, context));
         }
-        let counts = |commit: &Commit| rules::is_in_force(state, commit) && !rules::is_forgotten(state, commit);
+        let counts = |commit: &Commit| rules::is_in_force(state, commit) && !state.has_forgotten(commit);
         ids.retain(|id| known.get(id).is_some_and(counts));
         Ok(ids)
     }
