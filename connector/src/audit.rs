@@ -369,15 +369,19 @@ impl Report {
                 self.problem(ProblemKind::Overlap, &file.path, "more than one commit names this file");
             }
         }
+        let (mut files, mut commits) = (BTreeSet::new(), BTreeSet::new());
+        for retracted in &found.checkpoint.retracted {
+            match retracted {
+                Retracted::File(file) => drop(files.insert(file)),
+                Retracted::Commit(id) => drop(commits.insert(id)),
+            }
+        }
         let others = found.visible.iter().filter(|(path, _)| !tables.contains(path.as_str()));
         let others = others.chain(found.rejects.iter().filter(|(path, _)| !rejects.contains(path.as_str())));
         for (path, seen) in others {
             let footer = seen.footer.as_ref().and_then(|footer| footer.as_ref().ok());
-            let retracted = found.checkpoint.retracted.iter().any(|retracted| match retracted {
-                Retracted::File(file) => file == path,
-                Retracted::Commit(id) => footer.is_some_and(|footer| footer.commit.as_ref() == Some(id)),
-            });
-            if retracted {
+            let commit = footer.and_then(|footer| footer.commit.as_ref());
+            if files.contains(path) || commit.is_some_and(|id| commits.contains(id)) {
                 self.retracted.push(path.clone());
             } else if footer.is_some_and(|footer| is_forgotten(&found.checkpoint, path, footer)) {
                 self.forgotten.push(path.clone());

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tidegate_sinks::files::FilesSink;
 use tidegate_sinks::replay::outstanding;
 use tidegate_sinks::{
-    Begin, Checkpoint, Commit, CommitId, Delta, Kind, Outcome, Replay, Sink, Span, TopicPartition,
+    Begin, Checkpoint, Commit, CommitId, Delta, Error, Kind, Outcome, Replay, Sink, Span, TopicPartition,
 };
 use tokio::runtime::Handle;
 
@@ -219,15 +219,14 @@ impl Replayer {
     async fn publish(&self, state: Arc<Checkpoint>, id: &CommitId) -> Result<(), RunError> {
         let mut state = state;
         for _ in 0..PUBLISHES {
-            let published = self.sink.publish(&state, std::slice::from_ref(id)).await;
-            let settled = match published {
-                Ok(()) => self.sink.settle(state.clone()).await,
-                Err(error) => Err(error),
+            let published = async {
+                let is_visible = self.sink.publish(&state, std::slice::from_ref(id)).await?;
+                Ok::<_, Error>((is_visible, self.sink.settle(state.clone()).await?))
             };
-            match settled {
-                Ok(newest) if newest.retracted.is_empty() => return Ok(()),
+            match published.await {
+                Ok((true, newest)) if newest.retracted.is_empty() => return Ok(()),
                 // Somebody has rolled back: what is retracted must be erased first.
-                Ok(newest) => state = newest,
+                Ok((_, newest)) => state = newest,
                 Err(error) if error.kind == Kind::Retry => tracing::warn!(%error, "publishing; trying again"),
                 Err(error) => return Err(error.into()),
             }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::commit::CommitId;
+use crate::commit::{Commit, CommitId};
 use crate::error::{Error, Kind};
 use crate::limit::RecentCount;
 use crate::position::{Position, Span, TopicPartition};
@@ -172,11 +172,14 @@ impl Checkpoint {
         }
     }
 
-    /// The first offset of a partition that is not forgotten: its start, where nothing is. `None` for a partition that
-    /// the checkpoint does not know.
-    pub fn remembered_from(&self, partition: &TopicPartition) -> Option<i64> {
-        let forgotten = self.base.as_ref().and_then(|base| base.partitions.get(partition));
-        forgotten.map(|at| at.next).or_else(|| self.partitions.get(partition).map(|at| at.start))
+    /// Whether a stored commit is part of what is forgotten: the base counts it already. A late publisher may store it
+    /// once more.
+    pub fn has_forgotten(&self, commit: &Commit) -> bool {
+        let forgotten = |(partition, span): (_, &Span)| {
+            let base = self.base.as_ref().and_then(|base| base.partitions.get(partition));
+            base.is_some_and(|at| span.to <= at.next)
+        };
+        commit.delta.0.iter().all(forgotten)
     }
 
     /// Refuses to go back to positions inside of what is forgotten: nobody knows any more which files would have to go.

@@ -203,7 +203,7 @@ impl Store for Faulty {
         self.change("delete", path, async move { inner.delete(&at).await }).await
     }
 
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
+    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
         if self.is_copying() && self.dice.throw(self.faults.late) {
             let source = self.inner.get(from).await?;
             let (inner, target, delay) = (Arc::clone(&self.inner), to.to_owned(), self.random_delay());
@@ -218,10 +218,10 @@ impl Store for Faulty {
         match self.fate().await {
             Fate::Refused | Fate::Late => Err(self.error("move", to)),
             Fate::AnswerLost => {
-                drop(self.inner.move_to_final(from, to).await);
+                drop(self.inner.move_to_final(from, to, bytes).await);
                 Err(self.error("move", to))
             }
-            Fate::Good => self.inner.move_to_final(from, to).await,
+            Fate::Good => self.inner.move_to_final(from, to, bytes).await,
         }
     }
 

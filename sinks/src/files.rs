@@ -198,7 +198,7 @@ impl Sink for FilesSink {
         self.plan_to(target).await
     }
 
-    async fn publish(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<(), Error> {
+    async fn publish(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<bool, Error> {
         self.publish_or_erase(state, ids).await
     }
 

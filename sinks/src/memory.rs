@@ -224,8 +224,8 @@ impl Sink for Memory {
         self.world().plan(target)
     }
 
-    async fn publish(&self, _state: &Checkpoint, _ids: &[CommitId]) -> Result<(), Error> {
-        Ok(())
+    async fn publish(&self, _state: &Checkpoint, _ids: &[CommitId]) -> Result<bool, Error> {
+        Ok(true)
     }
 
     async fn read_commit(&self, id: &CommitId) -> Result<Option<Commit>, Error> {

@@ -25,8 +25,8 @@ pub struct Replay {
 }
 
 /// Which replay has taken the rejects of which commit, of those that are in force and not forgotten.
-pub fn replays(in_force: &[Commit]) -> BTreeMap<&CommitId, &Commit> {
-    let taken = in_force.iter().filter_map(|commit| Some((commit, commit.replay.as_ref()?)));
+pub fn replays<'a>(in_force: impl IntoIterator<Item = &'a Commit>) -> BTreeMap<&'a CommitId, &'a Commit> {
+    let taken = in_force.into_iter().filter_map(|commit| Some((commit, commit.replay.as_ref()?)));
     taken.flat_map(|(commit, replay)| replay.sources.iter().map(move |source| (source, commit))).collect()
 }
 

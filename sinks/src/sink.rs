@@ -121,9 +121,9 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn plan_rollback(&self, target: &Checkpoint) -> Result<Plan, Error>;
 
     /// Makes the files of `ids`, which `state` lists as unpublished, visible. If `state` has anything retracted, that
-    /// is erased instead, and nothing is published. What is done is dropped from the chain by the next commit or
-    /// [`Sink::settle`].
-    async fn publish(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<(), Error>;
+    /// is erased instead, and nothing is published: the answer is false then, and the call is to be repeated with a
+    /// state that has dropped it. What is done is dropped from the chain by the next commit or [`Sink::settle`].
+    async fn publish(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<bool, Error>;
 
     /// The body of a commit in force; none when it was taken back.
     async fn read_commit(&self, id: &CommitId) -> Result<Option<Commit>, Error>;

@@ -6,6 +6,7 @@
 
 use std::fmt::{self, Write};
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -88,13 +89,17 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error>;
     /// Removes an object; fine when there is none.
     async fn delete(&self, path: &str) -> Result<(), Error>;
-    /// Makes a staged object a final one: a rename, or a copy by the server and then a delete of the source.
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error>;
+    /// Makes a staged object of so many bytes a final one: a rename, or a copy by the server and then, once all of it
+    /// is there, a delete of the source.
+    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error>;
     /// Opens an object that is written piece by piece and appears when it is finished.
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error>;
     /// Removes a folder that has no objects, with what a crash may have left hidden in it. A courtesy: it never
     /// fails, and does nothing where folders are only parts of names.
     async fn remove_folder(&self, folder: &str);
+    /// Removes what crashes have left hidden directly in a folder, if it is at least so old. A courtesy, too: nothing is
+    /// hidden where an object appears whole by itself.
+    async fn remove_hidden(&self, _folder: &str, _age: Duration) {}
     /// Whether [`Store::move_to_final`] is a copy, which may take effect long after it was asked for.
     fn is_copying(&self) -> bool;
 }
@@ -115,7 +120,7 @@ pub fn check_folder(folder: &str) -> Result<(), Error> {
 }
 
 /// A SHA-256 as lower-case hexadecimal digits.
-pub(crate) fn hex(sha256: Sha256) -> String {
+pub fn hex(sha256: Sha256) -> String {
     sha256.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a string does not fail");
         text

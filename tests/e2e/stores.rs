@@ -64,8 +64,8 @@ async fn verbs(url: &str, options: &Settings) -> Result<()> {
     ensure!(entries.len() == 1 && entries[0].path == path && entries[0].size == 3, "{entries:?}");
     ensure!(store.list_folders("").await? == ["t"] && store.list_folders("t").await? == ["day=2026-01-31"]);
     ensure!(store.list("t/day").await?.is_empty(), "a folder is more than a prefix");
-    ensure!(store.move_to_final(path, "t/moved.json").await? == Moved::Moved);
-    ensure!(store.move_to_final(path, "t/again.json").await? == Moved::SourceMissing);
+    ensure!(store.move_to_final(path, "t/moved.json", 3).await? == Moved::Moved);
+    ensure!(store.move_to_final(path, "t/again.json", 3).await? == Moved::SourceMissing);
     ensure!(store.head("t/again.json").await?.is_none());
     store.delete("t/moved.json").await?;
     store.delete("t/moved.json").await?;

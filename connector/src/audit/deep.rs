@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
+use tidegate_sinks::store::hex;
 use tidegate_sinks::{Commit, FileKind, StagedFile, TopicPartition};
 
 use super::{Problem, ProblemKind};
@@ -63,8 +64,7 @@ impl<'a> Reading<'a> {
 
     /// Reads a file of the commit.
     pub fn file(&mut self, file: &StagedFile, bytes: Bytes) {
-        let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        if hash != file.sha256 {
+        if hex(Sha256::new_with_prefix(&bytes)) != file.sha256 {
             let detail = "its bytes are not those that were committed (SHA-256)";
             self.problem(ProblemKind::Content, &file.path, detail);
         }
@@ -238,7 +238,7 @@ mod tests {
             path: "t/x.parquet".into(),
             bytes: bytes.len() as u64,
             rows,
-            sha256: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex(Sha256::new_with_prefix(bytes)),
             partitions: BTreeMap::from([(TopicPartition::new("t", 3), rows)]),
         }
     }

@@ -44,7 +44,9 @@ pub fn open_sink(config: &Config, new_incarnation: bool) -> Result<FilesSink, ti
         retries: config.timeouts.retries(),
         tables: match &config.sink.table {
             Table::Named(name) => Tables::Named(vec![name.clone()]),
-            Table::ByTopic { .. } => Tables::AllFolders,
+            Table::ByTopic { prefix, suffix } => {
+                Tables::ByTopic { prefix: prefix.clone(), suffix: suffix.clone() }
+            }
         },
         retained: config.checkpoint.retained,
         retained_for: config.checkpoint.retained_for,

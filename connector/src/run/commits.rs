@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sinks::{Begin, Collected, Commit, CommitId, Error, Exceeded, Kind, Outcome};
+use tidegate_sinks::{Begin, Checkpoint, Collected, Commit, CommitId, Error, Exceeded, Kind, Outcome, Sink};
 
 use super::RunError;
 use super::channels::{FirstReject, Shared};
@@ -210,8 +210,7 @@ impl Engine {
         };
         self.spawn(async move {
             tokio::time::sleep(pause).await;
-            let list: Vec<_> = state.unpublished.iter().filter(|id| ids.contains(id)).cloned().collect();
-            let result = sink.publish(&state, &list).await;
+            let result = publish(&*sink, state, &ids).await;
             Done::Published(ids, result)
         });
     }
@@ -280,5 +279,44 @@ impl Engine {
             // Nothing hangs on it but the length of listings.
             Err(error) => tracing::warn!(%error, "leftovers are not collected; trying again later"),
         }
+    }
+}
+
+/// Publishes those of `ids` that are still to be, after all that a rollback has retracted is erased and dropped from the
+/// chain.
+async fn publish(sink: &dyn Sink, mut state: Arc<Checkpoint>, ids: &BTreeSet<CommitId>) -> Result<(), Error> {
+    loop {
+        let list: Vec<_> = state.unpublished.iter().filter(|id| ids.contains(id)).cloned().collect();
+        if sink.publish(&state, &list).await? {
+            return Ok(());
+        }
+        state = sink.settle(state).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_sinks::{Restore, RestoreChoice, Restored};
+
+    use super::*;
+    use crate::savepoint::tests::scene::Scene;
+
+    /// Its files would otherwise stay staged until the next start, or another replica's patience ends.
+    #[tokio::test]
+    async fn what_is_committed_after_a_rollback_is_published_once_that_has_erased() {
+        let scene = Scene::with_commits(1).await;
+        scene.publish().await;
+        let target = Checkpoint::clone(&*scene.newest().await);
+        let taken_back = scene.commit().await;
+        scene.publish().await;
+        let restored = Restored { from: target.n.to_string(), choice: RestoreChoice::Rollback };
+        scene.sink.restore(&Restore { restored, target, again: false }).await.unwrap();
+        let id = scene.commit().await;
+        let state = scene.newest().await;
+        assert!(!state.retracted.is_empty() && state.unpublished.contains(&id));
+        publish(&scene.sink, state, &BTreeSet::from([id.clone()])).await.unwrap();
+        let files = scene.sink.visible_files().await.unwrap();
+        let commits: Vec<_> = files.into_iter().filter_map(|file| Some(file.name?.commit)).collect();
+        assert!(commits.contains(&id) && !commits.contains(&taken_back), "{commits:?}");
     }
 }

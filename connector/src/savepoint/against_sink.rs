@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tidegate_sinks::files::FilesSink;
-use tidegate_sinks::{Checkpoint, Commit, Error, Sink, Span};
+use tidegate_sinks::store::hex;
+use tidegate_sinks::{Error, Sink};
 
 use super::Savepoint;
 use crate::run::RunError;
@@ -71,7 +72,7 @@ pub async fn compare(
                 compared.pending.push(path.clone());
                 None
             }
-            None if state.as_ref().is_some_and(|state| is_forgotten(state, commit)) => {
+            None if state.as_ref().is_some_and(|state| state.has_forgotten(commit)) => {
                 Some("is missing; the job has forgotten its commit, so it may have been compacted".to_owned())
             }
             None => Some("is missing".to_owned()),
@@ -79,13 +80,6 @@ pub async fn compare(
         compared.problems.extend(problem.map(|problem| FileProblem { path, problem }));
     }
     Ok(compared)
-}
-
-fn is_forgotten(state: &Checkpoint, commit: &Commit) -> bool {
-    let Some(base) = &state.base else { return false };
-    let below =
-        |(partition, span): (_, &Span)| base.partitions.get(partition).is_some_and(|at| span.to <= at.next);
-    commit.delta.0.iter().all(below)
 }
 
 /// What is wrong with a file's bytes, if anything is.
@@ -100,6 +94,5 @@ async fn content(sink: &FilesSink, path: &str, bytes: u64, sha256: &str) -> Resu
         hash.update(&part);
         at = to;
     }
-    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((found != sha256).then(|| "has other bytes than the savepoint says (SHA-256)".to_owned()))
+    Ok((hex(hash) != sha256).then(|| "has other bytes than the savepoint says (SHA-256)".to_owned()))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tidegate_sinks::store::{self, Retries, Store, check_path};
+use tidegate_sinks::store::{self, Retries, Store, check_path, hex};
 
 use super::{StoreOptions, uri};
 use crate::limits::{
@@ -78,15 +78,19 @@ impl Folder {
             let problem = format!("has {bytes} bytes, and may have {}", limit(name));
             return Err(self.damaged(name, problem));
         }
-        self.fetch(name).await
+        self.fetch(name, bytes).await
     }
 
-    /// The bytes of a file whose size is known to be what it may be, if it is there.
-    pub(super) async fn fetch(&self, name: &str) -> Result<Option<Bytes>, RunError> {
-        self.store.get(&self.path(name)).await.map_err(|error| {
+    /// So many bytes of a file, if it is there: no more, however it grows since its size was asked for.
+    pub(super) async fn fetch(&self, name: &str, bytes: u64) -> Result<Option<Bytes>, RunError> {
+        if bytes == 0 {
+            return Ok(Some(Bytes::new())); // No store answers a question for nothing.
+        }
+        self.store.get_range(&self.path(name), 0..bytes).await.map_err(|error| {
             let source = error.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
             match source.map(io::Error::kind) {
                 Some(io::ErrorKind::IsADirectory) => self.damaged(name, "is a folder"),
+                Some(io::ErrorKind::Unsupported) => self.damaged(name, "is not a regular file"),
                 _ => error.into(),
             }
         })
@@ -128,7 +132,7 @@ fn split(uri: &str) -> Option<(&str, &str)> {
 
 /// SHA-256 in hexadecimal digits.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::new_with_prefix(bytes))
 }
 
 /// What `sha256sum manifest.json` writes.

@@ -79,7 +79,7 @@ impl Folder {
         if found != entry.bytes {
             return Err(self.damaged(name, format!("has {found} bytes, its manifest says {}", entry.bytes)));
         }
-        let bytes = self.fetch(name).await?.ok_or_else(missing)?;
+        let bytes = self.fetch(name, found).await?.ok_or_else(missing)?;
         if sha256(&bytes) != entry.sha256 {
             return Err(self.damaged(name, "has other bytes than its manifest says"));
         }

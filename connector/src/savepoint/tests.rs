@@ -1,6 +1,7 @@
 //! What is written is read back, alone or by several, in one go or in several, here or elsewhere.
 
 mod care;
+mod contended;
 pub(crate) mod scene;
 
 use std::fs;

@@ -23,6 +23,9 @@ use crate::run::RunError;
 /// How often a state is loaded anew when a rollback or a `forget` came between it and its commits.
 const LOADS: u32 = 3;
 
+/// How often a file is created that is said to be there, and is not.
+const CREATIONS: u32 = 2;
+
 /// Copies the newest state that the sink accepts, whoever runs the job meanwhile, to `<to>/<id>`. With the id of a
 /// savepoint that is complete already it does nothing; one that was cut short it finishes.
 ///
@@ -129,19 +132,20 @@ impl Folder {
 
     /// Writes a file unless there is one. Returns the bytes that lie there, and whether this call wrote them.
     async fn create_file(&self, name: &str, bytes: Bytes) -> Result<(Bytes, bool), RunError> {
-        match self.store.create(&self.path(name), bytes.clone()).await? {
-            Created::Created => Ok((bytes, true)),
-            Created::Exists => match self.get(name).await? {
-                Some(found) => {
-                    let same = found == bytes;
-                    Ok((found, same))
-                }
-                None => Err(RunError::failed(format!(
-                    "{}/{name} was there a moment ago and is gone: somebody disposes of this savepoint",
-                    self.uri
-                ))),
-            },
+        for _ in 0..CREATIONS {
+            if self.store.create(&self.path(name), bytes.clone()).await? == Created::Created {
+                return Ok((bytes, true));
+            }
+            // S3 says so to one of two who create it at the same time, also when the other one fails.
+            if let Some(found) = self.get(name).await? {
+                let same = found == bytes;
+                return Ok((found, same));
+            }
         }
+        Err(RunError::failed(format!(
+            "{}/{name} was there a moment ago and is gone: somebody disposes of this savepoint",
+            self.uri
+        )))
     }
 }
 

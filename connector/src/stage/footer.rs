@@ -72,6 +72,10 @@ pub async fn metadata(
     size: u64,
     fetch: &impl AsyncFn(Range<u64>) -> Result<Bytes, tidegate_sinks::Error>,
 ) -> Result<Arc<ParquetMetaData>, ReadError> {
+    if size == 0 {
+        // Not asked for: an object store fails to answer a question for no bytes, as it would in an outage.
+        return Err(ParquetError::EOF("it is empty".to_owned()).into());
+    }
     let mut tail = FIRST_READ_BYTES.min(size);
     loop {
         let bytes = fetch(size - tail..size).await?;
@@ -83,6 +87,29 @@ pub async fn metadata(
                 tail = needed as u64;
             }
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_sinks::{Error, Kind};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_empty_file_is_no_outage() {
+        let fetch = async |range: Range<u64>| {
+            // As object stores do.
+            if range.is_empty() {
+                Err(Error::new(Kind::Retry, "an empty range"))
+            } else {
+                Ok(Bytes::from_static(b"torn"))
+            }
+        };
+        for size in [0, 4] {
+            let error = metadata(size, &fetch).await.unwrap_err();
+            assert!(matches!(error, ReadError::Parquet(_)), "{size} bytes: {error:?}");
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Removing what nobody needs: attempts that can never commit, and checkpoints past retention.
 //!
 //! The guarantee: whatever is removed was decided by an accepted state alone, never by an age: a writer that has
-//! slept for a week finds its attempt, or finds that it cannot commit.
+//! slept for a week finds its attempt, or finds that it cannot commit. Only what a crash has left without a name goes by
+//! its age: a writer that has slept so long writes it once more.
+
+use std::time::Duration;
 
 use super::rules;
 use super::settings::MAX_RETAINED;
@@ -10,6 +13,9 @@ use crate::checkpoint::Checkpoint;
 use crate::commit::{Begin, CommitId};
 use crate::error::Error;
 use crate::sink::Collected;
+
+/// How old a nameless leftover of a crash is at least; it takes moments to give it its name.
+const NAMELESS_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// What is to be done with an attempt's folder.
 enum Judged {
@@ -27,6 +33,11 @@ impl FilesSink {
     ) -> Result<Collected, Error> {
         let mut collected =
             Collected { checkpoints: self.old_checkpoints(state, dry_run).await?, ..Collected::default() };
+        if !dry_run {
+            for folder in [paths::CHECKPOINTS, paths::COMMITS] {
+                self.state.remove_hidden(folder, NAMELESS_FOR).await;
+            }
+        }
         for name in self.data.list_folders(&self.paths.attempts()).await? {
             let id = CommitId(name.as_str().into());
             match self.judge(state, &id).await? {

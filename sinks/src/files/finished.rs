@@ -57,11 +57,19 @@ impl Finished {
 
     /// Forgets what an accepted state lists no more. A state older than the one that listed it says nothing.
     pub(super) fn forget_dropped(&mut self, state: &Checkpoint) {
-        self.published.retain(|id, listed_by| *listed_by > state.n || state.unpublished.contains(id));
-        self.erased.retain(|item, listed_by| *listed_by > state.n || state.retracted.contains(item));
-        self.sent.retain(|id, listed_by| *listed_by > state.n || state.unsent.contains(id));
+        retain_listed(&mut self.published, state.n, &state.unpublished);
+        retain_listed(&mut self.erased, state.n, &state.retracted);
+        retain_listed(&mut self.sent, state.n, &state.unsent);
         if state.retracted.is_empty() {
             self.unstaged.clear();
         }
+    }
+}
+
+/// What `mode: overwrite` has found may be a hundred thousand files, all erased at the same time.
+fn retain_listed<T: Ord>(finished: &mut BTreeMap<T, u64>, n: u64, listed: &[T]) {
+    if !finished.is_empty() {
+        let listed: BTreeSet<_> = listed.iter().collect();
+        finished.retain(|item, listed_by| *listed_by > n || listed.contains(item));
     }
 }

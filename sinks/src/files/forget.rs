@@ -5,6 +5,7 @@
 //! `forget`; only then are the commits' bodies removed, and one that is still there, or comes back, is not counted
 //! again. No data file is touched.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -124,15 +125,14 @@ impl FilesSink {
         commits: Vec<CommitId>,
         removed: usize,
     ) -> Result<Forgetting, Error> {
-        let now = stored.iter().filter(|commit| commits.contains(&commit.id));
-        let files: Vec<_> = now.clone().flat_map(|commit| &commit.files).collect();
+        let ids: BTreeSet<_> = commits.iter().collect();
+        let now: Vec<_> = stored.iter().filter(|commit| ids.contains(&commit.id)).collect();
+        let files: Vec<_> = now.iter().flat_map(|commit| &commit.files).collect();
         let mut names =
             files.iter().map(|file| self.paths.final_path(file)).collect::<Result<Vec<_>, _>>()?;
         names.sort_unstable();
-        let in_force: Vec<Commit> =
-            stored.iter().filter(|commit| rules::is_in_force(state, commit)).cloned().collect();
-        let taken = replay::replays(&in_force);
-        let outstanding = now.clone().filter(|commit| !taken.contains_key(&commit.id));
+        let taken = replay::replays(stored.iter().filter(|commit| rules::is_in_force(state, commit)));
+        let outstanding = now.iter().filter(|commit| !taken.contains_key(&commit.id));
         let outstanding_rejects = outstanding.map(|commit| commit.rejects).sum();
         let grace = SignedDuration::try_from(self.settings.copy_grace).unwrap_or(SignedDuration::MAX);
         let until = || self.settings.clock.now().checked_add(grace).unwrap_or(Timestamp::MAX);
@@ -141,7 +141,7 @@ impl FilesSink {
             checkpoint: state.n,
             files: names,
             bytes: files.iter().map(|file| file.bytes).sum(),
-            rows: now.flat_map(|commit| commit.rows.values()).sum(),
+            rows: now.iter().flat_map(|commit| commit.rows.values()).sum(),
             commits,
             outstanding_rejects,
             base: state.base.clone(),
@@ -162,5 +162,5 @@ fn covers(base: &Base, other: &Base) -> bool {
 /// The newest commits stay, forgotten or not: a chain whose newest checkpoints are lost is recognized by them.
 fn removable<'a>(state: &Checkpoint, stored: &'a [Commit]) -> Vec<&'a CommitId> {
     let older = &stored[..stored.len().saturating_sub(COMPARED)];
-    older.iter().filter(|commit| rules::is_forgotten(state, commit)).map(|commit| &commit.id).collect()
+    older.iter().filter(|commit| state.has_forgotten(commit)).map(|commit| &commit.id).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::paths::FinalName;
-use super::{FilesSink, paths, rules};
+use super::{FilesSink, Tables, paths, rules};
 use crate::checkpoint::{Checkpoint, Retracted};
 use crate::commit::{Commit, CommitId};
 use crate::error::{Error, Kind};
@@ -94,7 +94,7 @@ impl FilesSink {
     }
 
     async fn first_final(&self) -> Result<Option<String>, Error> {
-        for table in self.table_folders().await? {
+        for table in self.table_folders(&self.settings.tables).await? {
             let entries = self.data.list(&table).await?;
             if let Some(entry) = entries.into_iter().find(|entry| final_name(&entry.path).is_some()) {
                 return Ok(Some(entry.path));
@@ -152,7 +152,7 @@ impl FilesSink {
     async fn fresh_incarnation(&self, after: u32) -> Result<u32, Error> {
         let mut newest = after;
         if self.settings.accept_existing_files {
-            for table in self.table_folders().await? {
+            for table in self.table_folders(&self.settings.tables).await? {
                 let entries = self.data.list(&table).await?;
                 let used = entries.iter().filter_map(|entry| Some(final_name(&entry.path)?.incarnation));
                 newest = used.fold(newest, u32::max);
@@ -166,12 +166,12 @@ impl FilesSink {
     }
 
     /// The folders that hold, or could hold, finals of this job: its tables and its rejects.
-    pub(super) async fn table_folders(&self) -> Result<Vec<String>, Error> {
-        let mut folders = match &self.settings.tables {
-            super::Tables::Named(names) => names.clone(),
-            super::Tables::AllFolders => {
+    pub(super) async fn table_folders(&self, tables: &Tables) -> Result<Vec<String>, Error> {
+        let mut folders = match tables {
+            Tables::Named(names) => names.clone(),
+            Tables::ByTopic { prefix, suffix } => {
                 let mut names = self.data.list_folders("").await?;
-                names.retain(|name| name != super::RESERVED);
+                names.retain(|name| paths::is_table(name, prefix, suffix));
                 names
             }
         };

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::genesis::{LATELY, final_name};
 use super::paths::Paths;
 use super::restore::Known;
-use super::{FilesSink, FinalName, paths, rules};
+use super::{FilesSink, FinalName, Tables, paths, rules};
 use crate::checkpoint::Checkpoint;
 use crate::commit::{Commit, CommitId, StagedFile};
 use crate::error::{Error, Kind};
@@ -133,16 +133,20 @@ impl FilesSink {
             let context = format!("commit {id} of checkpoint {} is neither staged nor stored", state.n);
             return Err(Error::new(Kind::Corrupt, context));
         }
-        let counts =
-            |commit: &Commit| rules::is_in_force(state, commit) && !rules::is_forgotten(state, commit);
+        let counts = |commit: &Commit| rules::is_in_force(state, commit) && !state.has_forgotten(commit);
         ids.retain(|id| known.get(id).is_some_and(counts));
         Ok(ids)
     }
 
     /// Everything that lies in this job's tables and among its rejects, sorted by path within each.
     pub async fn visible_files(&self) -> Result<Vec<VisibleFile>, Error> {
+        // A job whose tables were called otherwise until its last start still has its files there.
+        let tables = match &self.settings.tables {
+            tables @ Tables::Named(_) => tables,
+            Tables::ByTopic { .. } => &Tables::of_topics(),
+        };
         let mut files = Vec::new();
-        for folder in self.table_folders().await? {
+        for folder in self.table_folders(tables).await? {
             let entries = self.data.list(&folder).await?;
             files.extend(entries.into_iter().map(|entry| VisibleFile {
                 name: final_name(&entry.path),

@@ -41,7 +41,7 @@ async fn prove(store: &dyn Store, folder: &str, from: &str, to: &str) -> Result<
     if !store.list(folder).await?.iter().any(|entry| entry.path == from && entry.size == first.len() as u64) {
         return unfit("a listing does not show what was just written");
     }
-    let moved = store.move_to_final(from, to).await?;
+    let moved = store.move_to_final(from, to, first.len() as u64).await?;
     if moved != Moved::Moved || store.get(from).await?.is_some() || store.get(to).await? != Some(first) {
         return unfit("it does not move an object");
     }

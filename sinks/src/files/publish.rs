@@ -28,9 +28,10 @@ struct Move {
 }
 
 impl FilesSink {
-    pub(super) async fn publish_or_erase(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<(), Error> {
+    /// Whether it was the first of the two.
+    pub(super) async fn publish_or_erase(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<bool, Error> {
         if !rules::may_publish(state) {
-            return self.erase().await;
+            return self.erase().await.map(|()| false);
         }
         for id in ids {
             let is_done = lock(&self.finished).has_published(id);
@@ -39,7 +40,7 @@ impl FilesSink {
                 lock(&self.finished).published(id.clone(), state.n);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Moves the files, then stores `commits/<id>.json`, then removes what is left of the attempt. So the commit's
@@ -75,7 +76,7 @@ impl FilesSink {
 
     /// The path of a file that is neither staged nor final.
     async fn publish_file(&self, Move { from, to, bytes: expected }: Move) -> Result<Option<String>, Error> {
-        if self.data.move_to_final(&from, &to).await? == Moved::Moved {
+        if self.data.move_to_final(&from, &to, expected).await? == Moved::Moved {
             return Ok(None);
         }
         match self.data.head(&to).await? {

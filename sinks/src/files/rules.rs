@@ -161,16 +161,6 @@ pub(crate) fn is_in_force(state: &Checkpoint, commit: &Commit) -> bool {
             && !state.retracted.contains(&Retracted::Commit(commit.id.clone())))
 }
 
-/// Whether a stored commit is part of what `state` has forgotten: its base counts it already. A late publisher may store
-/// it once more.
-pub(crate) fn is_forgotten(state: &Checkpoint, commit: &Commit) -> bool {
-    let forgotten = |(partition, span): (_, &Span)| {
-        let base = state.base.as_ref().and_then(|base| base.partitions.get(partition));
-        base.is_some_and(|at| span.to <= at.next)
-    };
-    commit.delta.0.iter().all(forgotten)
-}
-
 /// Whether a stored commit, which is in force by that, is newer than `state`.
 pub(crate) fn is_beyond(state: &Checkpoint, commit: &Commit) -> bool {
     let passed = |(partition, span): (_, &Span)| {

@@ -17,8 +17,15 @@ pub const MAX_RETAINED: u64 = 900;
 pub enum Tables {
     /// These, by name.
     Named(Vec<String>),
-    /// Any: the table's name comes from the records, as with `{topic}`.
-    AllFolders,
+    /// Any whose name is a topic's between these: the records say which, as with `{topic}`.
+    ByTopic { prefix: String, suffix: String },
+}
+
+impl Tables {
+    /// A table for each topic, of its name.
+    pub(super) fn of_topics() -> Self {
+        Self::ByTopic { prefix: String::new(), suffix: String::new() }
+    }
 }
 
 /// Where the time comes from. It decides nothing but what is kept for how long.
@@ -90,7 +97,7 @@ impl FilesSettings {
             state_url: None,
             options: BTreeMap::new(),
             retries: Retries::default(),
-            tables: Tables::AllFolders,
+            tables: Tables::of_topics(),
             retained: 64,
             retained_for: Duration::from_secs(24 * 3600),
             copy_grace: Duration::from_secs(600),

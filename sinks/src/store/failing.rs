@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -84,8 +85,8 @@ impl Store for Failing {
         between(path, "delete", self.inner.delete(path)).await
     }
 
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
-        between(to, "move", self.inner.move_to_final(from, to)).await
+    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
+        between(to, "move", self.inner.move_to_final(from, to, bytes)).await
     }
 
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {
@@ -95,6 +96,10 @@ impl Store for Failing {
 
     async fn remove_folder(&self, folder: &str) {
         self.inner.remove_folder(folder).await;
+    }
+
+    async fn remove_hidden(&self, folder: &str, age: Duration) {
+        self.inner.remove_hidden(folder, age).await;
     }
 
     fn is_copying(&self) -> bool {

@@ -2,13 +2,14 @@
 //!
 //! The guarantee: what a call reports as done survives a loss of power. A file's bytes are synced before its name
 //! appears, and the name's folder after it, so a name never stands for bytes that are not there. `steps` has the
-//! order of each verb, and why.
+//! order of each verb, and why; `folders` what is synced of others.
 
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use super::{Created, Entry, Moved, Store, check_folder, check_path};
 use crate::error::{Error, Kind};
 use crate::sink::Upload;
 
+mod folders;
 mod steps;
 mod upload;
 
@@ -125,7 +127,7 @@ impl Store for Local {
         self.run("delete", path, steps::delete).await
     }
 
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
+    async fn move_to_final(&self, from: &str, to: &str, _bytes: u64) -> Result<Moved, Error> {
         check_path(from)?;
         check_path(to)?;
         let to = to.to_owned();
@@ -142,6 +144,14 @@ impl Store for Local {
         if check_path(folder).is_ok() {
             // A folder that stays is found empty by the next collection.
             let _ = self.run("remove", folder, steps::remove_folder).await;
+        }
+    }
+
+    async fn remove_hidden(&self, folder: &str, age: Duration) {
+        if check_path(folder).is_ok() {
+            // What stays is hidden, and is found by the next collection.
+            let _ =
+                self.run("tidy", folder, move |root, folder| steps::remove_hidden(root, folder, age)).await;
         }
     }
 

@@ -203,13 +203,21 @@ impl Store for Object {
         deleted.map(drop).map_err(|source| self.error("delete", path, source))
     }
 
-    /// The copy before the delete: the bytes have a name at every moment.
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
+    /// The copy before the delete: the bytes have a name at every moment. Between them a look, as the answer to a copy
+    /// proves nothing: Azure may only have begun it, and it may fail later.
+    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
         check_path(from)?;
         check_path(to)?;
         let copied = found(self.inner.copy(&self.key(from)?, &self.key(to)?).await);
         if copied.map_err(|source| self.error("copy", from, source))?.is_none() {
             return Ok(Moved::SourceMissing);
+        }
+        let found = self.head(to).await?;
+        if found != Some(bytes) {
+            let found = found.map_or("nothing".to_owned(), |found| format!("{found} bytes"));
+            let context =
+                format!("the copy of {self}/{from}, of {bytes} bytes, has left {found} at {to} so far");
+            return Err(Error::new(Kind::Retry, context));
         }
         self.delete(from).await?;
         Ok(Moved::Moved)
@@ -227,3 +235,6 @@ impl Store for Object {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,11 +68,9 @@ async fn a_move_happens_once() {
     let (_folder, stores) = stores();
     for store in stores {
         store.put("s/1/a.staged", Bytes::from_static(b"rows")).await.unwrap();
-        assert_eq!(store.move_to_final("s/1/a.staged", "t/day=1/a.parquet").await.unwrap(), Moved::Moved);
-        assert_eq!(
-            store.move_to_final("s/1/a.staged", "t/day=1/a.parquet").await.unwrap(),
-            Moved::SourceMissing
-        );
+        let publish = async || store.move_to_final("s/1/a.staged", "t/day=1/a.parquet", 4).await.unwrap();
+        assert_eq!(publish().await, Moved::Moved);
+        assert_eq!(publish().await, Moved::SourceMissing);
         assert_eq!(store.get("t/day=1/a.parquet").await.unwrap().unwrap(), "rows");
         store.remove_folder("s/1").await;
         store.remove_folder("t/day=1").await;
@@ -114,7 +112,7 @@ async fn paths_that_leave_the_root_or_hide_are_refused() {
         for path in ["../x", "/etc/passwd", "a//b", "a/../../b", "", "a/.hidden", "a\\b", "."] {
             assert_eq!(store.get(path).await.unwrap_err().kind, Kind::Corrupt);
             assert_eq!(store.put(path, Bytes::new()).await.unwrap_err().kind, Kind::Corrupt);
-            assert_eq!(store.move_to_final("a", path).await.unwrap_err().kind, Kind::Corrupt);
+            assert_eq!(store.move_to_final("a", path, 0).await.unwrap_err().kind, Kind::Corrupt);
         }
     }
 }
@@ -171,4 +169,21 @@ fn a_store_shows_no_secret() {
     let shown = format!("{store} {store:?}");
     assert!(shown.contains("s3://bucket/prefix"), "{shown}");
     assert!(!shown.contains("hunter") && !shown.contains("AKIA"), "{shown}");
+}
+
+/// Whoever may write to a folder could make a reader wait for ever, or read for ever.
+#[tokio::test]
+async fn only_regular_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("endless")).unwrap();
+    let store = Local::new(folder.path());
+    for path in ["pipe", "endless"] {
+        assert_eq!(store.get(path).await.unwrap_err().kind, Kind::Config, "{path}");
+        assert_eq!(store.get_range(path, 0..1).await.unwrap_err().kind, Kind::Config, "{path}");
+    }
+    std::fs::write(folder.path().join("file"), "x").unwrap();
+    std::os::unix::fs::symlink("file", folder.path().join("link")).unwrap();
+    assert_eq!(store.get("link").await.unwrap().unwrap(), "x");
 }

@@ -11,14 +11,16 @@ use crate::support::Place;
 
 const RECORDS: u64 = 100;
 
-/// Of a commit of one file. For each further small file: one put, one copy and one delete.
-const OF_A_COMMIT: [(&str, f64); 6] = [
+/// Of a commit of one file. For each further small file: one put, one copy, one head and one delete.
+const OF_A_COMMIT: [(&str, f64); 7] = [
     // The staged file.
     ("copy", 1.0),
     // The staged file, the staged manifest, and what says where the attempt began.
     ("delete", 3.0),
     // The staged manifest, by what publishes it.
     ("get", 1.0),
+    // The file under its final name, before it is deleted under its staged one.
+    ("head", 1.0),
     // The checkpoints, after the commit; and the attempt's folder, for leftovers.
     ("list", 2.0),
     // Where the attempt begins, the file, the staged manifest, the manifest in place.

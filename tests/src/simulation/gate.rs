@@ -137,8 +137,8 @@ impl Store for Gated {
         self.call(self.inner.delete(path)).await
     }
 
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
-        self.call(self.inner.move_to_final(from, to)).await
+    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
+        self.call(self.inner.move_to_final(from, to, bytes)).await
     }
 
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {

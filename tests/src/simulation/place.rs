@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tidegate::control::{Change, Control};
 use tidegate_sinks::CommitId;
 use tidegate_sinks::faulty::{Dice, Faulty};
-use tidegate_sinks::files::{Clock, FilesSettings, FilesSink, Tables};
+use tidegate_sinks::files::{Clock, FilesSettings, FilesSink};
 use tidegate_sinks::store::Store;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -90,7 +90,6 @@ impl Place {
         };
         let config = &self.scenario.config;
         let mut settings = FilesSettings::new(JOB, "world://");
-        settings.tables = Tables::AllFolders;
         settings.retained = self.scenario.retained;
         settings.retained_for = Duration::ZERO;
         settings.copy_grace = COPY_GRACE;

@@ -144,7 +144,7 @@ impl Store for View {
         Ok(())
     }
 
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
+    async fn move_to_final(&self, from: &str, to: &str, _bytes: u64) -> Result<Moved, Error> {
         if self.is_copying {
             let Some(bytes) = self.get(from).await? else { return Ok(Moved::SourceMissing) };
             self.put(to, bytes).await?;

@@ -127,3 +127,24 @@ async fn files_are_looked_for_in_the_sink() {
     let other = compare(&savepoint, &scene.sink, "others", false).await.unwrap_err();
     assert_eq!(other.exit_code(), 3);
 }
+
+/// A pipe has nothing to read for ever, a device never ends; both say that they have no bytes.
+#[tokio::test]
+async fn only_regular_files_are_read() {
+    let scene = Scene::with_commits(1).await;
+    for (n, name) in [CHECKPOINT, COMMITS, JOB, MANIFEST, HASH].into_iter().enumerate() {
+        for (kind, make) in [("pipe", ["mkfifo"].as_slice()), ("device", &["ln", "-s", "/dev/zero"])] {
+            let uri = scene.create(&format!("{kind}-{n}")).await.unwrap();
+            let file = path(&uri).join(name);
+            fs::remove_file(&file).unwrap();
+            assert!(
+                std::process::Command::new(make[0]).args(&make[1..]).arg(&file).status().unwrap().success()
+            );
+            let error = read_at(&uri).await.unwrap_err();
+            assert!(
+                error.exit_code() == 3 && error.to_string().contains("damaged"),
+                "{kind} {name}: {error}"
+            );
+        }
+    }
+}

@@ -113,7 +113,7 @@ impl Sink for Uploads {
         unreachable!("a stager only stages")
     }
 
-    async fn publish(&self, _: &Checkpoint, _: &[CommitId]) -> Result<(), Error> {
+    async fn publish(&self, _: &Checkpoint, _: &[CommitId]) -> Result<bool, Error> {
         unreachable!("a stager only stages")
     }
 

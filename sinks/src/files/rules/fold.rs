@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{is_forgotten, is_in_force};
+use super::is_in_force;
 use crate::checkpoint::{Base, Checkpoint, Forgotten};
 use crate::commit::{Commit, CommitId};
 use crate::position::TopicPartition;
@@ -24,7 +24,7 @@ pub(crate) fn fold(
     let mut pending = in_force.clone();
     pending.retain(|commit| commit.created < before && !is_needed(&commit.id));
     let mut folded = Folding::new(state);
-    let remembered = in_force.into_iter().filter(|commit| !is_forgotten(state, commit));
+    let remembered = in_force.into_iter().filter(|commit| !state.has_forgotten(commit));
     folded.remembered = remembered.map(|commit| &commit.id).collect();
     // In the order of their ids all go in the first round, unless clocks disagreed.
     loop {

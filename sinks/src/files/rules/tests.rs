@@ -199,7 +199,7 @@ impl Chain {
     /// What is stored, in force, and not forgotten.
     fn remembered<'a>(&'a self, state: &'a Checkpoint) -> impl Iterator<Item = &'a Commit> {
         let landed = self.sent.iter().filter(|sent| sent.landed.is_some()).map(|sent| &sent.commit);
-        landed.filter(move |commit| is_in_force(state, commit) && !is_forgotten(state, commit))
+        landed.filter(move |commit| is_in_force(state, commit) && !state.has_forgotten(commit))
     }
 
     fn send(&mut self, commit: Commit, lost: bool) {
@@ -258,7 +258,7 @@ impl Chain {
             (rejects, commits) = (base.rejects, base.commits);
         }
         let landed = self.sent.iter().filter(|sent| sent.landed.is_some()).map(|sent| &sent.commit);
-        let landed = landed.filter(|commit| is_in_force(&state, commit) && !is_forgotten(&state, commit));
+        let landed = landed.filter(|commit| is_in_force(&state, commit) && !state.has_forgotten(commit));
         // In the order in which they landed, so each begins where the one before it ends.
         for commit in landed {
             for (partition, span) in &commit.delta.0 {

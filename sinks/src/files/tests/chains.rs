@@ -33,6 +33,28 @@ async fn a_lost_chain_is_no_fresh_start() {
     assert!(matches!(fenced, Outcome::Fenced(_)), "{fenced:?}");
 }
 
+/// Of those that can be none, some must not even be looked into.
+#[tokio::test(start_paused = true)]
+async fn folders_that_are_no_tables_say_nothing_about_the_job() {
+    let sink = sink_with(|settings| {
+        settings.tables = Tables::ByTopic { prefix: "raw_".to_owned(), suffix: String::new() };
+    });
+    let put = async |folder: &str| {
+        let path = format!("{folder}/1-{}-000.parquet", CommitId::new());
+        sink.data.put(&path, Bytes::from_static(b"others")).await.unwrap();
+    };
+    for folder in ["lost+found", "orders", "raw_"] {
+        put(folder).await;
+    }
+    assert!(sink.load().await.unwrap().is_none());
+    put("raw_orders").await;
+    assert_eq!(sink.load().await.unwrap_err().kind, Kind::Refused);
+    // Tables that were called otherwise are looked at, once there is a chain.
+    let files = sink.visible_files().await.unwrap();
+    let folders: Vec<_> = files.iter().filter_map(|file| file.path.split('/').next()).collect();
+    assert_eq!(folders, ["orders", "raw_", "raw_orders"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_does_not_read_is_named() {
     let sink = sink();
@@ -194,8 +216,8 @@ impl Store for Overtaken {
         self.inner.delete(path).await
     }
 
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
-        self.inner.move_to_final(from, to).await
+    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
+        self.inner.move_to_final(from, to, bytes).await
     }
 
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {
@@ -387,8 +409,8 @@ impl Store for Careless {
         self.0.delete(path).await
     }
 
-    async fn move_to_final(&self, from: &str, to: &str) -> Result<Moved, Error> {
-        self.0.move_to_final(from, to).await
+    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
+        self.0.move_to_final(from, to, bytes).await
     }
 
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {

@@ -86,7 +86,7 @@ async fn what_is_retracted_is_erased_first() {
 
     let replay = commit_one(&sink, &back).await;
     let begun = tokio::time::Instant::now();
-    sink.publish(&replay, &replay.unpublished).await.unwrap();
+    assert!(!sink.publish(&replay, &replay.unpublished).await.unwrap(), "something is erased first");
     assert!(begun.elapsed() >= Duration::from_secs(60), "a running copy could bring a final back");
     assert!(sink.visible_files().await.unwrap().is_empty());
     assert!(paths_in(&*sink.state, paths::COMMITS).await.is_empty());
@@ -95,7 +95,7 @@ async fn what_is_retracted_is_erased_first() {
     // A publisher that slept through the rollback.
     reopen(&sink, |_| {}).publish(&visible, &[first, second]).await.unwrap();
     assert!(sink.visible_files().await.unwrap().is_empty());
-    sink.publish(&state, &state.unpublished).await.unwrap();
+    assert!(sink.publish(&state, &state.unpublished).await.unwrap());
     assert_eq!(sink.visible_files().await.unwrap().len(), 1);
     assert_eq!(sink.commits(&state).await.unwrap().len(), 1);
     let collected = sink.collect(&state, false).await.unwrap();
@@ -130,4 +130,28 @@ async fn folders_that_nothing_tells_about_are_reported_and_stay() {
     gone.sort_unstable();
     assert_eq!(gone, [no_begin.id.clone(), published]);
     assert_eq!(paths_in(&*sink.data, &sink.paths.attempts()).await, [path]);
+}
+
+#[tokio::test]
+async fn what_a_crash_has_left_without_a_name_goes_after_a_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = FilesSettings::new("job", format!("file://{}", folder.path().display()));
+    let sink = FilesSink::open(settings).unwrap();
+    let state = sink.begin_chain(genesis()).await.unwrap();
+    let state = commit_one(&sink, &state).await;
+    sink.publish(&state, &state.unpublished).await.unwrap();
+    let hours = |hours: u64| std::time::SystemTime::now() - Duration::from_secs(hours * 3600);
+    let leave = |folder_name: &str, hours_ago| {
+        let name = format!(".tidegate-tmp-{}", uuid::Uuid::now_v7().simple());
+        let path = folder.path().join("_tidegate/job").join(folder_name).join(name);
+        std::fs::File::create(&path).unwrap().set_modified(hours(hours_ago)).unwrap();
+        path
+    };
+    let old = [leave(paths::CHECKPOINTS, 25), leave(paths::COMMITS, 25)];
+    let young = leave(paths::CHECKPOINTS, 23);
+    sink.collect(&state, true).await.unwrap();
+    assert!(old.iter().all(|path| path.exists()), "a dry run");
+    sink.collect(&state, false).await.unwrap();
+    assert!(!old.iter().any(|path| path.exists()) && young.exists());
+    assert_eq!(sink.load().await.unwrap().unwrap(), state);
 }

@@ -1,18 +1,17 @@
 //! What each verb does on a local file system, step by step, with a failpoint between any two.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::folders::{found, in_folder, parent, sync_folder, sync_found, sync_nearest};
 use crate::failpoints::fire;
 use crate::store::{Created, Entry, Moved};
-
-/// How often a step is tried again when somebody removes its empty folder at the same moment.
-const FOLDER_RACES: usize = 100;
 
 /// A file under a hidden name, which no listing shows; removed when dropped.
 #[derive(Debug)]
@@ -67,30 +66,44 @@ pub(super) fn put(root: &Path, path: &str, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
-/// The folder is synced before the bytes are believed: another process may have given the file its name and not have
-/// synced it yet, and what is built on it must not outlive it.
 pub(super) fn get(root: &Path, path: &str) -> io::Result<Option<Bytes>> {
     let target = root.join(path);
-    let Some(bytes) = found(fs::read(&target))? else { return Ok(None) };
-    match sync_folder(parent(&target)?) {
-        // Where nobody can write, nothing is unsynced.
-        Err(error) if !matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::InvalidInput) => {
-            Err(error)
-        }
-        _ => Ok(Some(bytes.into())),
+    let Some(mut file) = found(open_regular(&target))? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    sync_found(&target)?;
+    Ok(Some(bytes.into()))
+}
+
+/// Opens a file that is to be read. Whoever may write to a folder could put a pipe there, which has nothing to read for
+/// ever, or a link to a device, which never ends.
+fn open_regular(path: &Path) -> io::Result<File> {
+    // Without this, opening a pipe waits for a writer.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    if metadata.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(ErrorKind::Unsupported, "it is not a regular file"))
     }
 }
 
 /// For files that are final, and so were synced before their name appeared.
 pub(super) fn get_range(root: &Path, path: &str, range: Range<u64>) -> io::Result<Option<Bytes>> {
-    let Some(file) = found(File::open(root.join(path)))? else { return Ok(None) };
+    let Some(file) = found(open_regular(&root.join(path)))? else { return Ok(None) };
     let mut bytes = vec![0; (range.end - range.start) as usize];
     file.read_exact_at(&mut bytes, range.start)?;
     Ok(Some(bytes.into()))
 }
 
 pub(super) fn head(root: &Path, path: &str) -> io::Result<Option<u64>> {
-    Ok(found(fs::metadata(root.join(path)))?.map(|metadata| metadata.len()))
+    let target = root.join(path);
+    let Some(metadata) = found(fs::metadata(&target))? else { return Ok(None) };
+    sync_found(&target)?;
+    Ok(Some(metadata.len()))
 }
 
 pub(super) fn list(root: &Path, folder: &str) -> io::Result<Vec<Entry>> {
@@ -124,10 +137,9 @@ pub(super) fn delete(root: &Path, path: &str) -> io::Result<()> {
     let target = root.join(path);
     if found(fs::remove_file(&target))?.is_some() {
         fire(path, "delete", "unlinked")?;
-        // Whoever removed the folder meanwhile has made the removal durable with it, or will repeat it.
-        found(sync_folder(parent(&target)?))?;
     }
-    Ok(())
+    // Also what was gone: whoever removed it, or its folder, may not have synced that yet.
+    sync_nearest(parent(&target)?)
 }
 
 /// Folder, rename, sync of the new folder, sync of the old one: in that order the file has a durable name at every
@@ -156,58 +168,30 @@ pub(super) fn rename(root: &Path, from: &str, to: &str) -> io::Result<Moved> {
 }
 
 pub(super) fn remove_folder(root: &Path, folder: &str) -> io::Result<()> {
-    let folder = root.join(folder);
-    let Some(found_entries) = found(fs::read_dir(&folder))? else { return Ok(()) };
-    for entry in found_entries {
+    remove_hidden(root, folder, Duration::ZERO)?;
+    found(fs::remove_dir(root.join(folder))).map(drop)
+}
+
+pub(super) fn remove_hidden(root: &Path, folder: &str, age: Duration) -> io::Result<()> {
+    let Some(entries) = found(fs::read_dir(root.join(folder)))? else { return Ok(()) };
+    for entry in entries {
         let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(HIDDEN) {
+            continue;
+        }
+        let Some(metadata) = found(entry.metadata())? else { continue };
         // Should somebody be writing it just now, their link or rename fails, and they write it again.
-        if entry.file_name().to_string_lossy().starts_with(HIDDEN) {
+        if metadata.modified()?.elapsed().unwrap_or_default() >= age {
             found(fs::remove_file(entry.path()))?;
         }
     }
-    fs::remove_dir(&folder)
-}
-
-/// Makes the folder of `target` and runs `step` in it, again and again while somebody removes that folder.
-pub(super) fn in_folder<T>(target: &Path, mut step: impl FnMut(&Path) -> io::Result<T>) -> io::Result<T> {
-    let folder = parent(target)?;
-    let mut races = 0;
-    loop {
-        match make_folder(folder).and_then(|()| step(folder)) {
-            Err(error) if error.kind() == ErrorKind::NotFound && races < FOLDER_RACES => races += 1,
-            result => return result,
-        }
-    }
-}
-
-/// Makes a folder and those above it, each synced into the one above before the next, so that a file in it can be
-/// found after a loss of power.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
-        return Ok(());
-    }
-    let above = parent(folder)?;
-    make_folder(above)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        // Made by somebody else a moment ago: perhaps not synced yet.
-        _ => sync_folder(above),
-    }
+    Ok(())
 }
 
 pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
-}
-
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
-}
-
-pub(super) fn parent(path: &Path) -> io::Result<&Path> {
-    path.parent().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the root has no folder above it"))
 }
 
 /// Names in a folder that are not hidden, and whether each is a folder itself. None where there is no such folder.
@@ -228,10 +212,5 @@ fn children(folder: &Path) -> io::Result<Vec<(String, bool)>> {
     Ok(children)
 }
 
-fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
+#[cfg(test)]
+mod tests;

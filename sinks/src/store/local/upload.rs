@@ -9,7 +9,8 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
-use super::steps::{Hidden, in_folder, parent, sync_folder};
+use super::folders::{in_folder, parent, sync_folder};
+use super::steps::Hidden;
 use crate::error::{Error, Kind};
 use crate::failpoints::fire;
 use crate::sink::{Upload, Uploaded};

@@ -50,6 +50,14 @@ impl ObjectUpload {
         self.store.error("upload", &self.path, source)
     }
 
+    /// Of what belongs to a multipart upload that was begun. What is missing then is the upload, not the bucket: it was
+    /// completed by a request whose answer was lost, or the bucket's rule has aborted it. A new attempt writes it anew.
+    fn error_of_begun(&self, source: object_store::Error) -> Error {
+        let is_gone = matches!(source, object_store::Error::NotFound { .. });
+        let error = self.error(source);
+        if is_gone { Error { kind: Kind::Retry, ..error } } else { error }
+    }
+
     fn take_payload(&mut self) -> PutPayload {
         self.filling_bytes = 0;
         std::mem::take(&mut self.filling).into_iter().collect()
@@ -79,7 +87,7 @@ impl ObjectUpload {
 
     fn joined(&self, done: Result<object_store::Result<()>, tokio::task::JoinError>) -> Result<(), Error> {
         match done {
-            Ok(result) => result.map_err(|source| self.error(source)),
+            Ok(result) => result.map_err(|source| self.error_of_begun(source)),
             Err(source) => {
                 let context = format!("an upload of {}/{} broke off", self.store.url, self.path);
                 Err(Error::new(Kind::Retry, context).with_source(source))
@@ -96,7 +104,7 @@ impl ObjectUpload {
         }
         if let Some(multipart) = &mut self.multipart {
             let completed = multipart.complete().await;
-            completed.map_err(|source| self.error(source))?;
+            completed.map_err(|source| self.error_of_begun(source))?;
             // From here on there is nothing to abort.
             self.multipart = None;
         }
