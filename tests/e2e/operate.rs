@@ -1,5 +1,6 @@
 //! A person on call: slows a job down, pauses it, stops it, starts it again.
 
+mod collect;
 mod limit;
 mod pause;
 mod rescale;

@@ -15,8 +15,8 @@ use crate::event::Command;
 use crate::stage::Staged;
 use crate::status::history::CheckpointRecord;
 
-/// Checkpoints from one collection to the next. With those that are kept, they should fit one page of a listing, which is a
-/// part of each commit.
+/// Checkpoints from one collection to the next, counted along the chain, so that a replica that often starts anew collects as
+/// well. With those that are kept, they should fit one page of a listing, which is a part of each commit.
 const COLLECT_EVERY: u64 = 50;
 /// Longest pause before publishing is tried again.
 const PUBLISH_PAUSE: Duration = Duration::from_secs(30);
@@ -267,7 +267,7 @@ impl Engine {
     }
 
     pub(super) fn collected(&mut self, result: Result<Collected, Error>) {
-        self.collect_from = self.parts.state.n + COLLECT_EVERY;
+        self.collect_from = next_collection(self.parts.state.n);
         match result {
             Ok(Collected { attempts, checkpoints, .. }) => {
                 tracing::debug!(
@@ -280,6 +280,11 @@ impl Engine {
             Err(error) => tracing::warn!(%error, "leftovers are not collected; trying again later"),
         }
     }
+}
+
+/// The checkpoint after `n` at which leftovers are collected.
+pub(super) fn next_collection(n: u64) -> u64 {
+    (n / COLLECT_EVERY + 1) * COLLECT_EVERY
 }
 
 /// Publishes those of `ids` that are still to be, after all that a rollback has retracted is erased and dropped from the

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::asked::{Asked, Asking};
 use super::channels::{self, Channels, Report, Shared};
+use super::commits::next_collection;
 use super::observed::Observed;
 use super::stalls::Stalls;
 use super::unsent::Sending;
@@ -143,6 +144,7 @@ impl Engine {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             sending: Sending::left_by(&parts.state),
+            collect_from: next_collection(parts.state.n),
             others: parts.state.unpublished.iter().map(|id| (id.clone(), Instant::now())).collect(),
             parts,
             coverage: Coverage::default(),
@@ -153,7 +155,6 @@ impl Engine {
             mine: BTreeSet::new(),
             publishing: false,
             publish_failures: 0,
-            collect_from: 0,
             settling: false,
             rewinding: false,
             due: false,

@@ -125,7 +125,7 @@ async fn no_content_and_no_secret_is_ever_told() -> Result<()> {
         ensure!(told.is_none(), "{command:?} tells: {}", told.unwrap_or_default());
         Ok(())
     };
-    tell(Some(1), commands[0]).await?;
+    tell(Some(2), commands[0]).await?;
     scene.write(Sections { format, more: "error_limit: {records: 9}\n", ..Default::default() })?;
     for command in commands {
         tell(Some(0), command).await?;
