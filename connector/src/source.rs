@@ -69,7 +69,7 @@ impl Source {
     pub fn start(settings: SourceSettings) -> Result<Self, SourceError> {
         let (events, receiver) = mpsc::unbounded_channel();
         let (sender, commands) = channel();
-        let (ends, budget) = (SharedEnds::default(), Budget::default());
+        let ends = SharedEnds::default();
         let (end, ended) = oneshot::channel();
         let consumer = Group::join(&settings.properties, ends.clone()).map_err(|error| {
             SourceError::passing(format!("the Kafka client refused its settings: {error}"))
@@ -82,23 +82,8 @@ impl Source {
         consumer
             .subscribe(&names)
             .map_err(|error| SourceError::passing(format!("subscribing to {}: {error}", names.join(", "))))?;
-        let reader = Reader {
-            queue: Queue::new(consumer.client().native_ptr()),
-            consumer: Arc::new(consumer),
-            throttle: Throttle::new(settings.bytes_per_second),
-            record_bytes: 256,
-            budget: budget.clone(),
-            budget_bytes: settings.budget_bytes,
-            events,
-            commands,
-            held: BTreeMap::new(),
-            waiting: VecDeque::new(),
-            outside: Vec::new(),
-            owed: 0,
-            asked: None,
-            paused: false,
-            waits_since: None,
-        };
+        let reader = Reader::new(consumer, &settings, events, commands);
+        let budget = reader.budget.clone();
         thread::Builder::new()
             .name("source".into())
             .spawn(move || {
@@ -152,6 +137,31 @@ enum End {
 }
 
 impl Reader {
+    fn new(
+        consumer: GroupConsumer,
+        settings: &SourceSettings,
+        events: mpsc::UnboundedSender<Event>,
+        commands: Receiver<Command>,
+    ) -> Self {
+        Self {
+            events,
+            queue: Queue::new(consumer.client().native_ptr()),
+            consumer: Arc::new(consumer),
+            throttle: Throttle::new(settings.bytes_per_second),
+            record_bytes: 256,
+            budget: Budget::default(),
+            budget_bytes: settings.budget_bytes,
+            commands,
+            held: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            outside: Vec::new(),
+            owed: 0,
+            asked: None,
+            paused: false,
+            waits_since: None,
+        }
+    }
+
     fn run(mut self) {
         let end = loop {
             if let Err(end) = self.step() {

@@ -18,8 +18,8 @@ use crate::status::history::CheckpointRecord;
 /// Checkpoints from one collection to the next, counted along the chain, so that a replica that often starts anew collects as
 /// well. With those that are kept, they should fit one page of a listing, which is a part of each commit.
 const COLLECT_EVERY: u64 = 50;
-/// Longest pause before publishing is tried again.
-const PUBLISH_PAUSE: Duration = Duration::from_secs(30);
+/// The pause before publishing is tried again doubles so often at most: from one second to 16.
+const PUBLISH_DOUBLINGS: u32 = 4;
 
 impl Engine {
     pub(super) fn tick(&mut self) {
@@ -206,7 +206,7 @@ impl Engine {
         let (sink, state) = (self.parts.sink.clone(), self.parts.state.clone());
         let pause = match self.publish_failures {
             0 => Duration::ZERO,
-            failures => PUBLISH_PAUSE.min(Duration::from_secs(1 << failures.min(5)) / 2),
+            failures => Duration::from_secs(1 << (failures - 1).min(PUBLISH_DOUBLINGS)),
         };
         self.spawn(async move {
             tokio::time::sleep(pause).await;

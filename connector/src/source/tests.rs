@@ -5,27 +5,16 @@ use super::*;
 /// A reader of a cluster that is not there, with the ends of its channels.
 fn reader(bytes_per_second: u64) -> (Reader, mpsc::UnboundedReceiver<Event>, Sender<Command>) {
     let properties = [("bootstrap.servers", "127.0.0.1:1"), ("group.id", "g")];
-    let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let consumer = Group::join(&BTreeMap::from(properties), SharedEnds::default()).unwrap();
+    let settings = SourceSettings {
+        properties: properties.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        topics: Topics::List(Vec::new()),
+        bytes_per_second,
+        budget_bytes: 1 << 20,
+    };
+    let consumer = Group::join(&settings.properties, SharedEnds::default()).unwrap();
     let (events, receiver) = mpsc::unbounded_channel();
     let (sender, commands) = channel();
-    let reader = Reader {
-        events,
-        queue: Queue::new(consumer.client().native_ptr()),
-        consumer: Arc::new(consumer),
-        throttle: Throttle::new(bytes_per_second),
-        record_bytes: 256,
-        budget: Budget::default(),
-        budget_bytes: 1 << 20,
-        commands,
-        held: BTreeMap::new(),
-        waiting: VecDeque::new(),
-        outside: Vec::new(),
-        owed: 0,
-        asked: None,
-        paused: false,
-        waits_since: None,
-    };
+    let reader = Reader::new(consumer, &settings, events, commands);
     (reader, receiver, sender)
 }
 

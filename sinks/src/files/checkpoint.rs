@@ -62,7 +62,7 @@ impl FilesSink {
         Error::new(kind, context)
     }
 
-    async fn highest(&self) -> Result<Option<u64>, Error> {
+    pub(super) async fn highest(&self) -> Result<Option<u64>, Error> {
         Ok(self.checkpoint_numbers().await?.into_iter().max())
     }
 

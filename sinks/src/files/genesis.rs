@@ -37,7 +37,7 @@ impl FilesSink {
 
     /// When the highest checkpoint was made. Only a hint: nothing says that it is the newest state.
     async fn highest_created(&self) -> Result<Option<Timestamp>, Error> {
-        let Some(n) = self.checkpoint_numbers().await?.into_iter().max() else { return Ok(None) };
+        let Some(n) = self.highest().await? else { return Ok(None) };
         let Some(bytes) = self.state.get(&paths::checkpoint(n)).await? else { return Ok(None) };
         Ok(Some(self.parse(n, &bytes)?.created))
     }

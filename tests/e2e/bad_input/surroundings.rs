@@ -15,6 +15,7 @@ use axum::http::{Method, StatusCode, Uri};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::scene::{LIMIT, Scene, Sections};
+use crate::support::Process;
 
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -95,6 +96,16 @@ async fn forward(from: std::net::SocketAddr, to: &'static str) -> Result<()> {
     }
 }
 
+/// Until a start has found that no broker answers.
+async fn until_waiting(process: &Process) -> Result<()> {
+    let started = Instant::now();
+    while !process.log()?.contains("asking again") {
+        ensure!(started.elapsed() < LIMIT, "{}", process.log()?);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_waits_for_a_broker_that_is_away() -> Result<()> {
     let scene = Scene::new(1, Sections::default()).await?;
@@ -103,11 +114,7 @@ async fn a_start_waits_for_a_broker_that_is_away() -> Result<()> {
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     scene.write_at(&scene.job.url, &address.to_string(), Sections::default())?;
     let mut process = scene.start(&["run", "--until-end"])?;
-    let started = Instant::now();
-    while !process.log()?.contains("asking again") {
-        ensure!(started.elapsed() < LIMIT, "{}", process.log()?);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_waiting(&process).await?;
     let broker = tokio::spawn(forward(address, scene.servers));
     let status = process.wait(LIMIT).await?;
     broker.abort();
@@ -121,11 +128,7 @@ async fn a_start_that_waits_for_a_broker_is_stopped_at_once() -> Result<()> {
     let scene = Scene::new(1, Sections::default()).await?;
     scene.write_at(&scene.job.url, NOWHERE, Sections::default())?;
     let mut process = scene.start(&["run"])?;
-    let started = Instant::now();
-    while !process.log()?.contains("asking again") {
-        ensure!(started.elapsed() < LIMIT, "{}", process.log()?);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_waiting(&process).await?;
     process.signal(libc::SIGTERM);
     let status = process.wait(Duration::from_secs(10)).await?;
     ensure!(status.success(), "{status}: {}", process.log()?);
