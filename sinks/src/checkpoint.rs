@@ -132,7 +132,7 @@ pub struct Checkpoint {
     /// The commits that were forgotten. All others since the start of the chain are stored one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
-    /// What the job pinned when it first started, such as an inferred schema; the connector's own.
+    /// What the job pinned, such as an inferred schema: a tree of objects whose leaves never change. The connector's own.
     pub pinned: Value,
     /// Fields of this format that this version does not know; carried along, never dropped.
     #[serde(flatten)]

@@ -72,6 +72,8 @@ cases! {
     chain::settling_after_being_overtaken_forgets_nothing,
     chain::overwriting_clears_the_tables_and_nothing_else,
     chain::old_checkpoints_go_and_the_chain_goes_on,
+    chain::of_those_who_pin_at_once_the_first_wins,
+    chain::what_was_pinned_outlives_commits_and_rollbacks,
     commits::positions_and_files_move_together,
     commits::offsets_without_rows_are_committed,
     commits::the_second_from_one_position_is_fenced,

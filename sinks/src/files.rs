@@ -218,6 +218,14 @@ impl Sink for FilesSink {
         self.drop_finished(base).await
     }
 
+    async fn pin(
+        &self,
+        base: Arc<Checkpoint>,
+        additions: &serde_json::Value,
+    ) -> Result<Arc<Checkpoint>, Error> {
+        self.in_time("pin what the job goes by", self.pin_on(base, additions)).await
+    }
+
     fn has_finished(&self) -> bool {
         !lock(&self.finished).is_empty()
     }

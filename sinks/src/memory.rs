@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::{Checkpoint, RestoreChoice};
@@ -253,6 +254,20 @@ impl Sink for Memory {
         let body = Arc::new(body);
         world.newest = Some(Arc::clone(&body));
         Ok(body)
+    }
+
+    async fn pin(&self, _base: Arc<Checkpoint>, additions: &Value) -> Result<Arc<Checkpoint>, Error> {
+        let mut world = self.world();
+        let newest = world.newest()?;
+        let (none, nothing) = (BTreeSet::new(), BTreeSet::new());
+        match rules::pins::pinned_on(&newest, &none, &nothing, additions, Timestamp::now()) {
+            None => Ok(newest),
+            Some(body) => {
+                let body = Arc::new(body);
+                world.newest = Some(Arc::clone(&body));
+                Ok(body)
+            }
+        }
     }
 
     fn has_finished(&self) -> bool {

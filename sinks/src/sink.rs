@@ -139,6 +139,12 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// overtaken, what is finished stays remembered for the next time.
     async fn settle(&self, base: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, Error>;
 
+    /// Stores a checkpoint whose [`Checkpoint::pinned`] also has what `additions` has: objects are merged, anything else
+    /// that is pinned stays as it is. Repeats itself until the newest state has all of it, whoever pinned it, and
+    /// returns that state: the caller goes on by what is pinned there, which may differ from what it asked for. After an error
+    /// the same call again finds out.
+    async fn pin(&self, base: Arc<Checkpoint>, additions: &Value) -> Result<Arc<Checkpoint>, Error>;
+
     /// Whether something is finished that no checkpoint has dropped yet.
     fn has_finished(&self) -> bool;
 

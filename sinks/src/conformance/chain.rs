@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde_json::json;
 
+use super::restores::roll_back;
 use super::writer::{Writer, assert_exact, genesis, next, repeat};
 use super::{Options, Place};
+use crate::checkpoint::Checkpoint;
 
 pub(super) async fn an_empty_place_has_no_chain(place: Arc<dyn Place>) {
     let writer = Writer::new(&place);
@@ -112,5 +115,46 @@ pub(super) async fn old_checkpoints_go_and_the_chain_goes_on(place: Arc<dyn Plac
     let state = fresh.commit_moves(&state, &[(0, 1)]).await;
     assert_eq!(next(&state, 0), 9);
     let state = fresh.finish_all().await;
+    assert_exact(&place, &state).await;
+}
+
+pub(super) async fn of_those_who_pin_at_once_the_first_wins(place: Arc<dyn Place>) {
+    let (writer, state) = Writer::with_chain(&place, 1).await;
+    let others: Vec<_> = (0..4).map(|_| Writer::new(&place)).collect();
+    let pins = others.iter().enumerate().map(|(i, other)| {
+        let additions = json!({"tables": {"t": {"columns": [i]}, format!("of {i}"): {"columns": [i]}}});
+        let state = Arc::clone(&state);
+        async move { repeat(|| other.sink.pin(Arc::clone(&state), &additions)).await }
+    });
+    let states = futures::future::join_all(pins).await;
+    place.calm().await;
+    let newest = writer.newest().await;
+    let pinned = |state: &Checkpoint, table: &str| state.pinned["tables"][table]["columns"][0].as_u64();
+    let winner = pinned(&newest, "t");
+    assert!(winner.is_some());
+    for (i, state) in states.iter().enumerate() {
+        assert_eq!(pinned(state, "t"), winner, "{i} goes by another list than the chain");
+        assert_eq!(pinned(&newest, &format!("of {i}")), Some(i as u64), "what {i} pinned is lost");
+    }
+    assert_eq!(newest.position(), state.position());
+}
+
+pub(super) async fn what_was_pinned_outlives_commits_and_rollbacks(place: Arc<dyn Place>) {
+    let (writer, target) = Writer::with_chain(&place, 1).await;
+    let state = writer.commit_moves(&target, &[(0, 2)]).await;
+    let additions = json!({"topics": {"t": {"id": "a"}}});
+    let state = repeat(|| writer.sink.pin(Arc::clone(&state), &additions)).await;
+    let pinned = json!("a");
+    assert_eq!(state.pinned["topics"]["t"]["id"], pinned);
+    let other = json!({"topics": {"t": {"id": "b"}}});
+    let again = repeat(|| writer.sink.pin(Arc::clone(&state), &other)).await;
+    assert_eq!((again.n, &again.pinned), (state.n, &state.pinned), "nothing was missing");
+    let state = writer.commit_moves(&state, &[(0, 2)]).await;
+    assert_eq!(state.pinned["topics"]["t"]["id"], pinned);
+    let back = roll_back(&writer, &target).await;
+    assert_eq!(back.pinned["topics"]["t"]["id"], pinned);
+    let state = writer.finish_all().await;
+    assert_eq!(next(&state, 0), 0);
+    place.calm().await;
     assert_exact(&place, &state).await;
 }

@@ -14,7 +14,7 @@ fn to(target: &Checkpoint, choice: RestoreChoice) -> Restore {
     Restore { restored, target: target.clone(), again: false }
 }
 
-async fn roll_back(writer: &Writer, target: &Checkpoint) -> Arc<Checkpoint> {
+pub(super) async fn roll_back(writer: &Writer, target: &Checkpoint) -> Arc<Checkpoint> {
     let restore = to(target, RestoreChoice::Rollback);
     repeat(|| writer.sink.restore(&restore)).await
 }

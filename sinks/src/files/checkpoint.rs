@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::rules::{self, Verdict};
 use super::{FilesSink, from_json, lock, paths, to_json};
@@ -252,6 +253,30 @@ impl FilesSink {
             self.store_next(&Arc::new(body)).await?
         };
         newest.ok_or_else(|| self.vanished())
+    }
+
+    /// A checkpoint that only pins, and drops what is finished; repeated until nothing is missing.
+    pub(super) async fn pin_on(
+        &self,
+        base: Arc<Checkpoint>,
+        additions: &Value,
+    ) -> Result<Arc<Checkpoint>, Error> {
+        let mut newest = base;
+        let mut failures = 0;
+        loop {
+            let (published, erased) = lock(&self.finished).lists();
+            let now = self.settings.clock.now();
+            let Some(mut body) = rules::pins::pinned_on(&newest, &published, &erased, additions, now) else {
+                return Ok(newest);
+            };
+            if failures > 0 {
+                self.pause(failures - 1).await;
+            }
+            lock(&self.finished).drop_sent(&mut body.unsent);
+            rules::check_step(&newest, &body)?;
+            newest = self.look_after(&Arc::new(body), newest).await?;
+            failures += 1;
+        }
     }
 
     /// Bounds a call that repeats itself.

@@ -13,6 +13,7 @@ use crate::position::{Span, TopicPartition};
 use crate::replay;
 use crate::sink::HISTORY;
 
+pub(crate) mod pins;
 mod rollback;
 
 pub(crate) use rollback::{check_target, goal, is_restored, restored_on, taken_back};

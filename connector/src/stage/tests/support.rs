@@ -129,6 +129,10 @@ impl Sink for Uploads {
         unreachable!("a stager only stages")
     }
 
+    async fn pin(&self, _: Arc<Checkpoint>, _: &serde_json::Value) -> Result<Arc<Checkpoint>, Error> {
+        unreachable!("staging pins nothing")
+    }
+
     async fn settle(&self, _: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, Error> {
         unreachable!("a stager only stages")
     }

@@ -161,7 +161,8 @@ pub(crate) fn restored_on(
 ) -> Checkpoint {
     let mut body = housekeeping_on(state, published, erased, now);
     body.restored = Some(restore.restored.clone());
-    body.pinned = restore.target.pinned.clone();
+    // What was pinned since stays: the tables and topics it is about may be there still.
+    body.pinned = super::pins::merged(&restore.target.pinned, &state.pinned);
     if restore.restored.choice != RestoreChoice::Rollback {
         return body;
     }
