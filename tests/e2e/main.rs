@@ -11,6 +11,7 @@ mod memory;
 mod monitoring;
 mod operate;
 mod page;
+mod readers;
 mod rejects;
 mod reload;
 mod replay;
