@@ -25,7 +25,8 @@ pub struct Genesis {
     /// Every known partition with its resolved start (`start == next`, no rows).
     pub partitions: std::collections::BTreeMap<TopicPartition, PartitionState>,
     pub pinned: Value,
-    /// `mode: overwrite`: the tables' existing files are retracted. Folder names relative to the sink's URL.
+    /// `mode: overwrite`: the tables' existing files are retracted; what a job has committed only where the sink was told
+    /// to accept that. Folder names relative to the sink's URL.
     pub overwrite_tables: Vec<String>,
     /// What the chain is restored from, when it begins at a savepoint's positions.
     pub restored: Option<Restored>,

@@ -195,8 +195,7 @@ impl Simulation {
 
     /// Somebody deletes all checkpoints. To begin anew would double everything, so the next run must refuse to.
     async fn lose_chain(&mut self) -> Result<(), String> {
-        let accepts_loss = self.place.scenario.config.sink.mode == Mode::Overwrite;
-        if accepts_loss || !self.place.world().witness.has_delivered() {
+        if !self.place.world().witness.has_delivered() {
             return Ok(());
         }
         self.place.world().lose_checkpoints();

@@ -6,7 +6,7 @@ use anyhow::Result;
 use tidegate_sinks::files::{FilesSettings, FilesSink, Tables};
 
 use super::{JobArg, LogArgs};
-use crate::config::{Config, Mode, Table};
+use crate::config::{Config, Table};
 use crate::telemetry;
 
 /// A loaded job with its sink open. Nothing has been asked of the store yet.
@@ -52,7 +52,7 @@ pub fn open_sink(config: &Config, new_incarnation: bool) -> Result<FilesSink, ti
         retained_for: config.checkpoint.retained_for,
         copy_grace: config.checkpoint.copy_grace,
         checkpoint_timeout: config.checkpoint.timeout,
-        accept_existing_files: new_incarnation || config.sink.mode == Mode::Overwrite,
+        accept_existing_files: new_incarnation,
         writer: format!("{}-{}", config.job, std::process::id()),
         ..FilesSettings::new(config.job.clone(), config.sink.url.clone())
     };

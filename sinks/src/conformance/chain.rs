@@ -75,7 +75,7 @@ pub(super) async fn overwriting_clears_the_tables_and_nothing_else(place: Arc<dy
     for path in ["t/old-1.parquet", "t/day=1/old-2.parquet", "tt/kept.parquet", "u/kept.parquet"] {
         place.plant(path, Bytes::from_static(b"others")).await;
     }
-    let writer = Writer { sink: place.sink(Options { accept_existing_files: true, ..Options::default() }) };
+    let writer = Writer::new(&place);
     let mut genesis = genesis(1);
     genesis.overwrite_tables = vec!["t".to_owned()];
     let state = repeat(|| writer.sink.begin_chain(genesis.clone())).await;

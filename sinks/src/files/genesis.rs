@@ -66,7 +66,7 @@ impl FilesSink {
         let context = format!(
             "checkpoint {} is the newest in {}, but commit {}, which is visible, came after it: newer checkpoints were \
              deleted, or an old backup restored. Going on would double records. Bring the newer checkpoints back; or \
-             remove the older ones too, and start once with --new-incarnation, or with `mode: overwrite`",
+             remove the older ones too, and start once with --new-incarnation",
             newest.n, self.state, commit.id
         );
         Err(Error::new(Kind::Corrupt, context))
@@ -83,14 +83,17 @@ impl FilesSink {
             Some(entry) => Some(format!("{}/{}", self.state, entry.path)),
             None => self.first_final().await?.map(|path| format!("{}/{path}", self.data)),
         };
-        let Some(found) = found else { return Ok(()) };
+        found.map_or(Ok(()), |found| Err(self.lost(&found)))
+    }
+
+    fn lost(&self, found: &str) -> Error {
         let context = format!(
             "job {:?} has no checkpoint in {}, but {found} exists: its checkpoints were lost, or the job was renamed. \
              Beginning anew would double its records. Bring the checkpoints back, or start once with \
-             --new-incarnation, or with `mode: overwrite`",
+             --new-incarnation (which, with `mode: overwrite`, erases what lies in the table)",
             self.settings.job, self.state
         );
-        Err(Error::new(Kind::Refused, context))
+        Error::new(Kind::Refused, context)
     }
 
     async fn first_final(&self) -> Result<Option<String>, Error> {
@@ -118,7 +121,13 @@ impl FilesSink {
             };
             match newest {
                 Ok(Some(newest)) => return Ok(newest),
-                Ok(None) if body.is_none() => body = Some(Arc::new(self.first_body(&genesis).await?)),
+                Ok(None) if body.is_none() => match self.first_body(&genesis).await {
+                    // Files of a chain that somebody else has begun since are no sign of a loss.
+                    Err(refused) if refused.kind == Kind::Refused => {
+                        return self.newest().await?.ok_or(refused);
+                    }
+                    first => body = Some(Arc::new(first?)),
+                },
                 Err(error) if error.kind != Kind::Retry => return Err(error),
                 Ok(None) | Err(_) => {
                     self.pause(failures).await;
@@ -128,11 +137,16 @@ impl FilesSink {
         }
     }
 
+    /// Errors: `Refused` where overwriting would erase what a job has committed, which nobody has accepted.
     async fn first_body(&self, genesis: &Genesis) -> Result<Checkpoint, Error> {
         let mut retracted = Vec::new();
         for table in &genesis.overwrite_tables {
-            let entries = self.data.list(table).await?;
-            retracted.extend(entries.into_iter().map(|entry| Retracted::File(entry.path)));
+            for entry in self.data.list(table).await? {
+                if !self.settings.accept_existing_files && final_name(&entry.path).is_some() {
+                    return Err(self.lost(&format!("{}/{}", self.data, entry.path)));
+                }
+                retracted.push(Retracted::File(entry.path));
+            }
         }
         let incarnation = self.fresh_incarnation(genesis.after_incarnation).await?;
         let body = Checkpoint {

@@ -78,8 +78,8 @@ pub struct FilesSettings {
     pub checkpoint_timeout: Duration,
     /// The longest pause between two tries at a commit; the first is at most a hundredth of it, and all are jittered.
     pub backoff: Duration,
-    /// Begin a chain though there are files of this job and none of its checkpoints: `mode: overwrite`, or
-    /// `--new-incarnation`.
+    /// Begin a chain though there are files of this job and none of its checkpoints: `--new-incarnation`. `mode: overwrite`
+    /// is not enough: it stays in the job file, and would erase the table when the checkpoints are lost years later.
     pub accept_existing_files: bool,
     /// Names this process in logs.
     pub writer: String,

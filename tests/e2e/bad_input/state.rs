@@ -56,10 +56,14 @@ async fn missing_newest_checkpoints_are_noticed() -> Result<()> {
         ensure!(said.contains("newer checkpoints"), "{command:?}: {said}");
     }
     ensure!(scene.rows("t").await?.len() == 3, "records were written again");
-    // The way out that the message names.
     fs::remove_file(scene.newest_checkpoint()?)?;
+    // Overwriting alone does not erase what was committed, though the checkpoints are gone.
     scene.write(Sections { sink: "  mode: overwrite\n", ..Default::default() })?;
-    scene.run_to_end().await?;
+    let said = scene.ends_with(3, &["run", "--until-end"]).await?;
+    ensure!(said.contains("--new-incarnation"), "{said}");
+    ensure!(scene.rows("t").await?.len() == 3, "what was committed is erased");
+    // The way out that the message names.
+    scene.ends_with(0, &["run", "--until-end", "--new-incarnation"]).await?;
     scene.assert_raw().await?;
     scene.run_to_end().await?;
     scene.assert_raw().await

@@ -83,7 +83,7 @@ impl Rules {
 
     /// Whether a worker that has found no chain must stop: the table holds files of this job, so there was one.
     pub fn must_refuse_to_found(&self, own_files: FileSet) -> bool {
-        !own_files.is_empty() && !self.overwrite && !self.has(Bug::FreshStartAfterLoss)
+        !own_files.is_empty() && !self.has(Bug::FreshStartAfterLoss)
     }
 
     /// The genesis of a worker that has resolved `start` and found `listed` in the table.

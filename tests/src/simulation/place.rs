@@ -95,7 +95,6 @@ impl Place {
         settings.copy_grace = COPY_GRACE;
         settings.checkpoint_timeout = config.checkpoint.timeout;
         settings.backoff = Duration::from_secs(1);
-        settings.accept_existing_files = config.sink.mode == tidegate::config::Mode::Overwrite;
         settings.writer = writer.to_owned();
         settings.seed = self.chance.number(0..u64::MAX);
         let clock = self.clock();

@@ -22,6 +22,11 @@ async fn a_lost_chain_is_no_fresh_start() {
         // The file alone is enough.
         sink.state.delete(&paths::commit(state.commit.as_ref().unwrap())).await.unwrap();
     }
+    // Overwriting is no way around: it would erase what was committed.
+    let overwriting = Genesis { overwrite_tables: vec!["t".to_owned()], ..genesis() };
+    let refused = fresh.begin_chain(overwriting.clone()).await.unwrap_err();
+    assert!(refused.kind == Kind::Refused && refused.context.contains("--new-incarnation"), "{refused}");
+    assert!(!paths_in(&*sink.data, "t").await.is_empty() && fresh.load().await.is_err());
     let accepting = reopen(&sink, |settings| settings.accept_existing_files = true);
     assert!(accepting.load().await.unwrap().is_none());
     let begun = accepting.begin_chain(genesis()).await.unwrap();
