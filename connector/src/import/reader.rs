@@ -56,27 +56,54 @@ pub(super) fn read(reader: &mut Section<'_>, document: &mut Document, report: &m
 }
 
 fn topics(parameter: &mut Section<'_>, document: &mut Document, report: &mut Report) -> Vec<String> {
-    let named = match parameter.take("topic") {
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Some(Value::String(names)) => names.split([',', ';']).map(|name| name.trim().to_owned()).collect(),
-        Some(_) => {
-            report.left(parameter.path("topic"), "names of topics were expected");
-            Vec::new()
-        }
-        None => Vec::new(),
-    };
     let mut topics: Vec<String> = Vec::new();
-    for name in named.into_iter().filter(|name| !name.is_empty()) {
-        if !topics.contains(&name) {
-            topics.push(name);
+    let mut origin = parameter.path("topic");
+    // One name in the one, several in the other; both have been seen.
+    for key in ["topic", "topics"] {
+        let (value, path) = (parameter.take(key), parameter.path(key));
+        for name in value.map(|value| names(value, &path, report)).unwrap_or_default() {
+            if topics.is_empty() {
+                origin.clone_from(&path);
+            }
+            if !topics.contains(&name) {
+                topics.push(name);
+            }
         }
     }
     if !topics.is_empty() {
         let list = topics.iter().map(|name| document::text(name)).collect();
-        document.set("kafka.topics", Node::List(list), &parameter.path("topic"));
+        document.set("kafka.topics", Node::List(list), &origin);
     }
     topics
 }
+
+/// A list of names, or a text of them. What is no name is told.
+fn names(value: &Value, path: &str, report: &mut Report) -> Vec<String> {
+    let mut parts = Vec::new();
+    let items = match value {
+        Value::Array(items) => items.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    for (n, item) in items.iter().enumerate() {
+        match item {
+            Value::String(names) => parts.extend(names.split([',', ';']).map(|name| name.trim().to_owned())),
+            _ => report.left(
+                if value.is_array() { format!("{path}[{n}]") } else { path.to_owned() },
+                "the name of a topic was expected",
+            ),
+        }
+    }
+    parts.retain(|name| !name.is_empty());
+    parts
+}
+
+/// Properties of the Java client that librdkafka calls otherwise.
+const RENAMED: [(&str, &str); 4] = [
+    ("fetch.max.wait.ms", "fetch.wait.max.ms"),
+    ("receive.buffer.bytes", "socket.receive.buffer.bytes"),
+    ("send.buffer.bytes", "socket.send.buffer.bytes"),
+    ("request.timeout.ms", "socket.timeout.ms"),
+];
 
 /// Every property that this program's own client knows; the others are taken out again when the whole is checked.
 fn properties(
@@ -107,7 +134,10 @@ fn properties(
             ),
             key if is_secret(key) => report
                 .left(&path, "may be a secret, so it is not written here: set it as ${VAR} or ${file:…}"),
-            key => document.set_entry("kafka.properties", key, document::text(&value), &path),
+            key => {
+                let key = RENAMED.iter().find(|(java, _)| *java == key).map_or(key, |(_, ours)| *ours);
+                document.set_entry("kafka.properties", key, document::text(&value), &path);
+            }
         }
     }
     if let Some((group, path)) = group {
@@ -128,9 +158,20 @@ fn start(
     document: &mut Document,
     report: &mut Report,
 ) {
-    let (timestamp, offset) = (parameter.number("timestamp", report), parameter.text("offset", report));
     let mode = parameter.text("mode", report).map(|mode| mode.to_lowercase().replace('_', "-"));
     let path = parameter.path("mode");
+    // Where another mode decides, both are of no account there; -1 stands for none.
+    let mut of_mode = |key, wanted: &str, none: &str| {
+        let value = parameter.text(key, report).filter(|text| text != none);
+        if value.is_some() && mode.as_deref() != Some(wanted) {
+            let reason = format!("is of mode {wanted}, and the mode is another: it does not apply");
+            report.left(parameter.path(key), reason);
+        }
+        value
+    };
+    let (timestamp, offset) =
+        (of_mode("timestamp", "timestamp", "-1"), of_mode("offset", "specific-offsets", ""));
+    let timestamp = timestamp.and_then(|text| text.parse::<u64>().ok());
     let word = match mode.as_deref() {
         Some("earliest-offset" | "earliest") => "earliest",
         Some("latest-offset" | "latest") => "latest",
@@ -140,7 +181,7 @@ fn start(
                 return document.set("kafka.start", at, &parameter.path("timestamp"));
             }
             None => {
-                report.left(&path, "names no timestamp: kafka.start is earliest now");
+                report.left(&path, "names no timestamp that reads: kafka.start is earliest now");
                 "earliest"
             }
         },

@@ -62,6 +62,28 @@ impl<'a> Section<'a> {
         number
     }
 
+    /// A bound, where nothing, 0 and the largest number are none, and so is what is negative, which is told.
+    pub(super) fn bound(&mut self, key: &'static str, report: &mut Report) -> Option<u64> {
+        let text = self.text(key, report)?;
+        match text.parse::<i128>() {
+            Ok(number) if number < 0 => {
+                report.left(
+                    self.path(key),
+                    format!("{text} is negative, which means no limit: there is none here either"),
+                );
+                None
+            }
+            Ok(number) if number < i128::from(i64::MAX) => {
+                u64::try_from(number).ok().filter(|number| *number > 0)
+            }
+            Ok(_) => None,
+            Err(_) => {
+                report.left(self.path(key), format!("{text:?} is not a whole number"));
+                None
+            }
+        }
+    }
+
     pub(super) fn section(&mut self, key: &'static str) -> Section<'a> {
         let value = self.take(key);
         Section::of(value, self.path(key))

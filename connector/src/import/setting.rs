@@ -18,12 +18,10 @@ pub(super) fn read(mut setting: Section<'_>, document: &mut Document, report: &m
 }
 
 fn speed(mut speed: Section<'_>, document: &mut Document, report: &mut Report) {
-    // No limit is written in two ways.
-    let bytes = speed.number("bytes", report).filter(|bytes| *bytes > 0 && *bytes < i64::MAX as u64);
-    if let Some(bytes) = bytes {
+    if let Some(bytes) = speed.bound("bytes", report) {
         document.set("speed.bytes_per_second", document::plain(bytes), &speed.path("bytes"));
     }
-    if let Some(channels) = speed.number("channel", report).filter(|channels| *channels > 0) {
+    if let Some(channels) = speed.bound("channel", report) {
         document.set("speed.channels", document::plain(channels), &speed.path("channel"));
     }
     let reason = "one thread reads all partitions of a replica; start more replicas to read more";
@@ -38,14 +36,26 @@ fn speed(mut speed: Section<'_>, document: &mut Document, report: &mut Report) {
 }
 
 fn error_limit(mut limit: Section<'_>, document: &mut Document, report: &mut Report) {
-    if let Some(records) = limit.number("record", report) {
-        document.set("error_limit.records", document::plain(records), &limit.path("record"));
+    if let Some(text) = limit.text("record", report) {
+        match text.parse::<i64>() {
+            Ok(records) if records >= 0 => {
+                document.set("error_limit.records", document::plain(records), &limit.path("record"));
+            }
+            _ => report.left(
+                limit.path("record"),
+                format!("{text} is no number of records: the first that is rejected stops the job, if no ratio is set"),
+            ),
+        }
     }
     let path = limit.path("percentage");
     if let Some(text) = limit.text("percentage", report) {
         match text.parse::<f64>() {
             Ok(percentage) if percentage > 0.0 => {
                 document.set("error_limit.ratio", document::plain(percentage / 100.0), &path);
+            }
+            Ok(percentage) if percentage < 0.0 => {
+                report
+                    .left(path, format!("{text} is negative, which means no limit: there is no ratio here"));
             }
             Ok(_) => {}
             Err(_) => report.left(path, format!("{text:?} is not a number")),
@@ -65,7 +75,7 @@ fn restore(mut restore: Section<'_>, document: &mut Document, report: &mut Repor
             "a job runs until it is stopped; run --until-end stops at the ends",
         );
     }
-    if let Some(records) = restore.number("maxRowNumForCheckpoint", report).filter(|records| *records > 0) {
+    if let Some(records) = restore.bound("maxRowNumForCheckpoint", report) {
         let path = restore.path("maxRowNumForCheckpoint");
         document.set("checkpoint.max_records", document::plain(records), &path);
     }

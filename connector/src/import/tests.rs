@@ -148,12 +148,64 @@ fn what_is_missing_is_filled_in_and_told() {
 }
 
 #[test]
-fn a_property_that_contradicts_a_default_is_left() {
+fn a_default_gives_way_to_a_property_that_is_carried_over() {
     let text = ORDERS.replace("session.timeout.ms\": \"30000\"", "max.poll.interval.ms\": \"1000\"");
     let (config, imported) = imported(&text);
-    assert!(config.kafka.properties.is_empty());
-    let left = imported.left.iter().find(|left| left.path.ends_with("max.poll.interval.ms")).unwrap();
-    assert!(left.reason.contains("timeouts.revoke"), "{left:?}");
+    assert_eq!(config.kafka.properties["max.poll.interval.ms"], "1000");
+    assert!(!imported.left.iter().any(|left| left.path.ends_with("max.poll.interval.ms")), "{imported:?}");
+}
+
+#[test]
+fn of_two_settings_that_contradict_each_other_one_is_left() {
+    let text = ORDERS.replace(
+        "session.timeout.ms\": \"30000\"",
+        "session.timeout.ms\": \"30000\", \"heartbeat.interval.ms\": \"40000\"",
+    );
+    let (config, imported) = imported(&text);
+    assert_eq!(config.kafka.properties["session.timeout.ms"], "30000");
+    let left = imported.left.iter().find(|left| left.path.ends_with("heartbeat.interval.ms")).unwrap();
+    assert!(left.reason.contains("session.timeout.ms"), "{left:?}");
+}
+
+#[test]
+fn topics_may_be_a_list_under_a_name_of_their_own() {
+    for (topics, expected) in [
+        (r#""topics": ["in_a", "in_b"]"#, &["in_a", "in_b"][..]),
+        (r#""topics": "in_a,in_b""#, &["in_a", "in_b"]),
+        (r#""topic": "in_a", "topics": ["in_b", "in_a", 5]"#, &["in_a", "in_b"]),
+    ] {
+        let text = serde_json::json!({"job": {"content": [{"reader": {"name": "kafkareader", "parameter":
+            serde_json::from_str::<Value>(&format!("{{{topics}}}")).unwrap()}}]}});
+        let (config, imported) = imported(&text.to_string());
+        assert!(matches!(&config.kafka.topics, Topics::List(topics) if topics == expected), "{topics}");
+        let five = paths(&imported).contains(&"content[0].reader.parameter.topics[2]");
+        assert_eq!(five, topics.contains('5'), "{imported:?}");
+    }
+}
+
+#[test]
+fn a_negative_limit_is_none_and_what_another_mode_decides_is_told() {
+    let text = ORDERS.replace("\"bytes\": 10485760", "\"bytes\": -1048576");
+    let (config, imported) = imported(&text);
+    assert_eq!(config.speed.bytes_per_second, 0);
+    let reason = |imported: &Imported, path: &str| {
+        imported.left.iter().find(|left| left.path.ends_with(path)).map(|left| left.reason.clone())
+    };
+    assert!(reason(&imported, "speed.bytes").unwrap().contains("no limit"), "{imported:?}");
+    let text = serde_json::json!({"job": {"content": [{"reader": {"name": "kafkareader", "parameter": {
+        "topic": "t", "mode": "latest-offset", "timestamp": 1000, "offset": "partition:0,offset:1"}}}]}});
+    let (config, imported) = self::imported(&text.to_string());
+    assert_eq!(config.kafka.start, Start::Latest);
+    for path in ["timestamp", "offset"] {
+        assert!(reason(&imported, path).unwrap().contains("does not apply"), "{imported:?}");
+    }
+}
+
+#[test]
+fn properties_of_the_java_client_get_their_names_here() {
+    let text = ORDERS.replace("session.timeout.ms\": \"30000\"", "fetch.max.wait.ms\": \"100\"");
+    let (config, _) = imported(&text);
+    assert_eq!(config.kafka.properties["fetch.wait.max.ms"], "100");
 }
 
 #[test]
