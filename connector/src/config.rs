@@ -3,6 +3,7 @@
 //! `raw` is the file as written, `check` makes the one into the other.
 
 mod check;
+mod defaults;
 mod error;
 mod properties;
 mod raw;
@@ -81,6 +82,20 @@ pub enum Topics {
     /// Matched against a topic's whole name, never against an internal topic's (`__…`). It means the same to the
     /// regex crate and to librdkafka, which asks the C library.
     Regex(String),
+}
+
+impl Topics {
+    /// Whether a topic of this name is among them.
+    pub fn has(&self, topic: &str) -> bool {
+        match self {
+            Self::List(topics) => topics.iter().any(|listed| listed == topic),
+            Self::Regex(pattern) => {
+                !crate::kafka::is_internal(topic)
+                    && regex::Regex::new(&format!("^(?:{pattern})$"))
+                        .is_ok_and(|pattern| pattern.is_match(topic))
+            }
+        }
+    }
 }
 
 /// Where to begin, only where no position exists.

@@ -343,6 +343,18 @@ impl Queries {
     }
 }
 
+/// Whether the properties of a consumer fit one another, as the library sees it. Connects to nothing, and looks at no
+/// certificate, which may not lie here.
+pub fn check_client(properties: &BTreeMap<String, String>) -> Result<(), QueryError> {
+    let mut config = ClientConfig::new();
+    let is_of_login =
+        |key: &str| ["ssl.", "sasl.", "security.", "bootstrap."].iter().any(|of| key.starts_with(of));
+    for (key, value) in properties.iter().filter(|(key, _)| !is_of_login(key)) {
+        config.set(key, value);
+    }
+    config.create::<BaseConsumer>().map(drop).map_err(|error| client_refused(&error, &config))
+}
+
 /// The client's list of `partitions`, without offsets.
 pub(crate) fn partition_list(partitions: &[TopicPartition]) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
@@ -359,6 +371,16 @@ pub(crate) fn remedy(code: RDKafkaErrorCode) -> &'static str {
         Code::TopicAuthorizationFailed => "; allow this user Read on the topic, which includes Describe",
         Code::GroupAuthorizationFailed => "; allow this user Read on the group kafka.group_id",
         Code::ClusterAuthorizationFailed => "; allow this user DescribeConfigs on the cluster",
+        Code::InvalidSessionTimeout => {
+            "; set session.timeout.ms in kafka.properties within the brokers' group.min.session.timeout.ms and \
+             group.max.session.timeout.ms"
+        }
+        Code::InconsistentGroupProtocol => {
+            "; other members of the group kafka.group_id are no replicas of this job: name a group of its own"
+        }
+        Code::FencedInstanceId => {
+            "; another process has the same group.instance.id: remove it from kafka.properties, or give each replica its own"
+        }
         Code::Authentication | Code::SaslAuthenticationFailed => {
             "; set sasl.username and sasl.password in kafka.properties as the brokers know them"
         }
@@ -418,7 +440,12 @@ pub(crate) fn kind_of(code: RDKafkaErrorCode) -> QueryErrorKind {
         | Code::ClusterAuthorizationFailed => QueryErrorKind::Unauthorized,
         Code::UnknownTopic | Code::UnknownTopicOrPartition => QueryErrorKind::Missing,
         Code::UnsupportedFeature | Code::UnsupportedVersion => QueryErrorKind::Unsupported,
-        Code::InvalidArgument | Code::InvalidTopic | Code::SSL => QueryErrorKind::Config,
+        Code::InvalidArgument
+        | Code::InvalidTopic
+        | Code::SSL
+        | Code::InvalidSessionTimeout
+        | Code::InconsistentGroupProtocol
+        | Code::FencedInstanceId => QueryErrorKind::Config,
         _ => QueryErrorKind::Other,
     }
 }

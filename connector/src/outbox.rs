@@ -184,8 +184,14 @@ impl Outbox {
         for key in CONSUMER_PROPERTIES {
             config.remove(key);
         }
-        let milliseconds = self.transaction_timeout.as_millis().to_string();
-        config.set("transactional.id", transactional_id).set("transaction.timeout.ms", milliseconds);
+        let milliseconds = self.transaction_timeout.as_millis();
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", milliseconds.to_string());
+        // A request must end before its transaction does.
+        let socket =
+            config.get("socket.timeout.ms").and_then(|socket| socket.parse().ok()).unwrap_or(u128::MAX);
+        config.set("socket.timeout.ms", socket.min(milliseconds.saturating_sub(100)).to_string());
         // Keys go where every other client of Kafka's puts them.
         config.set("partitioner", "murmur2_random");
         // How large a record may be is the topic's to say. The queue takes any: what is sent at a time is bounded by flushing.
@@ -201,7 +207,7 @@ async fn newest(sink: &Arc<dyn Sink>) -> Result<Option<Arc<Checkpoint>>, SendErr
 }
 
 /// Those of [`client_properties`] that mean nothing to a producer.
-const CONSUMER_PROPERTIES: [&str; 12] = [
+const CONSUMER_PROPERTIES: [&str; 14] = [
     "group.id",
     "enable.auto.commit",
     "enable.auto.offset.store",
@@ -211,6 +217,8 @@ const CONSUMER_PROPERTIES: [&str; 12] = [
     "enable.partition.eof",
     "queued.max.messages.kbytes",
     "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
     "fetch.max.bytes",
     "fetch.queue.backoff.ms",
     "topic.blacklist",

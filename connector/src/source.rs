@@ -357,7 +357,8 @@ fn add(list: &mut TopicPartitionList, partition: &TopicPartition, offset: i64) {
 fn failed(doing: &str, error: &KafkaError) -> End {
     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
     let message = format!("{doing}: {error}{}", kafka::remedy(code));
-    let kind = if kafka::kind_of(code) == QueryErrorKind::Unauthorized { Kind::Config } else { Kind::Retry };
+    let lasts = matches!(kafka::kind_of(code), QueryErrorKind::Unauthorized | QueryErrorKind::Config);
+    let kind = if lasts { Kind::Config } else { Kind::Retry };
     End::Failed(SourceError { message, kind })
 }
 

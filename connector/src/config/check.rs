@@ -22,13 +22,14 @@ pub(super) fn check(root: &mut Section<'_>, report: &Report) -> Option<Config> {
     let kafka = root.section("kafka", |section| kafka::check(section, &name));
     let format = root.section("format", format::check);
     let sink = root.section("sink", |section| sink::check(section, &kafka.topics, &format));
-    let checkpoint =
+    let (mut checkpoint, timeout) =
         root.section("checkpoint", |section| running::checkpoint(section, &name, sink.url.as_str()));
     let error_limit = root.section("error_limit", rejects::error_limit);
     let rejects = root.section("rejects", |section| rejects::rejects(section, &kafka.topics));
     let memory_limit = root.section("memory", running::memory);
     let speed = root.section("speed", |section| running::speed(section, memory_limit));
-    let timeouts = root.section("timeouts", running::timeouts);
+    let (timeouts, timeout) = root.section("timeouts", |section| running::timeouts(section, timeout, &kafka));
+    checkpoint.timeout = timeout;
     let control = root.section("control", running::control);
     let savepoints = root.section("savepoints", |section| running::savepoints(section, &checkpoint.state));
     let http = root.section("http", running::http);

@@ -46,7 +46,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "kafka.start",
-        "Where to begin, only where the job has no position yet: `earliest`, `latest`, `{timestamp: 2026-01-31T00:00:00Z}`, or `{offsets: {orders: {0: 123}}}`. Partitions that appear later begin at their start.",
+        "Where to begin, only where the job has no position yet: `earliest`, `latest`, `{timestamp: 2026-01-31T00:00:00Z}`, or `{offsets: {orders: {0: 123}}}`. Partitions that appear later begin at their start. See [Where reading begins](kafka.md#where-reading-begins).",
     ),
     key(
         "kafka.on_data_loss",
@@ -54,7 +54,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "kafka.properties",
-        "Further properties of librdkafka, by their own names: TLS, SASL, timeouts. Those on which exactly once rests are refused, with the key to use instead.",
+        "Further properties of librdkafka, by their own names: TLS, SASL, timeouts. Those on which exactly once rests are refused, with the key to use instead. Numbers stand without a unit, in the one that the name says.",
     ),
     key(
         "kafka.transaction_timeout",
@@ -81,10 +81,14 @@ pub(super) const KEYS: &[Key] = &[
         "sink.store",
         "Options of the store: `endpoint`, `region`, `path_style`, `allow_http`, `ca_file`, and its credentials. See [Stores and their rights](stores.md).",
     ),
-    key("sink.table", "The table's name. `{topic}` in it stands for the topic: several tables, one commit."),
+    key(
+        "sink.table",
+        "The table's name. `{topic}` in it stands for the topic: several tables, one commit. It stays: see [Changing a table](operations.md#changing-a-table).",
+    ),
     key(
         "sink.mode",
-        "`append`; or `overwrite`: clears the table once, when the job starts without a position.",
+        "`append`; or `overwrite`: clears the table of others' files once, when the job starts without a position. What this job has \
+         committed it clears only with `--new-incarnation`.",
     ),
     key(
         "sink.partition_by",
@@ -155,11 +159,11 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "timeouts.store_retry",
-        "How long a request is repeated before the job stops. Above `store_request`, below `checkpoint.timeout`.",
+        "How long a request is repeated before the job stops. Above `store_request`, below `checkpoint.timeout`; the default of each of the three gives way to what the others are set to.",
     ),
     key(
         "timeouts.revoke",
-        "For the last checkpoint of partitions that the group takes away. Below `max.poll.interval.ms`.",
+        "For the last checkpoint of partitions that the group takes away. Below `max.poll.interval.ms`; each default gives way to the other.",
     ),
     key(
         "timeouts.stop",

@@ -8,11 +8,10 @@ use humantime::format_duration;
 use serde::Serialize;
 
 use super::Config;
+use super::defaults::{self, TRANSACTION_SLACK};
 
 /// Kubernetes' `terminationGracePeriodSeconds` where nobody sets it.
 const KILL_DELAY_DEFAULT: Duration = Duration::from_secs(30);
-/// librdkafka's required distance between a request and the transaction around it.
-const TRANSACTION_SLACK: Duration = Duration::from_millis(100);
 
 /// What a broker allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,14 +77,23 @@ pub fn check(
     let store_request = own("timeouts.store_request", timeouts.store_request);
     let store_retry = own("timeouts.store_retry", timeouts.store_retry);
     let checkpoint = own("checkpoint.timeout", config.checkpoint.timeout);
-    findings.extend(below(&store_request, &store_retry));
-    findings.extend(below(&store_retry, &checkpoint));
+    // What stands between two that contradict each other may be a default, which nobody wrote.
+    findings.extend(match below(&store_request, &checkpoint) {
+        Some(outer) => vec![outer],
+        None => [below(&store_request, &store_retry), below(&store_retry, &checkpoint)]
+            .into_iter()
+            .flatten()
+            .collect(),
+    });
 
     let poll = property("max.poll.interval.ms", 300_000);
     let session = property("session.timeout.ms", 45_000);
     findings.extend(below(&own("timeouts.revoke", timeouts.revoke), &poll));
-    findings.extend(below(&property("heartbeat.interval.ms", 3_000), &session));
-    findings.extend(at_most(&session, &poll));
+    let heartbeat = property("heartbeat.interval.ms", 3_000);
+    findings.extend(match below(&heartbeat, &poll) {
+        Some(outer) => vec![outer],
+        None => [below(&heartbeat, &session), at_most(&session, &poll)].into_iter().flatten().collect(),
+    });
 
     let stop = own("timeouts.stop", timeouts.stop);
     let kill = own("the platform's kill delay", kill_delay);
@@ -101,9 +109,15 @@ pub fn check(
 
     let transaction = own("kafka.transaction_timeout", kafka.transaction_timeout);
     let mut socket = property("socket.timeout.ms", 60_000);
-    socket.value += TRANSACTION_SLACK;
-    socket.key += " + 100ms";
-    findings.extend(at_most(&socket, &transaction));
+    // One that nobody set gives way where transactions are made.
+    if kafka.properties.contains_key("socket.timeout.ms") || socket.value != defaults::SOCKET {
+        socket.value += TRANSACTION_SLACK;
+        socket.key += " + 100ms";
+        findings.extend(at_most(&socket, &transaction));
+    }
+    if let Some(value) = defaults::message_timeout(&kafka.properties) {
+        findings.extend(at_most(&own("kafka.properties.message.timeout.ms", value), &transaction));
+    }
     if let Some(broker) = broker {
         let limit = |key: &str, value| Named { key: format!("the broker's {key}"), value };
         let most = limit("transaction.max.timeout.ms", broker.transaction_max_timeout);

@@ -142,3 +142,16 @@ fn a_partition_that_the_client_has_not_heard_of_is_asked_for_again() {
     assert!(kind_of(RDKafkaErrorCode::UnknownPartition).may_pass());
     assert!(!kind_of(RDKafkaErrorCode::UnknownTopic).may_pass());
 }
+
+#[test]
+fn properties_that_contradict_one_another_are_found_without_a_broker() {
+    let properties = |most: &str| {
+        [("group.id", "g"), ("fetch.max.bytes", "3000000"), ("receive.message.max.bytes", most)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    };
+    check_client(&properties("4000000")).unwrap();
+    let error = check_client(&properties("2000000")).unwrap_err();
+    assert_eq!(error.kind, QueryErrorKind::Config);
+    assert!(error.to_string().contains("receive.message.max.bytes"), "{error}");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::error::Wrong;
 use crate::config::section::{Parsed, Section, Value};
-use crate::config::{Kafka, OnDataLoss, Start, Topics, properties, values};
+use crate::config::{Kafka, OnDataLoss, Start, Topics, defaults, properties, values};
 use crate::limits::TOPIC_PATTERN_MAX_CHARS;
 
 pub(super) fn check(kafka: &mut Section<'_>, job: &str) -> Kafka {
@@ -13,6 +13,7 @@ pub(super) fn check(kafka: &mut Section<'_>, job: &str) -> Kafka {
     let topics = topics(kafka);
     let group_id = kafka.get("group_id", values::text, format!("tidegate-{job}"));
     let start = kafka.value("start").and_then(|value| start(&value)).unwrap_or(Start::Earliest);
+    let properties = kafka.value("properties").map(|value| properties::check(&value)).unwrap_or_default();
     let losses = [("fail", OnDataLoss::Fail), ("record", OnDataLoss::Record)];
     Kafka {
         bootstrap_servers: servers.unwrap_or_default(),
@@ -20,12 +21,12 @@ pub(super) fn check(kafka: &mut Section<'_>, job: &str) -> Kafka {
         group_id,
         start,
         on_data_loss: kafka.get("on_data_loss", values::word(&losses), OnDataLoss::Fail),
-        properties: kafka.value("properties").map(|value| properties::check(&value)).unwrap_or_default(),
         transaction_timeout: kafka.get(
             "transaction_timeout",
             values::duration(Duration::from_secs(1)),
-            Duration::from_secs(60),
+            defaults::transaction_timeout(&properties),
         ),
+        properties,
     }
 }
 
@@ -179,8 +180,10 @@ fn offsets(value: &Value<'_>) -> BTreeMap<String, BTreeMap<i32, i64>> {
         for (partition, offset) in partitions.entries("a map of partition: offset").unwrap_or_default() {
             match partition.parse::<i32>() {
                 Ok(number) if number >= 0 => {
-                    if let Some(at) = offset.parse(values::integer(0..=i64::MAX as u64)) {
-                        offsets.insert(number, at as i64);
+                    if let Some(at) = offset.parse(values::integer(0..=i64::MAX as u64))
+                        && offsets.insert(number, at as i64).is_some()
+                    {
+                        offset.wrong(Wrong::new("names a partition again", "write each partition once"));
                     }
                 }
                 _ => offset.wrong(Wrong::new("its key is not a partition", "write the partition's number")),

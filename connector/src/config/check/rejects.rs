@@ -42,20 +42,10 @@ pub(super) fn rejects(rejects: &mut Section<'_>, inputs: &Topics) -> Rejects {
         else {
             return Rejects::Files;
         };
-        if is_input(&topic, inputs) {
+        if inputs.has(&topic) {
             let problem = "names a topic that the job reads, so that each reject would be read again";
             to.wrong("topic", Wrong::new(problem, "name a topic that is not among kafka.topics"));
         }
         Rejects::Topic(topic)
     })
-}
-
-fn is_input(topic: &str, inputs: &Topics) -> bool {
-    match inputs {
-        Topics::List(topics) => topics.iter().any(|input| input == topic),
-        Topics::Regex(pattern) => {
-            !crate::kafka::is_internal(topic)
-                && regex::Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|pattern| pattern.is_match(topic))
-        }
-    }
 }

@@ -8,7 +8,8 @@ use super::sink;
 use crate::config::error::Wrong;
 use crate::config::section::{Parsed, Section, Value};
 use crate::config::{
-    Checkpoint, Control, Http, Log, LogFormat, Savepoints, Secret, Speed, Timeouts, Tls, values,
+    Checkpoint, Control, Http, Kafka, Log, LogFormat, Savepoints, Secret, Speed, Timeouts, Tls, defaults,
+    values,
 };
 use crate::limits::{
     CHANNELS_MAX_COUNT, CHECKPOINT_INTERVAL_MIN, CHECKPOINTS_RETAINED_MAX_COUNT, CONTROL_POLL_MIN,
@@ -18,8 +19,14 @@ use crate::limits::{
 use crate::memory::Shares;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(600);
 
-pub(super) fn checkpoint(checkpoint: &mut Section<'_>, job: &str, sink_url: &str) -> Checkpoint {
+/// Its timeout is the default where none is given; [`timeouts`] makes it fit.
+pub(super) fn checkpoint(
+    checkpoint: &mut Section<'_>,
+    job: &str,
+    sink_url: &str,
+) -> (Checkpoint, Option<Duration>) {
     let state = checkpoint.value("state").filter(|value| value.text() != Some(""));
     let state = match state {
         None => format!("{sink_url}/_tidegate/{job}"),
@@ -35,7 +42,8 @@ pub(super) fn checkpoint(checkpoint: &mut Section<'_>, job: &str, sink_url: &str
             url
         }
     };
-    Checkpoint {
+    let timeout = given(checkpoint, "timeout");
+    let checkpoint = Checkpoint {
         interval: checkpoint.get(
             "interval",
             values::duration(CHECKPOINT_INTERVAL_MIN),
@@ -43,7 +51,7 @@ pub(super) fn checkpoint(checkpoint: &mut Section<'_>, job: &str, sink_url: &str
         ),
         max_records: checkpoint.get("max_records", values::integer(0..=u64::MAX), 0),
         max_bytes: checkpoint.get("max_bytes", values::size(0..=u64::MAX), 0),
-        timeout: checkpoint.get("timeout", values::duration(MILLISECOND), Duration::from_secs(600)),
+        timeout: timeout.unwrap_or(CHECKPOINT_TIMEOUT),
         retained: checkpoint.get("retained", values::integer(1..=CHECKPOINTS_RETAINED_MAX_COUNT), 64),
         retained_for: checkpoint.get(
             "retained_for",
@@ -52,7 +60,12 @@ pub(super) fn checkpoint(checkpoint: &mut Section<'_>, job: &str, sink_url: &str
         ),
         copy_grace: checkpoint.get("copy_grace", values::duration(Duration::ZERO), Duration::from_secs(600)),
         state,
-    }
+    };
+    (checkpoint, timeout)
+}
+
+fn given(section: &mut Section<'_>, key: &'static str) -> Option<Duration> {
+    section.value(key).and_then(|value| value.parse(values::duration(MILLISECOND)))
 }
 
 pub(super) fn speed(speed: &mut Section<'_>, memory_limit: u64) -> Speed {
@@ -70,16 +83,23 @@ pub(super) fn memory(memory: &mut Section<'_>) -> u64 {
     memory.get("limit", values::size(MEMORY_MIN_BYTES..=MEMORY_MAX_BYTES), 256 << 20)
 }
 
-pub(super) fn timeouts(timeouts: &mut Section<'_>) -> Timeouts {
-    let mut seconds =
-        |key, default| timeouts.get(key, values::duration(MILLISECOND), Duration::from_secs(default));
-    Timeouts {
-        store_request: seconds("store_request", 60),
-        store_retry: seconds("store_retry", 300),
-        broker: seconds("broker", 60),
-        revoke: seconds("revoke", 15),
-        stop: seconds("stop", 25),
-    }
+/// With that of the checkpoint, which they must fit.
+pub(super) fn timeouts(
+    timeouts: &mut Section<'_>,
+    checkpoint: Option<Duration>,
+    kafka: &Kafka,
+) -> (Timeouts, Duration) {
+    let chain = [given(timeouts, "store_request"), given(timeouts, "store_retry"), checkpoint];
+    let defaults = [Duration::from_secs(60), Duration::from_secs(300), CHECKPOINT_TIMEOUT];
+    let [store_request, store_retry, checkpoint] = defaults::ascending(chain, defaults);
+    let timeouts = Timeouts {
+        store_request,
+        store_retry,
+        broker: given(timeouts, "broker").unwrap_or(Duration::from_secs(60)),
+        revoke: given(timeouts, "revoke").unwrap_or_else(|| defaults::revoke(&kafka.properties)),
+        stop: given(timeouts, "stop").unwrap_or(Duration::from_secs(25)),
+    };
+    (timeouts, checkpoint)
 }
 
 pub(super) fn control(control: &mut Section<'_>) -> Control {

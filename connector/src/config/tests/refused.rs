@@ -54,6 +54,13 @@ const BAD: &[(&str, &str, &str)] = &[
     ("{kafka: {start: {timestamp: yesterday}}}", "kafka.start.timestamp", "is not a time"),
     ("{kafka: {start: {offsets: {a: {x: 1}}}}}", "kafka.start.offsets.a.x", "not a partition"),
     ("{kafka: {start: {after: 1}}}", "kafka.start", "does not say where to start"),
+    ("{kafka: {start: {offsets: {a: {0: -1}}}}}", "kafka.start.offsets.a.0", "is not a whole number"),
+    ("{kafka: {start: {offsets: {a: {0: 1, '00': 2}}}}}", "kafka.start.offsets.a.00", "partition again"),
+    (
+        "{kafka: {properties: {fetch.min.bytes: '${TEST}1k'}}}",
+        "kafka.properties.fetch.min.bytes",
+        "not a plain number",
+    ),
     (
         "{kafka: {properties: {isolation.level: a}}}",
         "kafka.properties.isolation.level",
@@ -150,8 +157,16 @@ const BAD: &[(&str, &str, &str)] = &[
     ("{savepoints: {to: 's3://key:word@b/c'}}", "savepoints.to", "carries credentials"),
     ("{savepoints: {retained: many}}", "savepoints.retained", "is not a whole number"),
     // Timeouts that do not fit one another.
-    ("{timeouts: {revoke: 6m}}", "timeouts.revoke", "max.poll.interval.ms (5m)"),
-    ("{kafka: {transaction_timeout: 20s}}", "kafka.transaction_timeout", "socket.timeout.ms"),
+    (
+        "{timeouts: {revoke: 6m}, kafka: {properties: {max.poll.interval.ms: 300000}}}",
+        "timeouts.revoke",
+        "max.poll.interval.ms (5m)",
+    ),
+    (
+        "{kafka: {transaction_timeout: 20s, properties: {socket.timeout.ms: 30000}}}",
+        "kafka.transaction_timeout",
+        "socket.timeout.ms",
+    ),
     // Named, and not built yet.
     ("{format: {type: avro}}", "format.type", "\"avro\" as a format is not built yet"),
     ("{format: {type: debezium-json}}", "format.type", "not built yet"),
