@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -61,9 +61,7 @@ pub async fn serve(shown: Shown, stop: watch::Receiver<bool>) -> Result<SocketAd
     let listen = http.listen;
     let tls =
         http.tls.as_ref().map(|files| Ok::<_, RunError>((files.clone(), tls::load(files)?))).transpose()?;
-    let listener = TcpListener::bind(listen).await.with_context(|| {
-        format!("http.listen {listen} cannot be bound; choose another port, or 0 for any that is free")
-    })?;
+    let listener = bind(listen).await?;
     let address = listener.local_addr()?;
     for caution in cautions(http) {
         tracing::warn!(%address, "{caution}");
@@ -86,6 +84,21 @@ pub async fn serve(shown: Shown, stop: watch::Receiver<bool>) -> Result<SocketAd
     tokio::spawn(shut_down(handle, stop));
     tracing::info!(%address, "listening for HTTP");
     Ok(address)
+}
+
+/// Takes the address, or says why it cannot be had.
+pub async fn bind(listen: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(listen).await.map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another process listens there, perhaps a run of this very job; choose another port, or 0 for any that is free"
+            }
+            io::ErrorKind::AddrNotAvailable => "it is no address of this machine; 0.0.0.0 is all that it has",
+            io::ErrorKind::PermissionDenied => "this user may not take that port; choose one from 1024 up",
+            _ => "choose another address or port",
+        };
+        RunError::Config(format!("http.listen {listen} cannot be bound: {remedy}"), Some(error.into()))
+    })
 }
 
 /// What is allowed but seldom meant, for the log and for `validate`.

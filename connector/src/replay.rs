@@ -73,8 +73,9 @@ impl From<ReadError> for RunError {
 impl Replayer {
     /// `state` is the job's newest.
     ///
-    /// Errors: pinned columns that do not read.
+    /// Errors: pinned columns that do not read; tables that the job file has otherwise than their files.
     pub fn new(config: Arc<Config>, sink: Arc<FilesSink>, state: &Checkpoint) -> Result<Self, RunError> {
+        run::tables(&config, state)?.accepted()?;
         let columns = run::columns(&config, state)?;
         Ok(Self { config, sink, columns })
     }

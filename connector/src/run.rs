@@ -11,10 +11,12 @@ mod group;
 mod hold;
 mod observed;
 mod outcome;
+pub(crate) mod pins;
 mod restore;
 mod show;
 mod stalls;
 pub(crate) mod start;
+pub(crate) mod starts;
 mod timestamps;
 mod unsent;
 
@@ -138,6 +140,7 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     let config = job.config.borrow_and_update().clone();
     let pin = async || pinned(&config, &*job.cluster).await;
     let state = start::open(&config, &*job.sink, &*job.cluster, &job.beginning, pin).await?;
+    let state = pin_tables(&config, &*job.sink, state).await?;
     // After a rollback the rest of the start may wait for minutes, and whoever looks is told for what.
     job.status.set_newest(state.clone(), (job.clock)());
     let state = start::recover(&*job.sink, state).await?;
@@ -265,6 +268,27 @@ async fn pinned(config: &Config, cluster: &dyn Cluster) -> Result<serde_json::Va
     })?;
     tracing::info!(columns = columns.len(), records = sample.len(), "inferred the columns, and pins them");
     Ok(serde_json::json!({ "columns": columns }))
+}
+
+/// Holds the job's tables against what their files have in common, and pins what is new of it.
+async fn pin_tables(
+    config: &Config,
+    sink: &dyn Sink,
+    state: Arc<Checkpoint>,
+) -> Result<Arc<Checkpoint>, RunError> {
+    let additions = tables(config, &state)?.accepted()?;
+    if additions.as_object().is_none_or(serde_json::Map::is_empty) {
+        return Ok(state);
+    }
+    Ok(sink.pin(state, &additions).await?)
+}
+
+/// How the job's tables, as the job file has them, compare with those of the chain.
+pub(crate) fn tables(config: &Config, state: &Checkpoint) -> Result<pins::Compared, RunError> {
+    let columns = columns(config, state)?;
+    let is_known = config.format.kind == FormatKind::Raw || !columns.is_empty();
+    let of_topic = |_: &str| is_known.then(|| columns.clone());
+    pins::compare(config, &state.pinned, pins::topics_of(config, state), of_topic)
 }
 
 /// The job's columns: those of the job file, or those pinned.

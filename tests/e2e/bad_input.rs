@@ -5,6 +5,7 @@ mod log;
 mod records;
 mod running;
 mod scene;
+mod settings;
 mod starts;
 mod state;
 mod surroundings;

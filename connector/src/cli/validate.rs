@@ -93,6 +93,7 @@ async fn all(config: &Config, offline: bool) -> Vec<Check> {
     if offline {
         return checks;
     }
+    checks.push(local::listening(config).await);
     // The sink first: while replicas run, a position read after the logs' ends may lie beyond them.
     let of_sink = sink::look(config).await;
     let of_kafka = kafka::look(config).await;

@@ -8,8 +8,8 @@ use tidegate_sinks::{
     Checkpoint, Genesis, Kind, PartitionState, Restore, RestoreChoice, Sink, TopicPartition,
 };
 
-use super::RunError;
 use super::start::overwrite_tables;
+use super::{RunError, pins};
 use crate::cluster::Cluster;
 use crate::config::{Config, Start};
 
@@ -115,7 +115,7 @@ pub(super) async fn begin(
     let genesis = Genesis {
         cluster_id,
         partitions: partitions.into_iter().map(|(partition, next)| (partition, place(next))).collect(),
-        pinned: target.pinned.clone(),
+        pinned: pins::without_files(&target.pinned),
         overwrite_tables: overwrite_tables(config, &cluster.partitions().await?),
         restored: Some(restore.restored.clone()),
         after_incarnation: target.incarnation,

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tidegate_sinks::mistakes::made;
 use tidegate_sinks::{Checkpoint, CommitId, Genesis, PartitionState, Restore, Sink, TopicPartition};
 
-use super::RunError;
+use super::{RunError, pins, starts};
 use crate::cluster::Cluster;
 use crate::config::{Config, Mode, Table};
 
@@ -39,6 +40,9 @@ pub(super) async fn open(
     if let Some(restore) = beginning.restore.as_ref().filter(|_| !beginning.other_cluster) {
         check_cluster(&restore.target, cluster).await?;
     }
+    if let Some(state) = &loaded {
+        not_applied(config, state, beginning);
+    }
     let state = match (loaded, &beginning.restore) {
         (Some(state), None) => state,
         (None, None) => begin(config, sink, cluster, beginning.new_incarnation, pin).await?,
@@ -54,6 +58,23 @@ pub(super) async fn open(
     Ok(state)
 }
 
+/// Says what of the settings does not apply, as the job has a position.
+fn not_applied(config: &Config, state: &Checkpoint, beginning: &Beginning) {
+    for finding in starts::not_applied(config, state) {
+        match finding {
+            starts::Finding::Told(text) => tracing::info!(checkpoint = state.n, "{text}"),
+            other => tracing::warn!(checkpoint = state.n, "{other}"),
+        }
+    }
+    if beginning.new_incarnation && beginning.restore.is_none() {
+        tracing::warn!(
+            checkpoint = state.n,
+            "--new-incarnation does not apply: the job has its checkpoints, and goes on from them; to begin anew, give it \
+             another name and sink folder"
+        );
+    }
+}
+
 async fn begin(
     config: &Config,
     sink: &dyn Sink,
@@ -62,18 +83,23 @@ async fn begin(
     pin: impl AsyncFnOnce() -> Result<serde_json::Value, RunError>,
 ) -> Result<Arc<Checkpoint>, RunError> {
     let partitions = cluster.partitions().await?;
-    if !new_incarnation && config.sink.mode == Mode::Append {
+    if !new_incarnation {
         let committed = cluster.group_offsets(&partitions).await?;
         if let Some(state) = check_group(config, sink, &committed).await? {
             return Ok(state);
         }
     }
-    let starts = cluster.starts(&partitions, &config.kafka.start).await?;
+    let starts = starts::resolve(&config.kafka, cluster, &partitions).await?;
     let place = |(partition, start)| (partition, PartitionState { start, next: start, rows: 0 });
+    let starts = starts.into_iter().map(place).collect();
+    let mut first =
+        Checkpoint { pinned: pin().await?, ..Checkpoint::first(&config.job, Timestamp::now(), starts) };
+    let tables = super::tables(config, &first)?.accepted()?;
+    pins::merge(&mut first.pinned, tables);
     let genesis = Genesis {
         cluster_id: cluster.id().await?,
-        partitions: starts.into_iter().map(place).collect(),
-        pinned: pin().await?,
+        partitions: first.partitions,
+        pinned: first.pinned,
         overwrite_tables: overwrite_tables(config, &partitions),
         ..Genesis::default()
     };
@@ -96,8 +122,10 @@ pub(crate) async fn check_group(
         Some(state) => Ok(Some(state)),
         None => Err(RunError::refused(format!(
             "the sink has no checkpoint of job {}, but the group {} has read {partition} up to {offset}: a lost or \
-             renamed job would write everything again; give --new-incarnation to do just that",
-            config.job, config.kafka.group_id
+             renamed job would write everything again{}; give --new-incarnation to do just that",
+            config.job,
+            config.kafka.group_id,
+            if config.sink.mode == Mode::Overwrite { ", and clear the table before" } else { "" }
         ))),
     }
 }

@@ -107,3 +107,82 @@ async fn a_pattern_of_topics_makes_a_table_of_each() -> Result<()> {
     ensure!(report["rows"] == 3, "{report}");
     Ok(())
 }
+
+/// Nothing is begun, and both commands say the same.
+async fn refuses(scene: &Scene, code: i32, words: &[&str]) -> Result<()> {
+    for (code, command) in [(2, &["validate"][..]), (code, &["run", "--until-end"])] {
+        let begun = std::time::Instant::now();
+        let said = scene.ends_with(code, command).await?;
+        ensure!(words.iter().all(|word| said.contains(word)), "{command:?} does not say {words:?}: {said}");
+        ensure!(begun.elapsed() < std::time::Duration::from_secs(20), "{command:?} took its time");
+    }
+    ensure!(scene.newest_checkpoint().is_err(), "a chain has begun");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_no_partition_has_is_refused_at_once() -> Result<()> {
+    let scene = Scene::new(2, Sections::default()).await?;
+    scene.produce(0, &[Some(b"0"), Some(b"1")]).await?;
+    let topic = scene.topic.clone();
+    let start = |kafka: &str| scene.write(Sections { kafka, ..Default::default() });
+    start(&format!("  start: {{offsets: {{{topic}: {{0: 100}}}}}}\n"))?;
+    refuses(&scene, 2, &[&format!("{topic}/0"), "ends at 2", "98 offsets beyond the end"]).await?;
+    start(&format!("  start: {{offsets: {{{topic}: {{7: 0}}}}}}\n"))?;
+    refuses(&scene, 2, &["partition 7", &topic, "2 partitions"]).await?;
+    start("  start: {offsets: {elsewhere: {0: 0}}}\n")?;
+    refuses(&scene, 2, &["elsewhere", "not among the job's topics"]).await?;
+    start("  start: {timestamp: 2099-01-01T00:00:00Z}\n")?;
+    refuses(&scene, 2, &["future"]).await?;
+    // The end itself is a place to begin at.
+    start(&format!("  start: {{offsets: {{{topic}: {{0: 2}}}}}}\n"))?;
+    scene.run_to_end().await?;
+    // From now on there is a position.
+    start(&format!("  start: {{offsets: {{{topic}: {{0: 1}}}}}}\n"))?;
+    for command in [&["validate"][..], &["run", "--until-end"]] {
+        let said = scene.ends_with(0, command).await?;
+        ensure!(said.contains("kafka.start does not apply") && said.contains("began at 2"), "{said}");
+    }
+    scene.assert_rows("t", Vec::new()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_before_the_log_is_a_loss() -> Result<()> {
+    let scene = Scene::new(1, Sections::default()).await?;
+    scene.produce(0, &[Some(b"0"), Some(b"1"), Some(b"2")]).await?;
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(&scene.topic, 0, rdkafka::Offset::Offset(2))?;
+    super::scene::admin(scene.servers)?.delete_records(&list, &rdkafka::admin::AdminOptions::new()).await?;
+    let start = format!("  start: {{offsets: {{{}: {{0: 1}}}}}}\n", scene.topic);
+    scene.write(Sections { kafka: &start, ..Default::default() })?;
+    refuses(&scene, 3, &["begins at 2", "on_data_loss"]).await?;
+    let kafka = format!("{start}  on_data_loss: record\n");
+    scene.write(Sections { kafka: &kafka, ..Default::default() })?;
+    let said = scene.ends_with(0, &["validate"]).await?;
+    ensure!(said.contains("recorded as a gap"), "{said}");
+    scene.run_to_end().await?;
+    scene.assert_rows("t", vec![raw(&scene.topic, 0, 2, b"2")]).await
+}
+
+/// Another group is asked for where the sink is not, as a job that was emptied by mistake reads by the same one.
+#[tokio::test(flavor = "multi_thread")]
+async fn overwriting_never_erases_what_the_job_has_committed() -> Result<()> {
+    let scene = Scene::new(1, Sections { sink: "  mode: overwrite\n", ..Default::default() }).await?;
+    scene.produce(0, &[Some(b"first")]).await?;
+    let group = Some(scene.job.name.as_str());
+    scene.ends_with_in_group(0, &["run", "--until-end"], group).await?;
+    let checkpoints = scene.newest_checkpoint()?;
+    let checkpoints = checkpoints.parent().expect("a checkpoint lies in a folder").to_owned();
+    std::fs::remove_dir_all(&checkpoints)?;
+    for (code, command) in [(3, &["run", "--until-end"][..]), (2, &["validate"])] {
+        let said = scene.ends_with_in_group(code, command, group).await?;
+        ensure!(said.contains("--new-incarnation"), "{said}");
+    }
+    scene.assert_rows("t", vec![raw(&scene.topic, 0, 0, b"first")]).await?;
+    // Neither its files nor its commits are left: the group alone says that it has read.
+    std::fs::remove_dir_all(scene.folder())?;
+    let said = scene.ends_with_in_group(3, &["run", "--until-end"], group).await?;
+    ensure!(said.contains("clear the table") && said.contains("--new-incarnation"), "{said}");
+    scene.ends_with_in_group(0, &["run", "--until-end", "--new-incarnation"], group).await?;
+    scene.assert_raw().await
+}

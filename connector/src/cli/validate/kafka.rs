@@ -7,7 +7,7 @@ use tidegate_sinks::TopicPartition;
 use super::{Check, Verdict};
 use crate::cluster::{Cluster, Connected};
 use crate::config::timeouts::{self, BrokerLimits, Severity};
-use crate::config::{Config, Rejects, Start, Topics, client_properties};
+use crate::config::{Config, Rejects, Topics, client_properties};
 use crate::kafka::{Offsets, Queries, QueryError};
 use crate::outbox;
 
@@ -125,7 +125,6 @@ fn topics(
     }
     partitions.sort();
     partitions.dedup();
-    checks.extend(start_offsets(config, &partitions));
     let group = &config.kafka.group_id;
     let ask = || {
         Ok::<_, QueryError>((
@@ -155,18 +154,4 @@ fn each_topic(topics: &Topics) -> Vec<Topics> {
         Topics::List(names) => names.iter().map(|name| Topics::List(vec![name.clone()])).collect(),
         Topics::Regex(_) => vec![topics.clone()],
     }
-}
-
-/// `kafka.start` may name partitions that do not exist, most likely by a slip.
-fn start_offsets(config: &Config, partitions: &[TopicPartition]) -> Vec<Check> {
-    let Start::Offsets(given) = &config.kafka.start else { return Vec::new() };
-    let named = given.iter().flat_map(|(topic, offsets)| {
-        offsets.keys().map(move |partition| TopicPartition::new(topic.as_str(), *partition))
-    });
-    named
-        .filter(|named| !partitions.contains(named))
-        .map(|named| {
-            Check::warning("start", format!("kafka.start names {named}, which is not a partition of the job"))
-        })
-        .collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Check;
 use crate::cli::schema::files_schema;
 use crate::config::{Config, FormatKind, client_properties, timeouts};
-use crate::http;
+use crate::{http, kafka};
 
 /// Commits a second on one chain above which writers mostly wait for one another.
 const CHAIN_MAX_COMMITS_PER_SECOND: u32 = 3;
@@ -15,6 +15,9 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
     let findings = timeouts::check(config, &client_properties(config), None, timeouts::kill_delay());
     if findings.is_empty() {
         checks.push(Check::ok("timeouts", "fit one another and the client's properties"));
+    }
+    if let Err(error) = kafka::check_client(&client_properties(config)) {
+        checks.push(Check::failed("client", error));
     }
     // An error among them would have been one of the job file's.
     checks.extend(findings.into_iter().map(|finding| Check::warning("timeouts", finding)));
@@ -26,6 +29,12 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
                 "checkpoint.interval ({interval}) makes more than {CHAIN_MAX_COMMITS_PER_SECOND} commits a second on \
                  one chain, and replicas add to it; raise it"
             ),
+        ));
+    }
+    if config.savepoints.retained > 0 && config.savepoints.every.is_zero() {
+        checks.push(Check::warning(
+            "savepoints",
+            "savepoints.retained is of periodic ones, and savepoints.every makes none; set it, or remove retained",
         ));
     }
     checks.extend(http(config));
@@ -42,6 +51,14 @@ fn http(config: &Config) -> Vec<Check> {
         });
     }
     checks
+}
+
+/// Whether the address can be had now, as a run would need it.
+pub(super) async fn listening(config: &Config) -> Check {
+    match http::bind(config.http.listen).await {
+        Ok(_) => Check::ok("http.listen", format!("{} is free", config.http.listen)),
+        Err(error) => Check::failed_with("http.listen", error),
+    }
 }
 
 fn columns(config: &Config) -> Check {

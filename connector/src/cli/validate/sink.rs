@@ -8,8 +8,10 @@ use tidegate_sinks::{Checkpoint, Error, Sink};
 use super::Check;
 use super::kafka::Logs;
 use crate::cli::open_sink;
-use crate::config::{Config, Mode, OnDataLoss};
+use crate::config::{Config, OnDataLoss};
+use crate::run;
 use crate::run::start::check_group;
+use crate::run::starts::{self, Finding};
 
 /// What the sink answered.
 pub(super) struct Looked {
@@ -44,10 +46,22 @@ pub(super) async fn of_chain(
 ) -> Vec<Check> {
     match loaded {
         Err(error) => vec![Check::failed_with("position", error)],
-        Ok(None) => vec![first_start(config, sink, logs).await],
+        Ok(None) => {
+            let mut checks = vec![first_start(config, sink, logs).await];
+            checks.extend(logs.map(|logs| start(config, logs)).unwrap_or_default());
+            checks
+        }
         Ok(Some(state)) => {
-            let checks = logs.map(|logs| compare(config, &state, logs)).unwrap_or_default();
-            if checks.is_empty() { vec![standing(&state)] } else { checks }
+            let mut checks = logs.map(|logs| compare(config, &state, logs)).unwrap_or_default();
+            if checks.is_empty() {
+                checks.push(standing(&state));
+            }
+            checks.extend(tables(config, &state));
+            checks.extend(starts::not_applied(config, &state).into_iter().map(|finding| match finding {
+                Finding::Told(text) => Check::ok("start", text),
+                other => Check::warning("start", other),
+            }));
+            checks
         }
     }
 }
@@ -57,8 +71,29 @@ fn standing(state: &Checkpoint) -> Check {
     Check::ok("position", format!("checkpoint {}, {partitions} partitions", state.n))
 }
 
+/// Whether the tables stay readable.
+fn tables(config: &Config, state: &Checkpoint) -> Vec<Check> {
+    match run::tables(config, state) {
+        Ok(compared) => {
+            let refused = compared.refused.into_iter().map(|change| Check::failed("tables", change));
+            refused.chain(compared.told.into_iter().map(|change| Check::ok("tables", change))).collect()
+        }
+        Err(error) => vec![Check::failed_with("tables", error)],
+    }
+}
+
+/// Whether `kafka.start` can be meant.
+fn start(config: &Config, logs: &Logs) -> Vec<Check> {
+    let found = starts::judge(&config.kafka, &logs.starts, &logs.ends, jiff::Timestamp::now());
+    let check = |finding| match finding {
+        Finding::Told(text) => Check::warning("start", text),
+        other => Check::failed("start", other),
+    };
+    found.into_iter().map(check).collect()
+}
+
 async fn first_start(config: &Config, sink: &dyn Sink, logs: Option<&Logs>) -> Check {
-    let begun = match logs.filter(|_| config.sink.mode == Mode::Append) {
+    let begun = match logs {
         Some(logs) => check_group(config, sink, &logs.committed).await,
         None => Ok(None),
     };
