@@ -224,6 +224,19 @@ impl Queries {
         })
     }
 
+    /// Refuses brokers that cannot leave out what is not committed: the client would ask them in a way that knows no
+    /// transactions, and say nothing. Connects once more.
+    pub fn check_isolation(&self) -> Result<(), QueryError> {
+        if !native::fetches_uncommitted(&self.config, TIMEOUT) {
+            return Ok(());
+        }
+        let context = format!(
+            "the brokers at {} cannot leave out records that are not committed, which takes Kafka 0.11 or newer: upgrade them",
+            self.servers
+        );
+        Err(QueryError { kind: QueryErrorKind::Unsupported, context })
+    }
+
     /// The offsets that a group has committed; partitions without one are left out. Joins nothing.
     pub fn committed_group_offsets(
         &self,

@@ -37,7 +37,12 @@ impl Connected {
         group_id: String,
     ) -> Result<Self, ClusterError> {
         let asked = properties.clone();
-        let queries = blocking(move || Queries::connect(&asked)).await?;
+        let queries = blocking(move || {
+            let queries = Queries::connect(&asked)?;
+            queries.check_isolation()?;
+            Ok(queries)
+        })
+        .await?;
         Ok(Self { queries: Arc::new(queries), properties, topics, group_id })
     }
 

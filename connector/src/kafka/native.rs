@@ -11,6 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::AdminClient;
 use rdkafka::bindings as rd;
 use rdkafka::client::{Client, ClientContext, DefaultClientContext};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaType;
 use tidegate_sinks::TopicPartition;
@@ -83,10 +84,15 @@ pub(crate) fn has_member_id<C: ClientContext>(client: &Client<C>) -> bool {
 /// The warnings, errors and lost connections that the client has logged since the last call.
 pub(super) fn complaints<C: ClientContext>(client: &Client<C>) -> Vec<String> {
     const WARNING: c_int = 4;
-    let mut complaints = Vec::new();
+    logged(client, |level, facility| (level <= WARNING || facility == "FAIL") && facility != "CONFWARN")
+}
+
+/// What the client has logged since the last call of levels and facilities to `keep`; the rest is gone.
+fn logged<C: ClientContext>(client: &Client<C>, keep: impl Fn(c_int, &str) -> bool) -> Vec<String> {
+    let mut lines = Vec::new();
     // SAFETY: the client is live; the guard gives back the reference to its main queue.
     let queue = unsafe { rd::rd_kafka_queue_get_main(client.native_ptr()) };
-    let Some(queue) = NonNull::new(queue).map(Queue) else { return complaints };
+    let Some(queue) = NonNull::new(queue).map(Queue) else { return lines };
     // SAFETY: the queue is live; the guard frees each event; the strings live as long as their event.
     while let Some(event) = NonNull::new(unsafe { rd::rd_kafka_queue_poll(queue.0.as_ptr(), 0) }).map(Event) {
         let (mut facility, mut line, mut level) = (std::ptr::null(), std::ptr::null(), 0);
@@ -94,13 +100,24 @@ pub(super) fn complaints<C: ClientContext>(client: &Client<C>) -> Vec<String> {
         unsafe {
             let log =
                 rd::rd_kafka_event_log(event.0.as_ptr(), &raw mut facility, &raw mut line, &raw mut level);
-            let facility = text(facility);
-            if log == 0 && (level <= WARNING || facility == "FAIL") && facility != "CONFWARN" {
-                complaints.push(text(line));
+            if log == 0 && keep(level, &text(facility)) {
+                lines.push(text(line));
             }
         }
     }
-    complaints
+    lines
+}
+
+/// Whether a broker has said that it takes no Fetch of version 4, the first that knows transactions. The client tells it in its
+/// log alone, so one of its own is made to log that.
+pub(super) fn fetches_uncommitted(config: &ClientConfig, timeout: Duration) -> bool {
+    let mut config = config.clone();
+    config.set("debug", "feature").set_log_level(RDKafkaLogLevel::Debug);
+    let Ok(client) = config.create::<AdminClient<DefaultClientContext>>() else { return false };
+    let client = client.inner();
+    let _ = client.fetch_metadata(Some("_"), timeout);
+    let told = logged(client, |_, facility| facility == "APIVERSION");
+    told.iter().any(|line| line.contains("Fetch (4..") && line.contains("NOT supported"))
 }
 
 /// What is wrong with the brokers' certificates, in the words of `explain` (from OpenSSL's verification error): the

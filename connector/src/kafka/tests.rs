@@ -155,3 +155,18 @@ fn properties_that_contradict_one_another_are_found_without_a_broker() {
     assert_eq!(error.kind, QueryErrorKind::Config);
     assert!(error.to_string().contains("receive.message.max.bytes"), "{error}");
 }
+
+#[test]
+fn a_broker_that_cannot_leave_uncommitted_records_out_is_told() {
+    let cluster = MockCluster::new(1).unwrap();
+    let ask = || {
+        let queries = Queries::connect(&properties(&cluster.bootstrap_servers())).unwrap();
+        queries.check_isolation()
+    };
+    ask().unwrap();
+    // As before Kafka 0.11.
+    cluster.apiversion(rdkafka::types::RDKafkaApiKey::Fetch, Some(0), Some(3)).unwrap();
+    let error = ask().unwrap_err();
+    assert_eq!(error.kind, QueryErrorKind::Unsupported);
+    assert!(error.to_string().contains("Kafka 0.11"), "{error}");
+}
