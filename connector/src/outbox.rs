@@ -32,6 +32,10 @@ use transaction::Transaction;
 /// is likely to be set to.
 const RETENTION_UNKNOWN: Duration = Duration::from_secs(24 * 3_600);
 
+/// Where a topic does not take what is sent: up to how many bytes a reject is sent whole, each time less. No record may
+/// stop the sending by its size: what it holds is in the rejects' files in any case.
+const WHOLE_BYTES: [usize; 4] = [512 << 10, 64 << 10, 8 << 10, 0];
+
 /// What became of a commit's rejects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -52,21 +56,24 @@ pub struct SendError {
     pub permanent: bool,
     /// Somebody else sends under the same id.
     is_fenced: bool,
+    /// The topic takes no record, or no batch of them, as large as one was.
+    is_too_large: bool,
 }
 
 impl SendError {
     fn passing(message: String) -> Self {
-        Self { message, permanent: false, is_fenced: false }
+        Self { message, permanent: false, is_fenced: false, is_too_large: false }
     }
 
     fn lasting(message: String) -> Self {
-        Self { message, permanent: true, is_fenced: false }
+        Self { message, permanent: true, is_fenced: false, is_too_large: false }
     }
 }
 
 impl From<QueryError> for SendError {
     fn from(error: QueryError) -> Self {
-        Self { message: error.to_string(), permanent: !error.kind.may_pass(), is_fenced: false }
+        let permanent = !error.kind.may_pass();
+        Self { permanent, ..Self::passing(error.to_string()) }
     }
 }
 
@@ -74,7 +81,8 @@ impl From<ReadError> for SendError {
     fn from(error: ReadError) -> Self {
         let permanent = !matches!(&error, ReadError::Store(error) if error.kind == Kind::Retry);
         let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
-        Self { message: format!("{error}{}", source.unwrap_or_default()), permanent, is_fenced: false }
+        let message = format!("{error}{}", source.unwrap_or_default());
+        Self { permanent, ..Self::passing(message) }
     }
 }
 
@@ -144,7 +152,18 @@ impl Outbox {
         if transaction.is_committed()? || (self.is_old(commit)? && self.is_in_topic(commit, topic)?) {
             return Ok(Sent::Before);
         }
-        transaction.send(runtime, sink, commit, self).map(Sent::Now)
+        let mut sent = transaction.send(runtime, sink, commit, self, None);
+        for most in WHOLE_BYTES {
+            match &sent {
+                Err(error) if error.is_too_large => {
+                    tracing::warn!(%error, commit = %commit.id, "sending rejects above {most} bytes without what they hold");
+                }
+                _ => break,
+            }
+            let transaction = Transaction::init_for(self, &self.group(&commit.id), topic, Some(most))?;
+            sent = transaction.send(runtime, sink, commit, self, Some(most));
+        }
+        sent.map(Sent::Now)
     }
 
     /// Transactional id and group of a commit.

@@ -13,6 +13,9 @@ pub(super) const COMMIT_HEADER: &str = "tidegate.commit";
 /// that keeps records for a week would drop an old one at once.
 const TIMESTAMP_HEADER: &str = "tidegate.timestamp";
 
+/// What was left out because the topic does not take it. The rejects' files have it.
+const OMITTED_HEADER: &str = "tidegate.omitted";
+
 pub(super) fn decoder_name(format: FormatKind) -> &'static str {
     match format {
         FormatKind::Json => "tidegate.decode.Json",
@@ -20,8 +23,15 @@ pub(super) fn decoder_name(format: FormatKind) -> &'static str {
     }
 }
 
-pub(super) fn headers(reject: &Rejected<'_>, job: &str, decoder: &str, commit: &CommitId) -> OwnedHeaders {
-    let mut headers = OwnedHeaders::new_with_capacity(reject.headers.len() + 11);
+/// `omits`: the record goes without its key, payload and headers.
+pub(super) fn headers(
+    reject: &Rejected<'_>,
+    job: &str,
+    decoder: &str,
+    commit: &CommitId,
+    omits: bool,
+) -> OwnedHeaders {
+    let mut headers = OwnedHeaders::new_with_capacity(reject.headers.len() + 12);
     for (name, value) in &reject.headers {
         headers = headers.insert(Header { key: name, value: *value });
     }
@@ -44,6 +54,9 @@ pub(super) fn headers(reject: &Rejected<'_>, job: &str, decoder: &str, commit: &
     }
     if let Some(timestamp) = reject.timestamp {
         headers = headers.insert(Header { key: TIMESTAMP_HEADER, value: Some(&timestamp.to_string()) });
+    }
+    if omits {
+        headers = headers.insert(Header { key: OMITTED_HEADER, value: Some("key, payload, headers") });
     }
     headers
 }

@@ -24,6 +24,8 @@ const CALL: Duration = Duration::from_secs(30);
 const FULL: Duration = Duration::from_millis(20);
 /// Bytes handed over before they are waited for, which bounds the memory that they take.
 const FLUSH_BYTES: usize = 16 << 20;
+/// A batch of one small record, with its headers.
+const BATCH_MIN_BYTES: usize = 4 << 10;
 /// The partition that a group's offset is kept for; every topic has it.
 const MARKED: i32 = 0;
 
@@ -57,11 +59,25 @@ pub(super) struct Transaction<'a> {
 impl<'a> Transaction<'a> {
     /// Fences whoever sends under the same id, and ends what they have begun.
     pub(super) fn init(outbox: &Outbox, id: &str, topic: &'a str) -> Result<Self, SendError> {
+        Self::init_for(outbox, id, topic, None)
+    }
+
+    /// The same, with batches of at most so many bytes and one record: the topic's limit is one of batches.
+    pub(super) fn init_for(
+        outbox: &Outbox,
+        id: &str,
+        topic: &'a str,
+        most: Option<usize>,
+    ) -> Result<Self, SendError> {
         let create = |error: KafkaError| {
             let message = format!("rejects to topic {topic:?}: the Kafka client is refused: {error}");
             SendError::lasting(message)
         };
-        let producer = outbox.producer(id).create_with_context(Deliveries::default()).map_err(create)?;
+        let mut config = outbox.producer(id);
+        if let Some(most) = most {
+            config.set("batch.size", most.max(BATCH_MIN_BYTES).to_string());
+        }
+        let producer = config.create_with_context(Deliveries::default()).map_err(create)?;
         let consumer = outbox.consumer(id).create().map_err(create)?;
         let patience = outbox.transaction_timeout;
         let transaction = Self { producer, consumer, topic, id: id.to_owned(), patience };
@@ -84,17 +100,19 @@ impl<'a> Transaction<'a> {
         Ok(marked)
     }
 
-    /// Sends every reject of the commit and the group's offset, or nothing. Returns how many.
+    /// Sends every reject of the commit and the group's offset, or nothing. Returns how many. Of a reject of more than
+    /// `most` bytes it sends where it lies, and why it is one.
     pub(super) fn send(
         self,
         runtime: &Handle,
         sink: &Arc<dyn Sink>,
         commit: &Commit,
         outbox: &Outbox,
+        most: Option<usize>,
     ) -> Result<u64, SendError> {
         self.producer.begin_transaction().map_err(|error| self.failed("beginning", &error))?;
         reach("outbox.begin.after");
-        let sent = self.fill(runtime, sink, commit, outbox);
+        let sent = self.fill(runtime, sink, commit, outbox, most);
         if sent.is_err() {
             // Best effort: the next sender ends the transaction in any case.
             let _ = self.producer.abort_transaction(CALL);
@@ -108,11 +126,12 @@ impl<'a> Transaction<'a> {
         sink: &Arc<dyn Sink>,
         commit: &Commit,
         outbox: &Outbox,
+        most: Option<usize>,
     ) -> Result<u64, SendError> {
         let (mut count, mut waiting) = (0, 0);
         rejects::batches(runtime, sink, commit, |batch, path| {
             count += batch.num_rows() as u64;
-            self.produce(batch, path, commit, outbox, &mut waiting)
+            self.produce(batch, path, commit, (outbox, most), &mut waiting)
         })?;
         if count != commit.rejects {
             let message = format!(
@@ -137,11 +156,16 @@ impl<'a> Transaction<'a> {
         batch: &RecordBatch,
         path: &str,
         commit: &Commit,
-        outbox: &Outbox,
+        (outbox, most): (&Outbox, Option<usize>),
         waiting: &mut usize,
     ) -> Result<(), SendError> {
-        for reject in Rows::new(batch, path)?.iter() {
-            let headers = message::headers(&reject, &outbox.job, outbox.format, &commit.id);
+        for mut reject in Rows::new(batch, path)?.iter() {
+            let omits = most.is_some_and(|most| reject.bytes() > most);
+            if omits {
+                (reject.key, reject.payload) = (None, None);
+                reject.headers.clear();
+            }
+            let headers = message::headers(&reject, &outbox.job, outbox.format, &commit.id, omits);
             let mut record = BaseRecord::to(self.topic).headers(headers);
             record.key = reject.key;
             record.payload = reject.payload;
@@ -240,7 +264,7 @@ impl<'a> Transaction<'a> {
         let (permanent, remedy) = match code {
             RDKafkaErrorCode::MessageSizeTooLarge => (
                 true,
-                "; a reject with its headers is larger than the topic takes: raise its max.message.bytes",
+                "; a reject, or why it is one, is larger than the topic takes: raise its max.message.bytes",
             ),
             // Nothing is on its way that would make room.
             RDKafkaErrorCode::QueueFull => (true, "; a reject is larger than the client's queue"),
@@ -270,7 +294,8 @@ impl<'a> Transaction<'a> {
         let message = format!("rejects to topic {topic:?} as {id}: {doing} failed: {code}{reason}{remedy}");
         use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
         let is_fenced = matches!(code, Fenced | ProducerFenced | InvalidProducerEpoch);
-        SendError { message, permanent, is_fenced }
+        let is_too_large = code == RDKafkaErrorCode::MessageSizeTooLarge;
+        SendError { message, permanent, is_fenced, is_too_large }
     }
 }
 
