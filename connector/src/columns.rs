@@ -3,6 +3,7 @@
 //! The files, the decoder and the pinned schema of a checkpoint all read this one schema, so they can't differ.
 
 mod grammar;
+pub mod levels;
 mod print;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::config::{Column, Metadata};
 use crate::decode::headers;
+use crate::names;
 
 /// Metadata key of a field that holds JSON text, which Arrow knows only as Utf8.
 const TYPE_KEY: &str = "tidegate.type";
@@ -37,9 +39,7 @@ impl ColumnError {
 pub fn schema(columns: &[Column], metadata: &[Metadata]) -> Result<SchemaRef, ColumnError> {
     let mut fields = Vec::with_capacity(columns.len() + metadata.len());
     for column in columns {
-        if column.name.is_empty() {
-            return Err(ColumnError::new("", "a column needs a name"));
-        }
+        names::column(&column.name).map_err(|bad| ColumnError::new(&column.name, bad.problem))?;
         fields.push(
             grammar::parse(&column.type_name, &column.name)
                 .map_err(|at| ColumnError::new(&column.name, at))?,

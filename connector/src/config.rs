@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{ConfigError, ConfigErrors};
@@ -32,9 +33,10 @@ pub use reload::{RELOADABLE, Refused, reload};
 pub use secret::Secret;
 use tidegate_sinks::store::Retries;
 
-use tidegate_sinks::{RatioLimit, RejectLimit};
+use tidegate_sinks::{RatioLimit, RejectLimit, TopicPartition};
 
 use crate::limits::JOB_FILE_MAX_BYTES;
+use crate::names;
 use error::{Report, Wrong};
 use substitute::Environment;
 
@@ -196,6 +198,8 @@ pub struct Sink {
     pub table: Table,
     pub mode: Mode,
     pub partition_by: Vec<PartitionField>,
+    /// `None`: as the chain has begun, which is `file` for a new one.
+    pub partition_columns: Option<PartitionColumns>,
     pub file: File,
 }
 
@@ -214,7 +218,53 @@ impl Table {
     pub fn name(&self, topic: &str) -> Result<String, String> {
         match self {
             Self::Named(name) => Ok(name.clone()),
-            Self::ByTopic { prefix, suffix } => values::table_name(&format!("{prefix}{topic}{suffix}")),
+            Self::ByTopic { prefix, suffix } => {
+                let name = format!("{prefix}{topic}{suffix}");
+                names::table(&name).map(|()| name).map_err(|bad| bad.problem)
+            }
+        }
+    }
+
+    /// The partitions of those topics that have a table, and the other topics with what is wrong with their tables'
+    /// names: those are left out, as a pattern may meet whatever anybody has created.
+    pub fn named(
+        &self,
+        partitions: Vec<TopicPartition>,
+    ) -> (Vec<TopicPartition>, BTreeMap<Arc<str>, String>) {
+        let mut left_out = BTreeMap::new();
+        let mut named = partitions;
+        named.retain(|partition| match self.name(&partition.topic) {
+            Ok(_) => true,
+            Err(problem) => {
+                left_out.insert(partition.topic.clone(), problem);
+                false
+            }
+        });
+        (named, left_out)
+    }
+}
+
+/// Where the values of a column stand that a folder level is made of as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PartitionColumns {
+    /// In the files; the level has a name of its own, `<column>_part`, so that no reader takes it for the column.
+    #[default]
+    File,
+    /// In the folder's name alone, as Hive has it: the level is called as the column, which is not in the files.
+    Folder,
+    /// In both, under one name. Many readers of folders fail at that; chains of before have it.
+    Both,
+}
+
+impl PartitionColumns {
+    pub const ALL: [Self; 3] = [Self::File, Self::Folder, Self::Both];
+
+    /// As the job file and the chain have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Folder => "folder",
+            Self::Both => "both",
         }
     }
 }

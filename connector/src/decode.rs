@@ -36,12 +36,37 @@ pub struct Reject {
     pub column: Option<String>,
 }
 
+/// A value of a row, as far as more is asked of it than its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    Null,
+    /// UTF-8.
+    Text(&'a [u8]),
+    /// A whole number, or that behind a date or a time, in its column's unit.
+    Number(i64),
+    Other,
+}
+
+/// A row that has been read, and is not in the batch yet.
+pub trait Row {
+    /// By the column's place in the schema.
+    fn value(&self, column: usize) -> Value<'_>;
+}
+
+/// What else a row must be fit for, where its columns alone do not decide whether it is one.
+pub type Fits<'a> = &'a (dyn Fn(&dyn Row) -> Result<(), Reject> + Sync);
+
 /// Builds batches of one schema out of records.
 pub trait Decode: Send + fmt::Debug {
     fn schema(&self) -> &SchemaRef;
 
     /// Appends one record as one row. After an error nothing of it is left in the batch.
-    fn append(&mut self, record: &Record<'_>) -> Result<Appended, Reject>;
+    fn append(&mut self, record: &Record<'_>) -> Result<Appended, Reject> {
+        self.append_if(record, None)
+    }
+
+    /// The same, unless the row does not fit.
+    fn append_if(&mut self, record: &Record<'_>, fits: Option<Fits<'_>>) -> Result<Appended, Reject>;
 
     /// Rows in the batch so far.
     fn rows(&self) -> usize;

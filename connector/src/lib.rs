@@ -20,6 +20,7 @@ pub mod import;
 pub mod kafka;
 pub mod limits;
 pub mod memory;
+pub mod names;
 pub mod outbox;
 pub mod rejects;
 pub mod reload;

@@ -15,6 +15,14 @@ pub const JOB_NAME_MAX_CHARS: usize = 128;
 pub const TOPIC_NAME_MAX_CHARS: usize = 249;
 /// A table's name becomes a folder; file systems end at 255.
 pub const TABLE_NAME_MAX_CHARS: usize = 250;
+/// File systems end a name here, and so do some servers of buckets.
+pub const NAME_MAX_BYTES: usize = 255;
+/// A folder level's name, so that 55 bytes are left for any value but a text.
+pub const LEVEL_NAME_MAX_BYTES: usize = 200;
+/// Of a URL in a bucket: keys end at 1,024 bytes, and a table, its levels and a file's name come after it.
+pub const KEY_PREFIX_MAX_BYTES: usize = 512;
+/// Of a local URL: paths end at 4,095 bytes.
+pub const FILE_URL_MAX_BYTES: usize = 2_048;
 /// A pattern is matched against each topic of the cluster at every metadata refresh.
 pub const TOPIC_PATTERN_MAX_CHARS: usize = 1_000;
 

@@ -25,7 +25,7 @@ pub use look::{Counts, Look, Reason};
 use crate::config::{Column, Config};
 use crate::rejects::{self, ReadError};
 use crate::run::{self, RunError};
-use crate::stage::{self, Attempt, Staged, Stager};
+use crate::stage::{self, Attempt, StageSettings, Staged, Stager};
 use crate::{columns::ColumnError, decode};
 
 /// Rejects of one commit, more or less: sources are taken whole.
@@ -59,6 +59,7 @@ pub struct Replayer {
     config: Arc<Config>,
     sink: Arc<FilesSink>,
     columns: Vec<Column>,
+    settings: StageSettings,
 }
 
 impl From<ReadError> for RunError {
@@ -77,7 +78,8 @@ impl Replayer {
     pub fn new(config: Arc<Config>, sink: Arc<FilesSink>, state: &Checkpoint) -> Result<Self, RunError> {
         run::tables(&config, state)?.accepted()?;
         let columns = run::columns(&config, state)?;
-        Ok(Self { config, sink, columns })
+        let settings = run::stage_settings(&config, state, 1)?;
+        Ok(Self { config, sink, columns, settings })
     }
 
     /// Makes visible what an earlier process has left, so that its rejects can be read. Returns the newest state.
@@ -98,7 +100,13 @@ impl Replayer {
     /// Decodes the rejects of `commits`, and keeps nothing.
     pub async fn look(&self, commits: Vec<Commit>) -> Result<Look, RunError> {
         let this = self.clone();
-        in_background(move |runtime| look::look(&this.sink(), runtime, &commits, this.decoder()?)).await
+        in_background(move |runtime| {
+            let decoder = this.decoder()?;
+            // A folder is named with nothing but levels, so which table it is in makes no difference that matters here.
+            let partitioner = this.settings.partitioner("", decoder.schema()).map_err(staging_error)?;
+            look::look(&this.sink(), runtime, &commits, decoder, &partitioner)
+        })
+        .await
     }
 
     /// Replays the rejects of `sources`, as far as nobody else has.
@@ -239,7 +247,7 @@ impl Replayer {
     fn stager(&self) -> Result<Stager, RunError> {
         let (format, columns) = (self.config.format.clone(), self.columns.clone());
         let decoder = move |_: &str| -> Result<_, ColumnError> { decode::decoder(&format, &columns) };
-        Stager::new(run::stage_settings(&self.config, 1), self.sink(), decoder).map_err(staging_error)
+        Stager::new(self.settings.clone(), self.sink(), decoder).map_err(staging_error)
     }
 
     fn decoder(&self) -> Result<Box<dyn decode::Decode>, RunError> {

@@ -7,6 +7,7 @@ mod asked;
 mod channels;
 mod commits;
 mod engine;
+pub(crate) mod folders;
 mod group;
 mod hold;
 mod observed;
@@ -39,10 +40,11 @@ pub use start::Beginning;
 use crate::cluster::{Cluster, Connected, LogBounds};
 use crate::columns::ColumnError;
 use crate::config::client_properties;
-use crate::config::{Column, Config, FormatKind};
+use crate::config::{Column, Config, FormatKind, PartitionColumns, PartitionField, Topics, Transform};
 use crate::decode;
 use crate::event::{Command, SourceError};
 use crate::memory::Shares;
+use crate::names;
 use crate::outbox::{self, Outbox};
 use crate::source::{Source, SourceSettings};
 use crate::stage::{StageSettings, Stager};
@@ -138,16 +140,30 @@ pub async fn run(sink: Arc<dyn Sink>, options: RunOptions) -> Result<Summary, Ru
 /// Runs a job whose parts are given.
 pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     let config = job.config.borrow_and_update().clone();
-    let pin = async || pinned(&config, &*job.cluster).await;
+    let pin = async || Ok(folders::genesis(&config, pinned(&config, &*job.cluster).await?));
     let state = start::open(&config, &*job.sink, &*job.cluster, &job.beginning, pin).await?;
+    folders::partition_columns(&config, &state)?;
     let state = pin_tables(&config, &*job.sink, state).await?;
     // After a rollback the rest of the start may wait for minutes, and whoever looks is told for what.
     job.status.set_newest(state.clone(), (job.clock)());
     let state = start::recover(&*job.sink, state).await?;
-    let ends = if job.until_end { Some(ends(&*job.cluster, &state).await?) } else { None };
+    let ends = if job.until_end { Some(ends(&config, &*job.cluster, &state).await?) } else { None };
     let columns = columns(&config, &state)?;
+    let settings = stage_settings(&config, &state, config.speed.channels.max(1))?;
+    if settings.partition_columns == PartitionColumns::Both {
+        let by_itself = |field: &&PartitionField| field.transform == Transform::Identity;
+        for field in settings.partition_by.iter().filter(by_itself).filter(|f| names::is_hidden(&f.column)) {
+            tracing::warn!(
+                level = field.column,
+                "the table's folders begin with '_', as the job has begun so: Hive and Athena do not see them"
+            );
+        }
+    }
+    if let Topics::Regex(_) = &config.kafka.topics {
+        job.status.leave_out(&config.sink.table, job.cluster.partitions().await?);
+    }
     let (done, reports) = mpsc::unbounded_channel();
-    let channels = start_channels(&mut job, &config, &columns, &done)?;
+    let channels = start_channels(&mut job, &config, settings, &columns, &done)?;
     let mut source = (job.source)().map_err(|error| RunError::failed(error.to_string()))?;
     let ended = std::mem::replace(&mut source.ended, oneshot::channel().1);
     job.status.set_started();
@@ -184,11 +200,11 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
 fn start_channels(
     job: &mut Job,
     config: &Config,
+    settings: StageSettings,
     columns: &[Column],
     done: &mpsc::UnboundedSender<Done>,
 ) -> Result<Channels, RunError> {
     let count = config.speed.channels.max(1);
-    let settings = stage_settings(config, count);
     let stager = |_| {
         let (format, columns) = (config.format.clone(), columns.to_vec());
         let decoder = move |_: &str| -> Result<_, ColumnError> { decode::decoder(&format, &columns) };
@@ -204,21 +220,33 @@ fn start_channels(
 }
 
 /// Of each of `count` stagers.
-pub(crate) fn stage_settings(config: &Config, count: usize) -> StageSettings {
-    StageSettings {
+///
+/// Errors: `Config`, when the job file and what the chain has pinned differ.
+pub(crate) fn stage_settings(
+    config: &Config,
+    state: &Checkpoint,
+    count: usize,
+) -> Result<StageSettings, RunError> {
+    Ok(StageSettings {
         table: config.sink.table.clone(),
         partition_by: config.sink.partition_by.clone(),
+        partition_columns: folders::partition_columns(config, state)?,
+        path_bytes: tidegate_sinks::files::path_room(&config.sink.url),
         file: config.sink.file.clone(),
         memory: Shares::of(config.memory_limit).staging_bytes / count,
-    }
+    })
 }
 
 /// Where a bounded run ends: the last stable offsets of now, of those partitions that have anything to read. A position
 /// above its log is looked at again, as while reading, before the job is refused.
-async fn ends(cluster: &dyn Cluster, state: &Checkpoint) -> Result<BTreeMap<TopicPartition, i64>, RunError> {
+async fn ends(
+    config: &Config,
+    cluster: &dyn Cluster,
+    state: &Checkpoint,
+) -> Result<BTreeMap<TopicPartition, i64>, RunError> {
     let give_up = Instant::now() + ABOVE_END_PATIENCE;
     loop {
-        let partitions = cluster.partitions().await?;
+        let partitions = config.sink.table.named(cluster.partitions().await?).0;
         let bounds = cluster.bounds(&partitions).await?;
         let next = |partition, log: &LogBounds| {
             state.partitions.get(partition).map_or(log.start, |state: &PartitionState| state.next)
@@ -254,7 +282,7 @@ async fn pinned(config: &Config, cluster: &dyn Cluster) -> Result<serde_json::Va
     if config.format.columns.is_some() || config.format.kind != FormatKind::Json {
         return Ok(serde_json::json!({}));
     }
-    let partitions = cluster.partitions().await?;
+    let partitions = config.sink.table.named(cluster.partitions().await?).0;
     let sample = cluster.sample(&partitions).await?;
     if sample.is_empty() {
         return Err(RunError::Config(

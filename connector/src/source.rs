@@ -273,17 +273,17 @@ impl Reader {
         self.consumer.incremental_assign(&list).map_err(|error| failed("taking partitions over", &error))
     }
 
+    /// The group may take away what was never taken over: partitions of a topic that is left out.
     fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), End> {
-        for partition in partitions {
-            self.held.remove(partition);
-        }
+        let held: Vec<_> =
+            partitions.iter().filter(|partition| self.held.remove(*partition).is_some()).cloned().collect();
         self.outside.retain(|(partition, _)| !partitions.contains(partition));
         if self.waiting.iter().any(|fetch| partitions.contains(&fetch.partition)) {
             self.waiting.retain(|fetch| !partitions.contains(&fetch.partition));
             self.owed = self.waiting.front().map_or(0, Fetch::bytes);
         }
         self.consumer
-            .incremental_unassign(&kafka::partition_list(partitions))
+            .incremental_unassign(&kafka::partition_list(&held))
             .map_err(|error| failed("giving partitions up", &error))
     }
 

@@ -25,6 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use arrow::datatypes::Schema;
 use parquet::errors::ParquetError;
 use tidegate_sinks::{CommitId, Delta, FileKind, Kind, Sink, StagedFile, TopicPartition};
 
@@ -32,12 +33,14 @@ pub use self::partition::{PartitionError, Partitioner};
 pub(crate) use self::rejects::describe;
 use self::table::{OpenTable, Pending, RejectTable};
 use self::writers::Writers;
-use crate::config::{File, PartitionField, Table};
-use crate::decode::{Appended, Decode};
+use crate::config::{File, PartitionColumns, PartitionField, Table};
+use crate::decode::{Appended, Decode, Fits, Row};
 use crate::event::Fetch;
 
 /// Bytes of keys and payloads at which a batch goes to its files.
 const BATCH_BYTES: usize = 4 << 20;
+/// Of a file's name, which is made of two numbers and a commit's id.
+const FILE_NAME_BYTES: usize = 64;
 /// One part in this many of a stager's memory is for batches, the rest for writers.
 const BATCHES_SHARE: usize = 4;
 
@@ -91,9 +94,21 @@ pub struct Progress {
 pub struct StageSettings {
     pub table: Table,
     pub partition_by: Vec<PartitionField>,
+    pub partition_columns: PartitionColumns,
+    /// What a file's path below the sink's URL may take, in bytes.
+    pub path_bytes: usize,
     pub file: File,
     /// Bytes that batches and open writers of this stager may take together.
     pub memory: usize,
+}
+
+impl StageSettings {
+    /// Of a table with these columns.
+    pub(crate) fn partitioner(&self, table: &str, schema: &Schema) -> Result<Partitioner, Error> {
+        // With a slash after the table's name; each level brings its own.
+        let room = self.path_bytes.saturating_sub(table.len() + 1 + FILE_NAME_BYTES);
+        Ok(Partitioner::new(&self.partition_by, self.partition_columns, schema, room)?)
+    }
 }
 
 /// Why staging stopped. The attempt is then to be discarded.
@@ -103,6 +118,9 @@ pub enum Error {
     Sink(#[from] tidegate_sinks::Error),
     #[error(transparent)]
     Partition(#[from] PartitionError),
+    /// Never read: such a topic is left out before.
+    #[error("the table of topic {topic} {problem}")]
+    Table { topic: Arc<str>, problem: String },
     #[error("no decoder for topic {topic}")]
     Decoder {
         topic: Arc<str>,
@@ -130,9 +148,11 @@ impl Error {
             Self::Sink(error) => error.kind,
             Self::Torn { .. } => Kind::Retry,
             Self::Uncovered(_) => Kind::Corrupt,
-            Self::Partition(_) | Self::Decoder { .. } | Self::Settings(_) | Self::Encode { .. } => {
-                Kind::Config
-            }
+            Self::Partition(_)
+            | Self::Table { .. }
+            | Self::Decoder { .. }
+            | Self::Settings(_)
+            | Self::Encode { .. } => Kind::Config,
         }
     }
 }
@@ -183,17 +203,20 @@ impl Stager {
         if fetch.is_empty() {
             return Ok(self.progress());
         }
-        let name = self.table_name(&fetch.partition.topic);
+        let name = self.table_name(&fetch.partition.topic)?;
         if !self.tables.contains_key(&name) {
-            let table = self.open_table(&fetch.partition.topic)?;
+            let table = self.open_table(&fetch.partition.topic, &name)?;
             self.tables.insert(name.clone(), table);
         }
         let batch_bytes = self.batch_bytes();
         let table = self.tables.get_mut(&name).expect("it is there, or was put there just now");
         let counted_as = attempt.counted_as.as_ref().unwrap_or(&fetch.partition);
+        let partitioner = table.partitioner.clone();
+        let judge = |row: &dyn Row| partitioner.judge(row);
+        let fits: Option<Fits<'_>> = partitioner.judges().then_some(&judge);
         let mut rows = 0;
         for record in fetch.records() {
-            match table.decode.append(&record) {
+            match table.decode.append_if(&record, fits) {
                 Ok(Appended::Row) => {
                     rows += 1;
                     table.pending.add(&record, counted_as);
@@ -262,18 +285,16 @@ impl Stager {
         self.rejects.flush(attempt, &mut self.writers).await
     }
 
-    fn open_table(&self, topic: &Arc<str>) -> Result<OpenTable, Error> {
+    fn open_table(&self, topic: &Arc<str>, name: &str) -> Result<OpenTable, Error> {
         let decode =
             (self.make_decoder)(topic).map_err(|source| Error::Decoder { topic: topic.clone(), source })?;
-        let partitioner = Partitioner::new(&self.settings.partition_by, decode.schema())?;
-        Ok(OpenTable { decode, partitioner, pending: Pending::default() })
+        let partitioner = self.settings.partitioner(name, decode.schema())?;
+        Ok(OpenTable { decode, partitioner: Arc::new(partitioner), pending: Pending::default() })
     }
 
-    fn table_name(&self, topic: &str) -> Arc<str> {
-        match &self.settings.table {
-            Table::Named(name) => name.as_str().into(),
-            Table::ByTopic { prefix, suffix } => format!("{prefix}{topic}{suffix}").into(),
-        }
+    fn table_name(&self, topic: &Arc<str>) -> Result<Arc<str>, Error> {
+        let name = self.settings.table.name(topic);
+        name.map(Into::into).map_err(|problem| Error::Table { topic: topic.clone(), problem })
     }
 
     fn pending_bytes(&self) -> usize {

@@ -7,6 +7,7 @@ pub mod overview;
 pub mod verdict;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 use tidegate_sinks::{Checkpoint, TopicPartition};
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, Table};
 use crate::control::ReplicaState;
 use history::{CheckpointRecord, History, Phase, Reading, Sample};
 pub use latency::{BOUNDS, LatencyCounts};
@@ -42,6 +43,7 @@ pub struct Status {
     retracted_since: RwLock<Option<Timestamp>>,
     history: RwLock<History>,
     partitions: RwLock<BTreeMap<TopicPartition, PartitionStatus>>,
+    left_out: RwLock<BTreeMap<Arc<str>, String>>,
     last_commit: RwLock<Option<LastCommit>>,
     latency: RwLock<Latencies>,
     standing: RwLock<Standing>,
@@ -277,6 +279,28 @@ impl Status {
         if let Some(status) = write(&self.partitions).get_mut(partition) {
             change(status);
         }
+    }
+
+    /// Keeps those partitions whose topics have a table, and tells each other topic once.
+    pub fn leave_out(&self, table: &Table, partitions: Vec<TopicPartition>) -> Vec<TopicPartition> {
+        let (named, left_out) = table.named(partitions);
+        let mut known = write(&self.left_out);
+        for (topic, problem) in left_out {
+            let Entry::Vacant(new) = known.entry(topic) else { continue };
+            tracing::warn!(
+                topic = %new.key(),
+                "leaving the topic out, its records are not read: its table's name {problem}; rename the topic, \
+                 change what sink.table puts around it (\"t_{{topic}}\"), or let kafka.topics_regex not match it"
+            );
+            new.insert(problem);
+        }
+        metrics::gauge!("tidegate_topics_left_out").set(known.len() as f64);
+        named
+    }
+
+    /// Topics that are not read, because no table can be called after them, and why.
+    pub fn left_out(&self) -> BTreeMap<Arc<str>, String> {
+        read(&self.left_out).clone()
     }
 
     pub fn set_last_commit(&self, commit: LastCommit) {

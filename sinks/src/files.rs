@@ -44,7 +44,7 @@ mod settings;
 
 pub use forget::Forgetting;
 pub use inspect::{VisibleFile, check_inventory};
-pub use paths::{FinalName, RESERVED};
+pub use paths::{FinalName, RESERVED, path_room};
 pub use settings::{Clock, FilesSettings, MAX_RETAINED, Tables};
 
 use finished::Finished;

@@ -132,6 +132,7 @@ impl fmt::Debug for Sink {
             .field("table", &self.table)
             .field("mode", &self.mode)
             .field("partition_by", &self.partition_by)
+            .field("partition_columns", &self.partition_columns)
             .field("file", &self.file)
             .finish()
     }
@@ -202,6 +203,8 @@ fn sink(sink: &Sink) -> Value {
         },
         "mode": match sink.mode { Mode::Append => "append", Mode::Overwrite => "overwrite" },
         "partition_by": partition_by,
+        // Null where the chain says it.
+        "partition_columns": sink.partition_columns.map(|columns| columns.word()),
         "file": {
             "target_size": sink.file.target_size,
             "compression": match sink.file.compression {

@@ -95,6 +95,11 @@ pub(super) const KEYS: &[Key] = &[
         "Folder levels, as Hive has them: `country`, `year(ts)`, `month(ts)`, `day(ts)`, `hour(ts)`, `bucket(16, user_id)`. Each level multiplies the number of files.",
     ),
     with(
+        "sink.partition_columns",
+        "`file`",
+        "Where the values of a column stand that names a folder as it is, as in `partition_by: [country]`. `file`: in the files, with their type; the level is called `country_part`, so no reader takes it for the column. `folder`: only in the folder's name, as Hive has it: the level is called `country`, the column is not in the files, and a text that a folder's name cannot tell from null is a reject. `both`: in both under one name, as jobs begun before this key have it, whose folders stay as they are while it is left out. See [reading](reading.md#folders).",
+    ),
+    with(
         "sink.file.target_size",
         "`128MiB`",
         "Bytes at which a file is closed and the next one begun. At most 4GiB.",

@@ -8,7 +8,8 @@ use bytesize::ByteSize;
 
 use super::error::Wrong;
 use super::section::{Parsed, nearest};
-use crate::limits::{DURATION_MAX, TABLE_NAME_MAX_CHARS, TOPIC_NAME_MAX_CHARS};
+use crate::limits::DURATION_MAX;
+use crate::names::{self, BadName};
 
 /// Any text that is not empty.
 pub(super) fn text(value: &str) -> Parsed<String> {
@@ -88,49 +89,19 @@ pub(super) fn word<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&str) -> Parsed<T>
     }
 }
 
-/// Letters, digits, `.`, `_` and `-`: what every store, Kafka and the metrics agree on.
-pub(super) fn is_plain(name: &str) -> bool {
-    name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+fn checked(name: &str, answer: Result<(), BadName>) -> Parsed<String> {
+    match answer {
+        Ok(()) => Ok(name.to_owned()),
+        Err(BadName { problem, remedy }) => Err(Wrong::new(problem, remedy)),
+    }
 }
 
 /// The name of a folder that readers see and no store mistakes for anything else.
 pub(super) fn folder_name(max_chars: usize) -> impl Fn(&str) -> Parsed<String> {
-    move |name| {
-        let remedy = "use letters, digits, '-', '_' and '.', beginning with a letter or digit";
-        if name.is_empty() {
-            return Err(Wrong::new("is empty", remedy));
-        }
-        if !is_plain(name) {
-            return Err(Wrong::new("holds characters that a folder's name may not", remedy));
-        }
-        if name.starts_with(['_', '.']) {
-            return Err(Wrong::new("begins with '_' or '.', which hides a folder from readers", remedy));
-        }
-        if name.len() > max_chars {
-            return Err(Wrong::new("is too long", format!("use at most {max_chars} characters")));
-        }
-        Ok(name.to_owned())
-    }
-}
-
-/// A table's name.
-pub(crate) fn table_name(name: &str) -> Result<String, String> {
-    folder_name(TABLE_NAME_MAX_CHARS)(name).map_err(|wrong| wrong.problem)
+    move |name| checked(name, names::folder(name, max_chars))
 }
 
 /// A name that Kafka takes for a topic.
 pub(super) fn topic_name(name: &str) -> Parsed<String> {
-    if name.is_empty() || !is_plain(name) || name == "." || name == ".." {
-        return Err(Wrong::new(
-            "is not a topic's name",
-            "use letters, digits, '.', '_' and '-'; a pattern belongs under kafka.topics_regex",
-        ));
-    }
-    if name.len() > TOPIC_NAME_MAX_CHARS {
-        return Err(Wrong::new(
-            "is too long",
-            format!("Kafka takes at most {TOPIC_NAME_MAX_CHARS} characters"),
-        ));
-    }
-    Ok(name.to_owned())
+    checked(name, names::topic(name))
 }

@@ -29,7 +29,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::metadata::MetadataColumns;
-use super::{Appended, Decode, Reject};
+use super::{Appended, Decode, Fits, Reject, Row, Value};
 use crate::columns::{self, ColumnError};
 use crate::config::{Column, Format, Tombstones};
 use crate::event::Record;
@@ -75,12 +75,27 @@ impl Json {
     }
 }
 
+/// The row that was read last, whose metadata are still the record's.
+struct JsonRow<'a> {
+    json: &'a Json,
+    record: &'a Record<'a>,
+}
+
+impl Row for JsonRow<'_> {
+    fn value(&self, column: usize) -> Value<'_> {
+        match self.json.columns.get(column) {
+            Some(column) => column.last(),
+            None => self.json.metadata.value(column - self.json.columns.len(), self.record),
+        }
+    }
+}
+
 impl Decode for Json {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    fn append(&mut self, record: &Record<'_>) -> Result<Appended, Reject> {
+    fn append_if(&mut self, record: &Record<'_>, fits: Option<Fits<'_>>) -> Result<Appended, Reject> {
         match record.payload {
             Some(payload) => {
                 if let Err(flaw) = self.read(payload) {
@@ -92,6 +107,12 @@ impl Decode for Json {
             None => {}
         }
         self.columns.iter_mut().filter(|column| column.len() == self.rows).for_each(column::Column::null);
+        if let Some(fits) = fits
+            && let Err(reject) = fits(&JsonRow { json: self, record })
+        {
+            self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
+            return Err(reject);
+        }
         self.metadata.append(record);
         self.rows += 1;
         Ok(Appended::Row)

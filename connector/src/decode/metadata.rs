@@ -6,6 +6,7 @@ use arrow::array::{
     ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder,
 };
 
+use super::Value;
 use super::headers::Headers;
 use crate::config::Metadata;
 use crate::event::Record;
@@ -39,6 +40,17 @@ impl MetadataColumns {
                 Builder::Key(keys) => keys.append_option(record.key),
                 Builder::Headers(headers) => headers.append(record),
             }
+        }
+    }
+
+    /// What [`MetadataColumns::append`] would append to the column.
+    pub(super) fn value<'a>(&self, column: usize, record: &'a Record<'_>) -> Value<'a> {
+        match self.0.get(column) {
+            Some(Builder::Topic(_)) => Value::Text(record.partition.topic.as_bytes()),
+            Some(Builder::Partition(_)) => Value::Number(record.partition.partition.into()),
+            Some(Builder::Offset(_)) => Value::Number(record.offset),
+            Some(Builder::Timestamp(_)) => record.timestamp.map_or(Value::Null, Value::Number),
+            Some(Builder::Key(_) | Builder::Headers(_)) | None => Value::Other,
         }
     }
 

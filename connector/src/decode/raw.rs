@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BinaryBuilder, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::metadata::MetadataColumns;
-use super::{Appended, Decode, Reject};
+use super::{Appended, Decode, Fits, Reject, Row, Value};
 use crate::columns::{self, ColumnError};
 use crate::config::{Column, Format, Tombstones};
 use crate::event::Record;
@@ -49,18 +49,37 @@ fn is_value(column: &Column) -> bool {
     column.name == VALUE && column.path.is_none()
 }
 
+struct RawRow<'a> {
+    raw: &'a Raw,
+    record: &'a Record<'a>,
+}
+
+impl Row for RawRow<'_> {
+    fn value(&self, column: usize) -> Value<'_> {
+        match (column.checked_sub(1), self.record.payload) {
+            (Some(metadata), _) => self.raw.metadata.value(metadata, self.record),
+            (None, None) => Value::Null,
+            (None, Some(payload)) if self.raw.text => Value::Text(payload),
+            (None, Some(_)) => Value::Other,
+        }
+    }
+}
+
 impl Decode for Raw {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    fn append(&mut self, record: &Record<'_>) -> Result<Appended, Reject> {
+    fn append_if(&mut self, record: &Record<'_>, fits: Option<Fits<'_>>) -> Result<Appended, Reject> {
         if record.payload.is_none() && self.tombstones == Tombstones::Skip {
             return Ok(Appended::Skipped);
         }
         if self.text && record.payload.is_some_and(|payload| std::str::from_utf8(payload).is_err()) {
             let error = "the payload is not UTF-8".to_owned();
             return Err(Reject { error, column: Some(VALUE.to_owned()) });
+        }
+        if let Some(fits) = fits {
+            fits(&RawRow { raw: self, record })?;
         }
         self.values.append_option(record.payload);
         self.metadata.append(record);

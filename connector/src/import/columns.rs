@@ -138,6 +138,8 @@ pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report:
     document.set("format.columns", Node::List(nodes), &path);
     if !levels.is_empty() {
         document.set("sink.partition_by", Node::List(levels), &writer_path);
+        // The table is Hive's, which looks for the column in the folders' names alone.
+        document.set("sink.partition_columns", document::text("folder"), &writer_path);
     }
 }
 

@@ -42,6 +42,7 @@ sink:
     compression: snappy
     target_size: 1073741824
   partition_by: [shop]
+  partition_columns: folder
 checkpoint:
   max_records: 10000
 speed:

@@ -7,7 +7,7 @@ use tidegate_sinks::{Begin, Commit, CommitId, Delta, Genesis, Outcome, Sink, Spa
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::config::{Column, Compression, File, Format, FormatKind, Table, Tombstones};
+use crate::config::{Column, Compression, File, Format, FormatKind, PartitionColumns, Table, Tombstones};
 use crate::decode;
 use crate::event::Fetch;
 use crate::stage::{Attempt, StageSettings, Staged, Stager};
@@ -21,8 +21,14 @@ fn stager(sink: &Arc<dyn Sink>) -> Stager {
     let format =
         Format { kind: FormatKind::Json, tombstones: Tombstones::Skip, columns: None, metadata: Vec::new() };
     let file = File { target_size: 1 << 30, compression: Compression::Zstd(1), row_group_rows: 1_000_000 };
-    let settings =
-        StageSettings { table: Table::Named("t".into()), partition_by: Vec::new(), file, memory: 256 << 20 };
+    let settings = StageSettings {
+        table: Table::Named("t".into()),
+        partition_by: Vec::new(),
+        partition_columns: PartitionColumns::default(),
+        path_bytes: 1_024,
+        file,
+        memory: 256 << 20,
+    };
     let columns = [column];
     Stager::new(settings, sink.clone(), move |_: &str| decode::decoder(&format, &columns)).unwrap()
 }

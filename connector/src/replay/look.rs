@@ -8,11 +8,11 @@ use tidegate_sinks::{Commit, CommitId, Sink};
 use tokio::runtime::Handle;
 
 use super::records;
-use crate::decode::{Appended, Decode};
+use crate::decode::{Appended, Decode, Fits, Row};
 use crate::event::Record;
 use crate::rejects;
 use crate::run::RunError;
-use crate::stage::describe;
+use crate::stage::{Partitioner, describe};
 
 /// Rows that are decoded before they are dropped.
 const BATCH_ROWS: usize = 1_024;
@@ -67,7 +67,10 @@ pub(super) fn look(
     runtime: &Handle,
     commits: &[Commit],
     mut decoder: Box<dyn Decode>,
+    partitioner: &Partitioner,
 ) -> Result<Look, RunError> {
+    let judge = |row: &dyn Row| partitioner.judge(row);
+    let fits: Option<Fits<'_>> = partitioner.judges().then_some(&judge);
     let mut look = Look::default();
     let mut reasons: BTreeMap<String, Reason> = BTreeMap::new();
     for commit in commits {
@@ -76,7 +79,7 @@ pub(super) fn look(
             for fetch in records::fetches(batch, path)? {
                 for record in fetch.records() {
                     counts.records += 1;
-                    match decoder.append(&record) {
+                    match decoder.append_if(&record, fits) {
                         Ok(Appended::Row) => counts.rows += 1,
                         Ok(Appended::Skipped) => counts.skipped += 1,
                         Err(reject) => {

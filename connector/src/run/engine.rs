@@ -250,6 +250,7 @@ impl Engine {
         match event {
             Event::Fetched(fetch, permit) => self.fetched(fetch, permit),
             Event::Assigned(partitions) => {
+                let partitions = self.parts.status.leave_out(&self.parts.config.sink.table, partitions);
                 tracing::info!(partitions = partitions.len(), "assigned");
                 self.load(Purpose::Assign(partitions));
                 Ok(())

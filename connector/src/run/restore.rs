@@ -9,7 +9,7 @@ use tidegate_sinks::{
 };
 
 use super::start::overwrite_tables;
-use super::{RunError, pins};
+use super::{RunError, folders, pins};
 use crate::cluster::Cluster;
 use crate::config::{Config, Start};
 
@@ -115,7 +115,7 @@ pub(super) async fn begin(
     let genesis = Genesis {
         cluster_id,
         partitions: partitions.into_iter().map(|(partition, next)| (partition, place(next))).collect(),
-        pinned: pins::without_files(&target.pinned),
+        pinned: folders::restored(config, pins::without_files(&target.pinned)),
         overwrite_tables: overwrite_tables(config, &cluster.partitions().await?),
         restored: Some(restore.restored.clone()),
         after_incarnation: target.incarnation,

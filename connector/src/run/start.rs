@@ -82,7 +82,7 @@ async fn begin(
     new_incarnation: bool,
     pin: impl AsyncFnOnce() -> Result<serde_json::Value, RunError>,
 ) -> Result<Arc<Checkpoint>, RunError> {
-    let partitions = cluster.partitions().await?;
+    let partitions = config.sink.table.named(cluster.partitions().await?).0;
     if !new_incarnation {
         let committed = cluster.group_offsets(&partitions).await?;
         if let Some(state) = check_group(config, sink, &committed).await? {
@@ -135,9 +135,9 @@ pub(super) fn overwrite_tables(config: &Config, partitions: &[TopicPartition]) -
     match (&config.sink.mode, &config.sink.table) {
         (Mode::Append, _) => Vec::new(),
         (Mode::Overwrite, Table::Named(table)) => vec![table.clone()],
-        (Mode::Overwrite, Table::ByTopic { prefix, suffix }) => {
+        (Mode::Overwrite, by_topic @ Table::ByTopic { .. }) => {
             let topics: BTreeSet<_> = partitions.iter().map(|p| p.topic.clone()).collect();
-            topics.iter().map(|topic| format!("{prefix}{topic}{suffix}")).collect()
+            topics.iter().filter_map(|topic| by_topic.name(topic).ok()).collect()
         }
     }
 }

@@ -1,45 +1,30 @@
 //! Splits a batch into the folders of `partition_by`, `day=2026-01-31/country=DE`, keeping the rows' order.
 //!
-//! The columns stay in the files too: a file is complete in itself wherever it is moved, and a value that a folder
-//! name cannot tell apart (null and the empty string) is not lost.
+//! By default the columns stay in the files: a file is complete in itself wherever it is moved, and a value that a
+//! folder's name cannot tell apart (null and the empty string) is not lost. What no folder can be named by is a reject,
+//! found while the row can still be taken back.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::hash::Hash;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, take_record_batch};
-use arrow::datatypes::{DataType, Decimal128Type, Int64Type, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type, Schema};
 use arrow::error::ArrowError;
 use tidegate_sinks::TopicPartition;
 
 use super::bucket;
-use crate::config::{PartitionField, Transform};
-
-/// What Hive writes for null, and for the empty string, which it does not tell from null in a folder's name.
-const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
-
-/// File systems end a name at 255 bytes.
-const MAX_NAME_BYTES: usize = 255;
-
-/// S3 ends a key at 1,024 bytes; the rest is for the URL, the table and the file.
-const MAX_FOLDERS_BYTES: usize = 600;
+use crate::columns::levels::{self, HIVE_NULL, Level, LevelError, ValueRule};
+use crate::config::{PartitionColumns, PartitionField, Transform};
+use crate::decode::{Reject, Row, Value};
+use crate::limits::NAME_MAX_BYTES;
 
 /// Why a table cannot be partitioned as the job says.
 #[derive(Debug, thiserror::Error)]
 pub enum PartitionError {
-    #[error("sink.partition_by: there is no column {0}")]
-    UnknownColumn(String),
-    #[error("sink.partition_by: {transform} does not apply to column {column}, which is {data_type}")]
-    Type { transform: &'static str, column: String, data_type: DataType },
-    #[error("sink.partition_by: two folder levels, or a folder level and another column, are named {0}")]
-    SameName(String),
-    #[error(
-        "sink.partition_by: a value of {column} makes a folder name of {bytes} bytes, more than file systems and \
-         object stores take; bucket(16, {column}) makes short ones"
-    )]
-    TooLong { column: String, bytes: usize },
+    #[error("sink.partition_by: {0}")]
+    Level(#[from] LevelError),
     #[error("sink.partition_by: column {column} does not read")]
     Read {
         column: String,
@@ -64,15 +49,10 @@ pub(super) struct Part {
 #[derive(Debug)]
 pub struct Partitioner {
     levels: Vec<Level>,
-}
-
-#[derive(Debug)]
-struct Level {
-    transform: Transform,
-    column: String,
-    index: usize,
-    /// The folder's name up to the `=`.
-    key: String,
+    /// The columns that stay in the files; `None`: all.
+    kept: Option<Vec<usize>>,
+    /// Bytes that the texts of one row may take in its folders' names.
+    text_room: usize,
 }
 
 /// The folder of each row, as an index into the names.
@@ -82,34 +62,76 @@ struct Folders {
 }
 
 impl Partitioner {
-    /// Errors: a column that does not exist, a transform that its type does not have, names that collide.
-    pub fn new(fields: &[PartitionField], schema: &Schema) -> Result<Self, PartitionError> {
-        let mut levels: Vec<Level> = Vec::with_capacity(fields.len());
-        for field in fields {
-            let (index, column) = schema
-                .column_with_name(&field.column)
-                .ok_or_else(|| PartitionError::UnknownColumn(field.column.clone()))?;
-            if !applies(field.transform, column.data_type()) {
-                return Err(PartitionError::Type {
-                    transform: name(field.transform),
-                    column: field.column.clone(),
-                    data_type: column.data_type().clone(),
-                });
+    /// `room`: the bytes that the folders' names and the slashes between them may take.
+    ///
+    /// Errors: a column that does not exist, a transform that its type does not have, names that collide or are too long.
+    pub fn new(
+        fields: &[PartitionField],
+        columns: PartitionColumns,
+        schema: &Schema,
+        room: usize,
+    ) -> Result<Self, PartitionError> {
+        let levels = levels::levels(fields, columns, schema)?;
+        let fixed = |level: &Level| {
+            let value = match level.value {
+                ValueRule::Text { .. } => 0,
+                _ => levels::longest_value(level, schema),
+            };
+            // With the slash after it.
+            level.key.len() + 1 + value + 1
+        };
+        let texts = levels.iter().filter(|level| matches!(level.value, ValueRule::Text { .. })).count();
+        let text_room = room
+            .checked_sub(levels.iter().map(fixed).sum())
+            .filter(|left| *left >= texts * HIVE_NULL.len())
+            .ok_or(LevelError::TooLong { room })?;
+        let all = 0..schema.fields().len();
+        let kept: Vec<usize> = all.filter(|index| !levels::leaves_files(&levels, columns, *index)).collect();
+        let kept = (kept.len() < schema.fields().len()).then_some(kept);
+        Ok(Self { levels, kept, text_room })
+    }
+
+    /// Whether there are rows that [`Partitioner::judge`] refuses.
+    pub fn judges(&self) -> bool {
+        self.levels.iter().any(|level| level.value != ValueRule::Any)
+    }
+
+    /// Whether folders can be named by the row, so that [`Partitioner::split`] takes it. What is wrong never holds a value.
+    pub fn judge(&self, row: &dyn Row) -> Result<(), Reject> {
+        let mut text_bytes = 0;
+        for level in &self.levels {
+            match (&level.value, row.value(level.index)) {
+                (ValueRule::Time { first, last }, Value::Number(value))
+                    if !(first..=last).contains(&&value) =>
+                {
+                    return Err(
+                        level.reject("no folder is named by a year that is not of 0001 to 9999".into())
+                    );
+                }
+                (ValueRule::Text { exact }, value) => {
+                    let text = if let Value::Text(text) = value { Some(text) } else { None };
+                    if *exact && text.is_some_and(levels::reads_as_null) {
+                        let error = "as a folder's name the text would be read as null; \
+                                     sink.partition_columns: file keeps it in the files";
+                        return Err(level.reject(error.into()));
+                    }
+                    let bytes = match text.unwrap_or_default() {
+                        [] => level.null.len(),
+                        text => levels::escaped_bytes(text),
+                    };
+                    if bytes > levels::value_room(level) {
+                        return Err(level.too_long(bytes + level.key.len() + 1, NAME_MAX_BYTES));
+                    }
+                    text_bytes += bytes;
+                }
+                _ => {}
             }
-            let key = key(field, fields, schema);
-            if levels.iter().any(|level| level.key == key)
-                || (field.transform != Transform::Identity && schema.column_with_name(&key).is_some())
-            {
-                return Err(PartitionError::SameName(key));
-            }
-            levels.push(Level {
-                transform: field.transform,
-                column: field.column.clone(),
-                index,
-                key: escape(&key).into_owned(),
-            });
         }
-        Ok(Self { levels })
+        let text = |level: &&Level| matches!(level.value, ValueRule::Text { .. });
+        match self.levels.iter().rfind(text).filter(|_| text_bytes > self.text_room) {
+            Some(level) => Err(level.too_long(text_bytes, self.text_room)),
+            None => Ok(()),
+        }
     }
 
     /// Splits a batch whose rows came from `runs`, in order. Folders come in the order of their first rows.
@@ -117,6 +139,12 @@ impl Partitioner {
         let mut folders = match self.folders(&batch)? {
             Some(folders) => folders,
             None => Folders { codes: Vec::new(), names: vec![String::new()] },
+        };
+        let batch = match &self.kept {
+            Some(kept) => batch
+                .project(kept)
+                .map_err(|source| PartitionError::Read { column: "of the files".into(), source })?,
+            None => batch,
         };
         if folders.names.len() == 1 {
             let rows = count(runs, 0..batch.num_rows() as u32);
@@ -150,33 +178,36 @@ impl Partitioner {
                 }
             });
         }
-        let too_long =
-            |names: &[String]| names.iter().map(String::len).max().filter(|bytes| *bytes > MAX_FOLDERS_BYTES);
-        if let Some(bytes) = all.as_ref().and_then(|folders| too_long(&folders.names)) {
-            let column = self.levels.iter().map(|level| level.column.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(PartitionError::TooLong { column, bytes });
-        }
         Ok(all)
     }
 }
 
 impl Level {
+    fn reject(&self, error: String) -> Reject {
+        Reject { column: Some(self.column.clone()), error }
+    }
+
+    fn too_long(&self, bytes: usize, most: usize) -> Reject {
+        self.reject(format!(
+            "makes a folder's name of {bytes} bytes, of which stores take {most} here; bucket(16, {}) in \
+             sink.partition_by makes short ones",
+            self.column
+        ))
+    }
+
     fn folders(&self, column: &ArrayRef) -> Result<Folders, PartitionError> {
         let folders = match self.transform {
             Transform::Identity => self.identity(column),
             Transform::Bucket(buckets) => self.buckets(column, buckets),
             transform => self.times(column, transform),
         };
-        let folders =
-            folders.map_err(|source| PartitionError::Read { column: self.column.clone(), source })?;
-        if let Some(long) = folders.names.iter().find(|name| name.len() > MAX_NAME_BYTES) {
-            return Err(PartitionError::TooLong { column: self.column.clone(), bytes: long.len() });
-        }
-        Ok(folders)
+        folders.map_err(|source| PartitionError::Read { column: self.column.clone(), source })
     }
 
     fn name(&self, value: Option<&str>) -> String {
-        format!("{}={}", self.key, value.filter(|value| !value.is_empty()).map_or(NULL.into(), escape))
+        // A folder of Hive's word is null to every reader, and more than pandas can read.
+        let value = value.filter(|value| !value.is_empty() && *value != HIVE_NULL);
+        format!("{}={}", self.key, value.map_or_else(|| self.null.to_owned(), levels::escape))
     }
 
     fn identity(&self, column: &ArrayRef) -> Result<Folders, ArrowError> {
@@ -291,12 +322,9 @@ fn integers(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 /// `None` for what has no unit of time, and for dates.
 fn ticks_per_second(data_type: &DataType) -> Option<i64> {
     match data_type {
-        DataType::Timestamp(unit, _) | DataType::Time32(unit) | DataType::Time64(unit) => Some(match unit {
-            TimeUnit::Second => 1,
-            TimeUnit::Millisecond => 1_000,
-            TimeUnit::Microsecond => 1_000_000,
-            TimeUnit::Nanosecond => 1_000_000_000,
-        }),
+        DataType::Timestamp(unit, _) | DataType::Time32(unit) | DataType::Time64(unit) => {
+            Some(levels::ticks_per_second(*unit))
+        }
         _ => None,
     }
 }
@@ -332,73 +360,4 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-fn applies(transform: Transform, data_type: &DataType) -> bool {
-    let text = matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-        || matches!(data_type, DataType::Dictionary(_, value) if **value == DataType::Utf8);
-    let day = matches!(data_type, DataType::Date32 | DataType::Timestamp(..));
-    match transform {
-        Transform::Year | Transform::Month | Transform::Day => day,
-        Transform::Hour => matches!(data_type, DataType::Timestamp(..)),
-        Transform::Identity => {
-            text || day
-                || data_type.is_integer()
-                || matches!(data_type, DataType::Boolean | DataType::Decimal128(..))
-        }
-        Transform::Bucket(buckets) => {
-            buckets > 0
-                && (text
-                    || day
-                    || (data_type.is_integer() && *data_type != DataType::UInt64)
-                    || matches!(
-                        data_type,
-                        DataType::Time32(_) | DataType::Time64(_) | DataType::Decimal128(..)
-                    )
-                    || matches!(data_type, DataType::Binary | DataType::LargeBinary))
-        }
-    }
-}
-
-fn name(transform: Transform) -> &'static str {
-    match transform {
-        Transform::Identity => "identity",
-        Transform::Year => "year",
-        Transform::Month => "month",
-        Transform::Day => "day",
-        Transform::Hour => "hour",
-        Transform::Bucket(_) => "bucket",
-    }
-}
-
-/// The column for identity; else the transform, with the column before it where the transform alone would not be
-/// unique: readers take a folder for a column and would see two of one name.
-fn key(field: &PartitionField, fields: &[PartitionField], schema: &Schema) -> String {
-    let own = name(field.transform);
-    if field.transform == Transform::Identity {
-        return field.column.clone();
-    }
-    let alone = fields.iter().filter(|other| name(other.transform) == own).count() == 1;
-    if alone && schema.column_with_name(own).is_none() {
-        own.into()
-    } else {
-        format!("{}_{own}", field.column)
-    }
-}
-
-/// Percent-encodes what Hive does, by the same list.
-fn escape(value: &str) -> Cow<'_, str> {
-    let special = |c: char| c.is_ascii_control() || "\"#%'*/:=?\\{[]^".contains(c);
-    if !value.contains(special) {
-        return Cow::Borrowed(value);
-    }
-    let mut text = String::with_capacity(value.len() + 8);
-    for c in value.chars() {
-        if special(c) {
-            let _ = write!(text, "%{:02X}", c as u32);
-        } else {
-            text.push(c);
-        }
-    }
-    Cow::Owned(text)
 }

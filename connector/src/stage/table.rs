@@ -47,7 +47,8 @@ impl Pending {
 #[derive(Debug)]
 pub(super) struct OpenTable {
     pub(super) decode: Box<dyn Decode>,
-    pub(super) partitioner: Partitioner,
+    /// Shared with the judgement of the row that is being decoded.
+    pub(super) partitioner: Arc<Partitioner>,
     pub(super) pending: Pending,
 }
 

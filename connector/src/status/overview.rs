@@ -48,6 +48,8 @@ pub struct Overview {
     pub latest: Option<Sample>,
     pub lag: Lag,
     pub partitions: Vec<Partition>,
+    /// Topics of the pattern that are not read, because no table can be called after them.
+    pub left_out: Vec<LeftOut>,
     /// Where transactions upstream hold the last stable offset back; the longest first.
     pub held_back: Vec<HeldBack>,
     pub rejects: Rejects,
@@ -95,6 +97,15 @@ pub struct Partition {
     pub here: bool,
     /// Which replica says that it reads it.
     pub replica: Option<String>,
+}
+
+/// A topic that is not read.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LeftOut {
+    #[schema(value_type = String)]
+    pub topic: Arc<str>,
+    /// What is wrong with its table's name.
+    pub problem: String,
 }
 
 /// A partition whose last stable offset is below its high watermark.

@@ -62,6 +62,11 @@ pub const GAUGES: &[(&str, Unit, &str)] = &[
     ),
     ("tidegate_partitions", Unit::Count, "Partitions that this replica reads"),
     (
+        "tidegate_topics_left_out",
+        Unit::Count,
+        "Topics of kafka.topics_regex that are not read, because no table can be called after them",
+    ),
+    (
         "tidegate_unpublished_commits",
         Unit::Count,
         "Commits in force that the newest checkpoint does not know to be visible",

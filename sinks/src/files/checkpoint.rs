@@ -136,7 +136,7 @@ impl FilesSink {
         }
         rules::check_commit(commit)?;
         for file in &commit.files {
-            self.paths.final_path(file)?;
+            paths::check_possible(&self.settings.url, &self.paths.final_path(file)?)?;
             self.paths.staged(&commit.id, &file.staged)?;
         }
         let mut failures = 0;

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use criterion::{Criterion, SamplingMode, Throughput};
-use tidegate::config::client_properties;
-use tidegate::decode::{self, Appended, Decode, Reject};
+use tidegate::config::{PartitionColumns, client_properties};
+use tidegate::decode::{self, Appended, Decode, Fits, Reject};
 use tidegate::event::{Assignment, Command, Event, Fetch, Record};
 use tidegate::memory::Shares;
 use tidegate::source::{Source, SourceSettings};
@@ -121,6 +121,8 @@ async fn encode(
     let settings = StageSettings {
         table: config.sink.table.clone(),
         partition_by: Vec::new(),
+        partition_columns: PartitionColumns::default(),
+        path_bytes: 1_024,
         file: config.sink.file.clone(),
         memory: Shares::of(config.memory_limit).staging_bytes,
     };
@@ -173,7 +175,7 @@ impl Decode for Replay {
         &self.schema
     }
 
-    fn append(&mut self, _record: &Record<'_>) -> Result<Appended, Reject> {
+    fn append_if(&mut self, _record: &Record<'_>, _fits: Option<Fits<'_>>) -> Result<Appended, Reject> {
         self.rows += 1;
         Ok(Appended::Row)
     }

@@ -125,6 +125,13 @@ fn topics(
     }
     partitions.sort();
     partitions.dedup();
+    let (partitions, left_out) = config.sink.table.named(partitions);
+    checks.extend(left_out.into_iter().map(|(topic, problem)| {
+        let why = format!("{topic} is left out, its records are not read: its table's name {problem}");
+        let remedy =
+            "rename it, change what sink.table puts around it (\"t_{topic}\"), or let the pattern not match it";
+        Check::warning("topics", format!("{why}; {remedy}"))
+    }));
     let group = &config.kafka.group_id;
     let ask = || {
         Ok::<_, QueryError>((

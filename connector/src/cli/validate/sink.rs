@@ -9,9 +9,9 @@ use super::Check;
 use super::kafka::Logs;
 use crate::cli::open_sink;
 use crate::config::{Config, OnDataLoss};
-use crate::run;
 use crate::run::start::check_group;
 use crate::run::starts::{self, Finding};
+use crate::run::{self, folders};
 
 /// What the sink answered.
 pub(super) struct Looked {
@@ -53,6 +53,9 @@ pub(super) async fn of_chain(
         }
         Ok(Some(state)) => {
             let mut checks = logs.map(|logs| compare(config, &state, logs)).unwrap_or_default();
+            if let Err(error) = folders::partition_columns(config, &state) {
+                checks.push(Check::failed_with("folders", error));
+            }
             if checks.is_empty() {
                 checks.push(standing(&state));
             }

@@ -5,22 +5,33 @@ use std::collections::BTreeMap;
 use super::table;
 use crate::config::error::Wrong;
 use crate::config::section::{Parsed, Section, Value};
-use crate::config::{Compression, File, Format, Mode, Sink, Topics, values};
-use crate::limits::{FILE_MAX_BYTES, FILE_MIN_BYTES, ROW_GROUP_MAX_ROWS};
+use crate::config::{Compression, File, Format, Mode, PartitionColumns, Sink, Topics, values};
+use crate::limits::{
+    FILE_MAX_BYTES, FILE_MIN_BYTES, FILE_URL_MAX_BYTES, KEY_PREFIX_MAX_BYTES, ROW_GROUP_MAX_ROWS,
+};
+use crate::names;
 
 pub(super) fn check(sink: &mut Section<'_>, topics: &Topics, format: &Format) -> Sink {
     sink.get("type", kind, ());
     let url =
         sink.need("url", url, "write where the tables shall lie: file:///warehouse or s3://bucket/folder");
     let modes = [("append", Mode::Append), ("overwrite", Mode::Overwrite)];
+    let store = sink.value("store").map(|value| store(&value)).unwrap_or_default();
+    let (table, mode) = (table::table(sink, topics), sink.get("mode", values::word(&modes), Mode::Append));
+    let partition_columns = sink.value("partition_columns").and_then(|value| value.parse(partition_columns));
     Sink {
         url: url.unwrap_or_default(),
-        store: sink.value("store").map(|value| store(&value)).unwrap_or_default(),
-        table: table::table(sink, topics),
-        mode: sink.get("mode", values::word(&modes), Mode::Append),
-        partition_by: table::partition_by(sink, format),
+        store,
+        table,
+        mode,
+        partition_by: table::partition_by(sink, format, partition_columns.unwrap_or_default()),
+        partition_columns,
         file: sink.section("file", file),
     }
+}
+
+fn partition_columns(value: &str) -> Parsed<PartitionColumns> {
+    values::word(&PartitionColumns::ALL.map(|columns| (columns.word(), columns)))(value)
 }
 
 fn kind(value: &str) -> Parsed<()> {
@@ -48,7 +59,7 @@ pub(super) fn url(value: &str) -> Parsed<String> {
     if scheme == "file" && (!host.is_empty() || path.is_empty()) {
         return Err(Wrong::new("is not an absolute folder", "write three slashes: file:///warehouse"));
     }
-    if scheme != "file" && (host.is_empty() || !values::is_plain(host)) {
+    if scheme != "file" && (host.is_empty() || !names::is_plain(host)) {
         return Err(Wrong::new("names no bucket or container", format!("write {scheme}://bucket/folder")));
     }
     if value.contains(['?', '#', '\\']) || value.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -59,6 +70,11 @@ pub(super) fn url(value: &str) -> Parsed<String> {
     }
     if !path.is_empty() && path.split('/').any(|folder| matches!(folder, "" | "." | "..")) {
         return Err(Wrong::new("holds an empty, . or .. folder", "write the folder's plain path"));
+    }
+    let most = if scheme == "file" { FILE_URL_MAX_BYTES } else { KEY_PREFIX_MAX_BYTES };
+    if path.len() > most {
+        let problem = "leaves too little of the length that stores take for what lies below it";
+        return Err(Wrong::new(problem, format!("use a folder of at most {most} bytes")));
     }
     let slash = if path.is_empty() { "" } else { "/" };
     Ok(format!("{scheme}://{host}{slash}{path}"))

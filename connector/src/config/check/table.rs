@@ -1,8 +1,13 @@
 //! `sink.table` and `sink.partition_by`: the folders that files lie in.
 
+use arrow::datatypes::Schema;
+
+use crate::columns::levels::{self, LevelError};
 use crate::config::error::Wrong;
 use crate::config::section::{Parsed, Section, nearest};
-use crate::config::{Format, FormatKind, PartitionField, Table, Topics, Transform, values};
+use crate::config::{
+    Column, Format, FormatKind, PartitionColumns, PartitionField, Table, Topics, Transform, values,
+};
 use crate::limits::{BUCKETS_MAX_COUNT, PARTITION_FIELDS_MAX_COUNT, TABLE_NAME_MAX_CHARS};
 
 /// By default each topic is a table of its own.
@@ -37,22 +42,35 @@ fn parse(value: &str) -> Parsed<Table> {
     Ok(Table::ByTopic { prefix: prefix.to_owned(), suffix: suffix.to_owned() })
 }
 
-pub(super) fn partition_by(sink: &mut Section<'_>, format: &Format) -> Vec<PartitionField> {
+pub(super) fn partition_by(
+    sink: &mut Section<'_>,
+    format: &Format,
+    columns: PartitionColumns,
+) -> Vec<PartitionField> {
     let Some(value) = sink.value("partition_by") else { return Vec::new() };
     let items = value.items("a list such as [\"day(ts)\", country]").unwrap_or_default();
     if items.len() > PARTITION_FIELDS_MAX_COUNT {
         let problem = format!("{} folder levels are too many", items.len());
         value.wrong(Wrong::new(problem, format!("use at most {PARTITION_FIELDS_MAX_COUNT}")));
     }
-    let mut fields: Vec<PartitionField> = Vec::new();
+    let (schema, is_inferred) = (known(format), format.columns.is_none() && format.kind == FormatKind::Json);
+    let (mut fields, mut sound): (Vec<PartitionField>, _) = (Vec::new(), true);
     for item in items {
         let Some(field) = item.parse(field) else { continue };
-        if let Some(wrong) = misfit(&field, format) {
+        if let Some(wrong) = misfit(&field, columns, &schema, is_inferred) {
+            sound = false;
             item.wrong(wrong);
         } else if fields.iter().any(|other| other == &field) {
+            sound = false;
             item.wrong(Wrong::new("this level stands there already", "keep one of them"));
         }
         fields.push(field);
+    }
+    // Their names, of which each depends on the others; of a column that is inferred, `run` tells.
+    let known: Vec<_> =
+        fields.iter().filter(|field| schema.column_with_name(&field.column).is_some()).cloned().collect();
+    if sound && let Err(error) = levels::levels(&known, columns, &schema) {
+        value.wrong(Wrong::new("makes no folders that all readers read", error.to_string()));
     }
     fields
 }
@@ -93,42 +111,43 @@ fn field(value: &str) -> Parsed<PartitionField> {
 }
 
 /// Why the column cannot be cut so. Without `format.columns` only the sample knows, and `run` checks again.
-fn misfit(field: &PartitionField, format: &Format) -> Option<Wrong> {
-    let mut known: Vec<(&str, &str)> =
-        format.metadata.iter().map(|column| (column.column(), column.type_name())).collect();
-    match (&format.columns, format.kind) {
-        (Some(columns), _) => {
-            known.extend(columns.iter().map(|column| (column.name.as_str(), column.type_name.as_str())));
-        }
-        (None, FormatKind::Raw) => known.push(("value", "binary")),
-        (None, FormatKind::Json) if !field.column.starts_with('_') => return None,
-        (None, FormatKind::Json) => {}
+fn misfit(
+    field: &PartitionField,
+    columns: PartitionColumns,
+    schema: &Schema,
+    is_inferred: bool,
+) -> Option<Wrong> {
+    if let Some((_, column)) = schema.column_with_name(&field.column) {
+        return levels::fits(field.transform, columns, column).err().map(|error| match error {
+            LevelError::Type { column, type_name, takes, .. } => Wrong::new(
+                format!("does not fit column {column} of type {type_name}"),
+                format!("it takes {takes}"),
+            ),
+            error => Wrong::new(error.to_string(), "choose another column"),
+        });
     }
-    let Some((_, type_name)) = known.iter().find(|(name, _)| *name == field.column) else {
-        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        let problem = format!("there is no column {}", field.column);
-        let remedy = match nearest(&field.column, &names) {
-            Some(near) => format!("did you mean {near}?"),
-            None if field.column.starts_with('_') => "list it under format.metadata".to_owned(),
-            None => "list it under format.columns or format.metadata".to_owned(),
-        };
-        return Some(Wrong::new(format!("names a column that is not there: {problem}"), remedy));
+    if is_inferred && !field.column.starts_with('_') {
+        return None;
+    }
+    let names: Vec<&str> = schema.fields().iter().map(|column| column.name().as_str()).collect();
+    let problem = format!("there is no column {}", field.column);
+    let remedy = match nearest(&field.column, &names) {
+        Some(near) => format!("did you mean {near}?"),
+        None if field.column.starts_with('_') => "list it under format.metadata".to_owned(),
+        None => "list it under format.columns or format.metadata".to_owned(),
     };
-    let base = type_name.split(['(', '<']).next().unwrap_or_default().trim();
-    let nested = matches!(base, "struct" | "list" | "map");
-    let (fits, remedy) = match field.transform {
-        Transform::Hour => (base == "timestamp", "it takes a timestamp"),
-        Transform::Year | Transform::Month | Transform::Day => {
-            (matches!(base, "timestamp" | "date"), "it takes a timestamp or a date")
-        }
-        Transform::Bucket(_) => (
-            !nested && !matches!(base, "float" | "double" | "bool" | "uint64" | "json"),
-            "it takes a whole number, a string, binary, a date, a time, a timestamp or a decimal",
-        ),
-        Transform::Identity => (
-            !nested && !matches!(base, "float" | "double" | "binary" | "time" | "json"),
-            "it takes a bool, a whole number, a string, a date, a timestamp or a decimal",
-        ),
+    Some(Wrong::new(format!("names a column that is not there: {problem}"), remedy))
+}
+
+/// The columns that are known before any record is: all, unless they are inferred.
+fn known(format: &Format) -> Schema {
+    let value = [Column { name: "value".to_owned(), type_name: "binary".to_owned(), path: None }];
+    let listed = match (&format.columns, format.kind) {
+        (Some(columns), _) => columns.as_slice(),
+        (None, FormatKind::Raw) => &value,
+        (None, FormatKind::Json) => &[],
     };
-    (!fits).then(|| Wrong::new(format!("does not fit column {} of type {type_name}", field.column), remedy))
+    // What is wrong with them is told where they stand.
+    let of = |columns: &[Column]| crate::columns::schema(columns, &format.metadata).ok();
+    of(listed).or_else(|| of(&[])).map_or_else(Schema::empty, |schema| Schema::clone(&schema))
 }

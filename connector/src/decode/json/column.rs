@@ -12,6 +12,7 @@ use super::flaw::Flaw;
 use super::nested::{List, Map, Struct};
 use super::scalar;
 use super::scan::{Scanner, Token};
+use crate::decode::Value;
 
 /// The values of one type. A failed `read` may leave a part of a value behind; the caller truncates.
 pub(super) trait Values: fmt::Debug + Send {
@@ -22,6 +23,11 @@ pub(super) trait Values: fmt::Debug + Send {
     fn null(&mut self);
 
     fn truncate(&mut self, len: usize);
+
+    /// The value that was appended last, which is not null, where a folder may be named by it.
+    fn last(&self) -> Value<'_> {
+        Value::Other
+    }
 
     fn bytes(&self) -> usize;
 
@@ -81,6 +87,14 @@ impl Column {
     pub(super) fn truncate(&mut self, len: usize) {
         self.values.truncate(len);
         self.nulls.truncate(len);
+    }
+
+    /// The value of the last row.
+    pub(super) fn last(&self) -> Value<'_> {
+        match self.nulls.len().checked_sub(1) {
+            Some(last) if self.nulls.is_valid(last) => self.values.last(),
+            _ => Value::Null,
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {

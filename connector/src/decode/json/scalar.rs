@@ -18,6 +18,7 @@ use super::number::{Inexact, Number};
 use super::scan::{Scanner, Token};
 use super::time::{self, Moment};
 use crate::columns;
+use crate::decode::Value;
 
 /// Empty values of a type of the job's grammar that is not nested.
 pub(super) fn values(field: &Field) -> Box<dyn KeyValues> {
@@ -178,6 +179,10 @@ where
         self.values.truncate(len);
     }
 
+    fn last(&self) -> Value<'_> {
+        self.values.last().and_then(|value| value.to_i64()).map_or(Value::Other, Value::Number)
+    }
+
     fn bytes(&self) -> usize {
         size_of_val(self.values.as_slice())
     }
@@ -274,6 +279,13 @@ impl Values for Bytes {
 
     fn null(&mut self) {
         self.offsets.push(*self.offsets.last().expect("there is one offset more than values"));
+    }
+
+    fn last(&self) -> Value<'_> {
+        match (self.kind, self.offsets.len().checked_sub(2)) {
+            (Kind::Text | Kind::Json, Some(last)) => Value::Text(self.value(last)),
+            _ => Value::Other,
+        }
     }
 
     fn truncate(&mut self, len: usize) {

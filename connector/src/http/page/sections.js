@@ -60,7 +60,8 @@ export function showPartitions(overview) {
   const none = unknown ? "lag not known yet" : "none behind";
   const parts = [plural(lastPartitions.length, "partition"), behind ? `${count(behind)} behind` : none];
   if (elsewhere) parts.push(`${count(elsewhere)} read elsewhere, their lag is known there`);
-  text(byId("partitions-summary"), lastPartitions.length ? parts.join(" · ") : "");
+  const leftOut = overview.left_out.map(({ topic, problem }) => `${topic} is left out: its table's name ${problem}`);
+  text(byId("partitions-summary"), [...(lastPartitions.length ? parts : []), ...leftOut].join(" · "));
   byId("partitions-filter").hidden = lastPartitions.length <= MANY;
   filter();
 }

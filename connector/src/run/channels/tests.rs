@@ -4,7 +4,7 @@ use tidegate_sinks::memory::Memory;
 use tidegate_sinks::{CommitId, Span, TopicPartition};
 
 use super::*;
-use crate::config::{Column, Compression, File, Format, FormatKind, Table, Tombstones};
+use crate::config::{Column, Compression, File, Format, FormatKind, PartitionColumns, Table, Tombstones};
 use crate::decode;
 use crate::event::Budget;
 use crate::stage::StageSettings;
@@ -15,8 +15,14 @@ fn narrow_stager(sink: &Arc<dyn Sink>) -> Stager {
     let format =
         Format { kind: FormatKind::Json, tombstones: Tombstones::Skip, columns: None, metadata: Vec::new() };
     let file = File { target_size: 1 << 30, compression: Compression::None, row_group_rows: 1_000_000 };
-    let settings =
-        StageSettings { table: Table::Named("t".into()), partition_by: Vec::new(), file, memory: 4 << 10 };
+    let settings = StageSettings {
+        table: Table::Named("t".into()),
+        partition_by: Vec::new(),
+        partition_columns: PartitionColumns::default(),
+        path_bytes: 1_024,
+        file,
+        memory: 4 << 10,
+    };
     Stager::new(settings, sink.clone(), move |_: &str| {
         decode::decoder(&format, std::slice::from_ref(&column))
     })

@@ -16,8 +16,8 @@ use tidegate_sinks::{
     Restore, Sink, Span, StagedFile, TopicPartition, Upload, Uploaded,
 };
 
-use crate::config::{Compression, File, Table};
-use crate::decode::{Appended, Decode, Reject};
+use crate::config::{Compression, File, PartitionColumns, Table};
+use crate::decode::{Appended, Decode, Fits, Reject, Row, Value};
 use crate::event::{Fetch, Record};
 use crate::stage::{Attempt, BoxError, StageSettings, Stager};
 
@@ -186,20 +186,40 @@ pub(super) fn decoder() -> Box<dyn Decode> {
     })
 }
 
+struct Read<'a> {
+    country: &'a str,
+    ts: i64,
+}
+
+impl Row for Read<'_> {
+    fn value(&self, column: usize) -> Value<'_> {
+        match column {
+            1 => Value::Text(self.country.as_bytes()),
+            2 => Value::Number(self.ts),
+            _ => Value::Other,
+        }
+    }
+}
+
 impl Decode for Rows {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    fn append(&mut self, record: &Record<'_>) -> Result<Appended, Reject> {
+    fn append_if(&mut self, record: &Record<'_>, fits: Option<Fits<'_>>) -> Result<Appended, Reject> {
         let Some(payload) = record.payload else { return Ok(Appended::Skipped) };
         let text = std::str::from_utf8(payload).unwrap();
         let mut fields = text.split('|');
         let id = fields.next().and_then(|id| id.parse().ok());
         let id: i64 = id.ok_or_else(|| Reject { error: "not a number".into(), column: Some("id".into()) })?;
+        let country = fields.next().unwrap();
+        let ts = fields.next().unwrap().parse().unwrap();
+        if let Some(fits) = fits {
+            fits(&Read { country, ts })?;
+        }
         self.id.append_value(id);
-        self.country.append_value(fields.next().unwrap());
-        self.ts.append_value(fields.next().unwrap().parse().unwrap());
+        self.country.append_value(country);
+        self.ts.append_value(ts);
         self.noise.append_option(fields.next());
         self.topic.append_value(&record.partition.topic);
         self.partition.append_value(record.partition.partition);
@@ -235,6 +255,8 @@ pub(super) fn settings() -> StageSettings {
     StageSettings {
         table: Table::Named("orders".into()),
         partition_by: Vec::new(),
+        partition_columns: PartitionColumns::File,
+        path_bytes: 1_024,
         file: File { target_size: 128 << 20, compression: Compression::Zstd(1), row_group_rows: 1 << 20 },
         memory: 128 << 20,
     }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use tidegate_sinks::{Checkpoint, TopicPartition};
 
 use super::{
-    HeldBack, Lag, Limits, NewestCheckpoint, Overview, Partition, Peer, PeerPartition, Peers, RejectRatio,
-    Rejects,
+    HeldBack, Lag, LeftOut, Limits, NewestCheckpoint, Overview, Partition, Peer, PeerPartition, Peers,
+    RejectRatio, Rejects,
 };
 use crate::config::Config;
 use crate::control::Replica;
@@ -45,6 +45,7 @@ pub fn overview(
         latest: samples.last().copied(),
         lag,
         partitions: partitions(checkpoint.as_deref(), &assigned, &peers.replicas, id),
+        left_out: status.left_out().into_iter().map(|(topic, problem)| LeftOut { topic, problem }).collect(),
         held_back,
         rejects: Rejects {
             total: rejects,
