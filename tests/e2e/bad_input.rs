@@ -2,6 +2,7 @@
 
 mod job_file;
 mod log;
+mod names;
 mod records;
 mod running;
 mod scene;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod exact;
+mod folders;
 mod forget;
 mod import;
 mod kills;

@@ -423,3 +423,43 @@ async fn a_topic_for_rejects_that_is_missing_is_named_before_the_first_record() 
     ensure!(scene.job.visible().await?.is_empty(), "nothing is committed");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reject_too_large_for_its_topic_is_told_there_and_ends_nothing() -> Result<()> {
+    let kafka = Kafka::shared().await?;
+    let (input, dead) = (unique("large"), unique("dead"));
+    kafka.create_topic(&input, 1).await?;
+    kafka.create_topic_with(&dead, 1, &[("max.message.bytes", "20000")]).await?;
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", kafka.bootstrap_servers()).create()?;
+    let large = "x".repeat(100_000);
+    // Many that are small are more than one batch of the topic's may have.
+    for payload in std::iter::once(large.as_str()).chain(std::iter::repeat_n("not json either", 100)) {
+        let record = BaseRecord::to(&input).key("key").payload(payload);
+        producer.send(record).map_err(|(error, _)| error)?;
+    }
+    producer.flush(Duration::from_secs(30))?;
+    let settings = Settings {
+        bootstrap_servers: kafka.bootstrap_servers(),
+        topic: &input,
+        place: Place::Folder,
+        more: &format!("error_limit: {{ratio: 1}}\nrejects:\n  to: {{topic: {dead}}}\n"),
+        sink: "",
+        endpoint: None,
+    };
+    let job = Job::new(settings).await?;
+    job.run(&["run", "--until-end"]).await?;
+    let sent = dump(kafka.bootstrap_servers(), &dead)?;
+    ensure!(sent.len() == 101, "{} of 101 rejects", sent.len());
+    for (_, seen) in sent {
+        let omitted = seen.headers.iter().any(|(name, _)| name == "tidegate.omitted");
+        let offset = seen.headers.iter().find(|(name, _)| name == "__connect.errors.offset");
+        ensure!(
+            omitted == (offset.and_then(|(_, value)| value.as_deref()) == Some(b"0")),
+            "{:?}",
+            seen.headers
+        );
+        ensure!(seen.payload.is_none() == omitted && seen.key.is_none() == omitted);
+    }
+    Ok(())
+}
