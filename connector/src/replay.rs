@@ -76,7 +76,7 @@ impl Replayer {
     ///
     /// Errors: pinned columns that do not read; tables that the job file has otherwise than their files.
     pub fn new(config: Arc<Config>, sink: Arc<FilesSink>, state: &Checkpoint) -> Result<Self, RunError> {
-        run::tables(&config, state)?.accepted()?;
+        run::tables(&config, state, run::pins::topics_of(&config, state))?.accepted()?;
         let columns = run::columns(&config, state)?;
         let settings = run::stage_settings(&config, state, 1)?;
         Ok(Self { config, sink, columns, settings })

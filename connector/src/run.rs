@@ -21,7 +21,7 @@ pub(crate) mod starts;
 mod timestamps;
 mod unsent;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -304,19 +304,47 @@ async fn pin_tables(
     sink: &dyn Sink,
     state: Arc<Checkpoint>,
 ) -> Result<Arc<Checkpoint>, RunError> {
-    let additions = tables(config, &state)?.accepted()?;
+    let additions = tables(config, &state, pins::topics_of(config, &state))?.accepted()?;
+    pin(sink, state, &additions).await
+}
+
+/// Pins the tables of topics that were found while the job runs.
+async fn pin_late(
+    config: &Config,
+    sink: &dyn Sink,
+    state: Arc<Checkpoint>,
+    partitions: &[TopicPartition],
+) -> Result<Arc<Checkpoint>, RunError> {
+    let mut topics: BTreeSet<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
+    topics.retain(|topic| state.pinned["topics"][*topic]["table"].is_null());
+    if topics.is_empty() {
+        return Ok(state);
+    }
+    let additions = tables(config, &state, topics)?.accepted()?;
+    pin(sink, state, &additions).await
+}
+
+async fn pin(
+    sink: &dyn Sink,
+    state: Arc<Checkpoint>,
+    additions: &serde_json::Value,
+) -> Result<Arc<Checkpoint>, RunError> {
     if additions.as_object().is_none_or(serde_json::Map::is_empty) {
         return Ok(state);
     }
-    Ok(sink.pin(state, &additions).await?)
+    Ok(sink.pin(state, additions).await?)
 }
 
-/// How the job's tables, as the job file has them, compare with those of the chain.
-pub(crate) fn tables(config: &Config, state: &Checkpoint) -> Result<pins::Compared, RunError> {
+/// How the tables of `topics`, as the job file has them, compare with those of the chain.
+pub(crate) fn tables<'t>(
+    config: &Config,
+    state: &Checkpoint,
+    topics: impl IntoIterator<Item = &'t str>,
+) -> Result<pins::Compared, RunError> {
     let columns = columns(config, state)?;
     let is_known = config.format.kind == FormatKind::Raw || !columns.is_empty();
     let of_topic = |_: &str| is_known.then(|| columns.clone());
-    pins::compare(config, &state.pinned, pins::topics_of(config, state), of_topic)
+    pins::compare(config, &state.pinned, topics, of_topic)
 }
 
 /// The job's columns: those of the job file, or those pinned.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::RunError;
 use super::engine::{Done, Engine, Loaded, Purpose, Revoking, Sealed};
 use crate::cluster::{Cluster, ClusterError, LogBounds};
-use crate::config::OnDataLoss;
+use crate::config::{Config, OnDataLoss};
 use crate::event::{Budget, Command, Fetch};
 
 impl Engine {
@@ -147,9 +147,9 @@ impl Engine {
 
     pub(super) fn load(&self, purpose: Purpose) {
         let (sink, cluster) = (self.parts.sink.clone(), self.parts.cluster.clone());
-        let known = self.parts.state.clone();
+        let (known, config) = (self.parts.state.clone(), self.parts.config.clone());
         self.spawn(async move {
-            let loaded = load(&*sink, &*cluster, &known, &purpose).await;
+            let loaded = load(&config, &*sink, &*cluster, &known, &purpose).await;
             Done::Loaded(purpose, loaded)
         });
     }
@@ -251,6 +251,7 @@ fn share(limit: u64, held: usize, all: usize) -> u64 {
 
 /// The newest state, and the bounds of those logs that the purpose asks about.
 async fn load(
+    config: &Config,
     sink: &dyn Sink,
     cluster: &dyn Cluster,
     known: &Checkpoint,
@@ -263,6 +264,10 @@ async fn load(
             known.n
         ))
     })?;
+    let state = match purpose {
+        Purpose::Assign(partitions) => super::pin_late(config, sink, state, partitions).await?,
+        _ => state,
+    };
     let asked: Vec<TopicPartition> = match purpose {
         Purpose::Assign(partitions) => {
             partitions.iter().filter(|partition| !state.partitions.contains_key(partition)).cloned().collect()

@@ -5,8 +5,10 @@
 //! "topics": {"<topic>": {"table": "<table>"}}}`, with what others pin beside it. A column that is added is pinned with the others;
 //! one that is left out stays, so that it cannot come back as something else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use arrow::datatypes::FieldRef;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tidegate_sinks::Checkpoint;
 
@@ -68,7 +70,7 @@ pub(crate) fn compare<'t>(
         if let Some(columns) = columns(topic)
             && tables.insert(table.clone())
         {
-            of_table(config, &table, &pinned["tables"][&table], &columns, &mut compared)?;
+            of_table(config, &table, pinned, &columns, &mut compared)?;
         }
     }
     Ok(compared)
@@ -81,6 +83,7 @@ fn of_table(
     columns: &[Column],
     compared: &mut Compared,
 ) -> Result<(), RunError> {
+    let (inferred, pinned) = (inferred(pinned, table), &pinned["tables"][table]);
     let mut additions = Map::new();
     let format = match config.format.kind {
         FormatKind::Json => "json",
@@ -107,15 +110,18 @@ fn of_table(
     for field in decoder.schema().fields() {
         let now = columns::type_name(field).unwrap_or_else(|| field.data_type().to_string());
         names.insert(field.name().as_str());
-        match pinned["written"][field.name()].as_str() {
-            None => drop(written.insert(field.name().clone(), json!(now))),
+        let pinned = pinned["written"][field.name()].as_str();
+        if pinned.is_none() {
+            written.insert(field.name().clone(), json!(now));
+        }
+        match pinned.or_else(|| inferred.get(field.name()).map(String::as_str)) {
             Some(before) if before != now => compared.refused.push(format!(
                 "table {table}: column {} was {before}, is now {now}: files of both cannot be read as one table. Take the \
                  change back, or write the new type to a column of another name (with path: for its place), or begin a new table \
                  with another job name and sink.table",
                 field.name()
             )),
-            Some(_) => {}
+            _ => {}
         }
     }
     let before = pinned["written"].as_object();
@@ -141,6 +147,15 @@ fn of_table(
         compared.additions["tables"][table] = Value::Object(additions);
     }
     Ok(())
+}
+
+/// The types of columns that were inferred, by name: files were written by them before anything else was pinned.
+fn inferred(pinned: &Value, table: &str) -> BTreeMap<String, String> {
+    let lists = [&pinned["tables"][table]["columns"], &pinned["columns"]];
+    let list = lists.into_iter().find_map(|list| Vec::<Column>::deserialize(list).ok());
+    let schema = list.and_then(|columns| columns::schema(&columns, &[]).ok());
+    let field = |field: &FieldRef| Some((field.name().clone(), columns::type_name(field)?));
+    schema.iter().flat_map(|schema| schema.fields()).filter_map(field).collect()
 }
 
 fn shown(value: &Value) -> String {
@@ -260,6 +275,18 @@ mod tests {
         let config = Config::parse(raw, &Origin("job.yaml".into())).unwrap();
         let compared = compare(&config, &begun(), ["t"], |_| Some(Vec::new())).unwrap();
         assert!(compared.refused[0].contains("format.type was json, is now raw"), "{compared:?}");
+    }
+
+    #[test]
+    fn what_was_inferred_is_what_the_files_have() {
+        let list = json!([{"name": "v", "type": "string"}, {"name": "id", "type": "int64"}]);
+        for pinned in
+            [json!({"columns": list}), json!({"columns": "by table", "tables": {"t": {"columns": list}}})]
+        {
+            let compared = compared(&config("{topic}", COLUMNS, ""), &pinned);
+            assert_eq!(compared.refused.len(), 1, "{compared:?}");
+            assert!(compared.refused[0].contains("column id was int64, is now int32"), "{compared:?}");
+        }
     }
 
     #[test]

@@ -94,7 +94,7 @@ async fn begin(
     let starts = starts.into_iter().map(place).collect();
     let mut first =
         Checkpoint { pinned: pin().await?, ..Checkpoint::first(&config.job, Timestamp::now(), starts) };
-    let tables = super::tables(config, &first)?.accepted()?;
+    let tables = super::tables(config, &first, pins::topics_of(config, &first))?.accepted()?;
     pins::merge(&mut first.pinned, tables);
     let genesis = Genesis {
         cluster_id: cluster.id().await?,

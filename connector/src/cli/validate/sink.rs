@@ -11,7 +11,7 @@ use crate::cli::open_sink;
 use crate::config::{Config, OnDataLoss};
 use crate::run::start::check_group;
 use crate::run::starts::{self, Finding};
-use crate::run::{self, folders};
+use crate::run::{self, folders, pins};
 
 /// What the sink answered.
 pub(super) struct Looked {
@@ -76,7 +76,7 @@ fn standing(state: &Checkpoint) -> Check {
 
 /// Whether the tables stay readable.
 fn tables(config: &Config, state: &Checkpoint) -> Vec<Check> {
-    match run::tables(config, state) {
+    match run::tables(config, state, pins::topics_of(config, state)) {
         Ok(compared) => {
             let refused = compared.refused.into_iter().map(|change| Check::failed("tables", change));
             refused.chain(compared.told.into_iter().map(|change| Check::ok("tables", change))).collect()
