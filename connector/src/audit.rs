@@ -129,6 +129,9 @@ pub struct PartitionReport {
     /// First offset that is not forgotten.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forgotten_to: Option<i64>,
+    /// Since when its topic is read no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<String>,
     /// How many commits cover `[start, next)`, forgotten ones aside.
     pub spans: usize,
     /// With Kafka at hand: the last stable offset, and how far the position is from it.
@@ -180,11 +183,13 @@ impl Report {
         self.problems.push(Problem { kind, subject: subject.to_string(), detail: detail.into() });
     }
 
-    /// Compares positions with what the log holds (last stable offsets).
+    /// Compares positions with what the log holds (last stable offsets). That of a topic that was given up is another one.
     pub fn judge_ends(&mut self, ends: &BTreeMap<TopicPartition, i64>) {
         for index in 0..self.partitions.len() {
             let state = &mut self.partitions[index];
-            let Some(&end) = ends.get(&state.partition) else { continue };
+            let Some(&end) = ends.get(&state.partition).filter(|_| state.given_up.is_none()) else {
+                continue;
+            };
             state.last_stable_offset = Some(end);
             state.lag = Some(end - state.next);
             let (partition, next) = (state.partition.clone(), state.next);
@@ -207,6 +212,7 @@ impl Report {
             self.problem(ProblemKind::Beyond, partition, "the checkpoint does not know this partition");
         }
         let base = found.checkpoint.base.as_ref();
+        let given_up: BTreeMap<_, _> = found.checkpoint.given_up().collect();
         for (partition, state) in &found.checkpoint.partitions {
             let mut spans = spans.remove(partition).unwrap_or_default();
             spans.sort_by_key(|(span, _)| (span.from, span.to));
@@ -225,6 +231,7 @@ impl Report {
                 next: state.next,
                 rows: state.rows,
                 forgotten_to: forgotten.map(|base| base.next),
+                given_up: given_up.get(&*partition.topic).map(|since| (*since).to_owned()),
                 spans: spans.len(),
                 last_stable_offset: None,
                 lag: None,

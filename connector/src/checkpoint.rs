@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_sinks::{Begin, Checkpoint, CommitId, Delta, Gap, Span, TopicPartition};
+use tidegate_sinks::{Begin, Checkpoint, CommitId, Delta, Gap, LeaderEpoch, Span, TopicPartition};
 
 use crate::event::{Assignment, Fetch};
 
@@ -25,6 +25,8 @@ struct Held {
     next: i64,
     /// No checkpoint knows the partition, as far as has been seen.
     new: bool,
+    /// Of the last record below `next`.
+    epoch: Option<LeaderEpoch>,
 }
 
 /// The attempt that takes records now.
@@ -34,6 +36,7 @@ struct Open {
     from: BTreeMap<TopicPartition, i64>,
     new_partitions: BTreeSet<TopicPartition>,
     timestamps: BTreeMap<TopicPartition, i64>,
+    epochs: BTreeMap<TopicPartition, LeaderEpoch>,
     gaps: Vec<Gap>,
     records: u64,
     bytes: u64,
@@ -50,6 +53,8 @@ pub struct Cut {
     pub new_partitions: BTreeSet<TopicPartition>,
     /// Timestamp of the last record of each partition that has one, in milliseconds since 1970.
     pub timestamps: BTreeMap<TopicPartition, i64>,
+    /// Leader epoch of the last record of each partition that has one, where the brokers tell it.
+    pub epochs: BTreeMap<TopicPartition, LeaderEpoch>,
     pub gaps: Vec<Gap>,
     /// Whether any record was read, so that workers have something to seal.
     pub records: u64,
@@ -90,9 +95,10 @@ impl Coverage {
         let place = |partition: TopicPartition| {
             let known = state.partitions.get(&partition).map(|state| state.next);
             let offset = known.unwrap_or_else(|| start_of(&partition));
-            let held = Held { generation, next: offset, new: known.is_none() };
+            let epoch = state.epochs.get(&partition).copied().filter(|epoch| epoch.to <= offset);
+            let held = Held { generation, next: offset, new: known.is_none(), epoch };
             self.held.insert(partition.clone(), held);
-            Assignment { partition, offset, generation }
+            Assignment { partition, offset, generation, epoch }
         };
         partitions.into_iter().map(place).collect()
     }
@@ -115,7 +121,14 @@ impl Coverage {
         let generation = self.last_generation;
         let Some(held) = self.held.get_mut(partition) else { return Vec::new() };
         (held.generation, held.next) = (generation, offset);
-        vec![Assignment { partition: partition.clone(), offset, generation }]
+        vec![Assignment { partition: partition.clone(), offset, generation, epoch: held.epoch }]
+    }
+
+    /// The log begins at `start` now: of a record below it, the brokers cannot say any more whether it was lost.
+    pub fn log_starts_at(&mut self, partition: &TopicPartition, start: i64) {
+        if let Some(held) = self.held.get_mut(partition) {
+            held.epoch = held.epoch.filter(|epoch| epoch.to >= start);
+        }
     }
 
     /// Drops the open attempt, and goes back to `state` with every partition still held.
@@ -153,6 +166,7 @@ impl Coverage {
             from: self.held.iter().map(|(partition, held)| (partition.clone(), held.next)).collect(),
             new_partitions: self.held.iter().filter(|(_, held)| held.new).map(|(p, _)| p.clone()).collect(),
             timestamps: BTreeMap::new(),
+            epochs: BTreeMap::new(),
             gaps: Vec::new(),
             records: 0,
             bytes: 0,
@@ -163,12 +177,23 @@ impl Coverage {
                 None => drop(open.timestamps.insert(fetch.partition.clone(), timestamp)),
             }
         }
+        if fetch.gap.is_some() {
+            open.epochs.remove(&fetch.partition);
+        }
+        if let Some(epoch) = fetch.epoch {
+            match open.epochs.get_mut(&fetch.partition) {
+                Some(last) => *last = epoch,
+                None => drop(open.epochs.insert(fetch.partition.clone(), epoch)),
+            }
+        }
         open.gaps.extend(fetch.gap.clone());
         open.records += fetch.len() as u64;
         open.bytes += fetch.bytes() as u64;
         let id = open.id.clone();
         if let Some(held) = self.held.get_mut(&fetch.partition) {
             held.next = fetch.next;
+            let before = held.epoch.filter(|_| fetch.gap.is_none());
+            held.epoch = fetch.epoch.or(before);
         }
         Ok(Verdict::Accepted(id))
     }
@@ -188,9 +213,10 @@ impl Coverage {
             // Its next attempt starts from a checkpoint that knows it: attempts commit in order.
             held.new = false;
         }
-        let Open { id, from, new_partitions, mut timestamps, gaps, records, .. } = open;
+        let Open { id, from, new_partitions, mut timestamps, mut epochs, gaps, records, .. } = open;
         timestamps.retain(|partition, _| delta.contains_key(partition));
-        Some(Cut { id, from, delta: Delta(delta), new_partitions, timestamps, gaps, records })
+        epochs.retain(|partition, _| delta.contains_key(partition));
+        Some(Cut { id, from, delta: Delta(delta), new_partitions, timestamps, epochs, gaps, records })
     }
 
     /// What announces the open attempt.

@@ -2,8 +2,9 @@
 
 mod connected;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidegate_sinks::TopicPartition;
@@ -11,6 +12,7 @@ use tidegate_sinks::TopicPartition;
 pub use connected::Connected;
 
 use crate::config::Start;
+use crate::kafka::TopicIds;
 
 /// Where a partition's log begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,12 @@ pub struct ClusterError {
 pub trait Cluster: fmt::Debug + Send + Sync + 'static {
     /// Its id; `None` where the broker tells none.
     async fn id(&self) -> Result<Option<String>, ClusterError>;
+
+    /// The ids of those topics that exist.
+    async fn topic_ids(&self, topics: &BTreeSet<Arc<str>>) -> Result<TopicIds, ClusterError>;
+
+    /// From now on, these are no topics of the job.
+    fn leave_out(&self, topics: &BTreeSet<Arc<str>>);
 
     /// All partitions of the job's topics.
     async fn partitions(&self) -> Result<Vec<TopicPartition>, ClusterError>;

@@ -18,7 +18,7 @@ mod tests;
 pub mod timeouts;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -96,6 +96,17 @@ impl Topics {
                     && regex::Regex::new(&format!("^(?:{pattern})$"))
                         .is_ok_and(|pattern| pattern.is_match(topic))
             }
+        }
+    }
+
+    /// A list without some of its topics. A pattern stays as it is.
+    pub(crate) fn without(self, left_out: &BTreeSet<Arc<str>>) -> Self {
+        match self {
+            Self::List(mut topics) => {
+                topics.retain(|topic| !left_out.contains(topic.as_str()));
+                Self::List(topics)
+            }
+            pattern => pattern,
         }
     }
 }

@@ -5,7 +5,7 @@ mod fetch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidegate_sinks::{Kind, Position, TopicPartition};
+use tidegate_sinks::{Kind, LeaderEpoch, Position, TopicPartition};
 
 pub use fetch::{Fetch, Lender, Record, header_bytes};
 
@@ -53,6 +53,8 @@ pub struct Assignment {
     pub partition: TopicPartition,
     pub offset: i64,
     pub generation: u64,
+    /// Of what was read below the offset: before it reads on, the source has the brokers say whether that is still there.
+    pub epoch: Option<LeaderEpoch>,
 }
 
 /// Why the source cannot go on; names the remedy, never holds a record's content.

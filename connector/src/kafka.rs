@@ -7,8 +7,9 @@ mod message;
 mod native;
 mod refused;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -26,7 +27,7 @@ use crate::config::Topics;
 use crate::config::timeouts::BrokerLimits;
 pub use message::Message;
 use native::Failure;
-pub(crate) use native::has_member_id;
+pub(crate) use native::{has_member_id, set_leader_epoch};
 pub(crate) use refused::Refusal;
 
 /// How long an answer may take.
@@ -74,6 +75,9 @@ impl std::error::Error for QueryError {}
 
 /// An offset for each partition that was asked about.
 pub type Offsets = BTreeMap<TopicPartition, i64>;
+
+/// The id of each topic that exists; `None` where the brokers have none, as before Kafka 2.8.
+pub type TopicIds = BTreeMap<Arc<str>, Option<String>>;
 
 /// A connection for questions.
 pub struct Queries {
@@ -172,6 +176,38 @@ impl Queries {
     fn metadata(&self, topic: Option<&str>) -> Result<Metadata, QueryError> {
         let metadata = self.admin.inner().fetch_metadata(topic, TIMEOUT);
         metadata.map_err(|error| self.failed("asking for the topics", code_of(&error), ""))
+    }
+
+    /// The ids of those topics that exist.
+    pub fn topic_ids(&self, topics: &BTreeSet<Arc<str>>) -> Result<TopicIds, QueryError> {
+        if topics.is_empty() {
+            return Ok(TopicIds::new());
+        }
+        let asking = "asking for the ids of the topics";
+        let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+        self.patiently(|| {
+            let broker = self.metadata(Some("_"))?.orig_broker_id();
+            let answers = native::topic_ids(&self.admin, broker, &names, TIMEOUT)
+                .map_err(|Failure { code, reason }| self.failed(asking, code, &reason))?;
+            let mut ids = TopicIds::new();
+            for (topic, answer) in answers {
+                match answer {
+                    Ok(id) => drop(ids.insert(topic.into(), id)),
+                    Err(code) if kind_of(code) == QueryErrorKind::Missing => {}
+                    Err(code) => return Err(self.failed(&format!("{asking}, of {topic:?},"), code, "")),
+                }
+            }
+            Ok(ids)
+        })
+    }
+
+    /// Whether the brokers tell by which leader a record was taken.
+    pub fn tell_epochs(&self, partitions: &[TopicPartition]) -> Result<bool, QueryError> {
+        self.patiently(|| {
+            native::tell_epochs(&self.admin, partitions, TIMEOUT).map_err(|Failure { code, reason }| {
+                self.failed("asking whether the brokers tell leader epochs", code, &reason)
+            })
+        })
     }
 
     /// The first offset that each log still has.

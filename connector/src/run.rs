@@ -10,6 +10,7 @@ mod engine;
 pub(crate) mod folders;
 mod group;
 mod hold;
+mod identity;
 mod observed;
 mod outcome;
 pub(crate) mod pins;
@@ -63,6 +64,9 @@ const ABOVE_END_PAUSE: Duration = Duration::from_secs(1);
 /// The wall clock.
 pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
 
+/// Joins the group, to read what a state leaves to be read.
+pub type StartSource = Box<dyn FnOnce(&Checkpoint) -> Result<Source, SourceError> + Send>;
+
 /// What a job is run with. A simulation gives its own of each.
 pub struct Job {
     /// The newest is in force.
@@ -71,8 +75,7 @@ pub struct Job {
     pub cluster: Arc<dyn Cluster>,
     /// Sends rejects to a topic; none where nothing is sent.
     pub outbox: Option<Arc<Outbox>>,
-    /// Joins the group.
-    pub source: Box<dyn FnOnce() -> Result<Source, SourceError> + Send>,
+    pub source: StartSource,
     pub status: Arc<Status>,
     /// Becomes true when the job is to stop with a last checkpoint.
     pub stop: watch::Receiver<bool>,
@@ -124,7 +127,7 @@ pub async fn run(sink: Arc<dyn Sink>, options: RunOptions) -> Result<Summary, Ru
         outbox: Some(Arc::new(Outbox::new(&config))),
         sink,
         cluster: Arc::new(cluster),
-        source: Box::new(move || Source::start(settings)),
+        source: Box::new(move |state| Source::start(settings.without(&given_up(state))?)),
         status: options.status,
         stop: options.stop,
         asking: options.asking,
@@ -141,7 +144,8 @@ pub async fn run(sink: Arc<dyn Sink>, options: RunOptions) -> Result<Summary, Ru
 pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     let config = job.config.borrow_and_update().clone();
     let pin = async || Ok(folders::genesis(&config, pinned(&config, &*job.cluster).await?));
-    let state = start::open(&config, &*job.sink, &*job.cluster, &job.beginning, pin).await?;
+    let now = (job.clock)();
+    let state = start::open(&config, &*job.sink, &*job.cluster, &job.beginning, now, pin).await?;
     folders::partition_columns(&config, &state)?;
     let state = pin_tables(&config, &*job.sink, state).await?;
     // After a rollback the rest of the start may wait for minutes, and whoever looks is told for what.
@@ -164,7 +168,7 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     }
     let (done, reports) = mpsc::unbounded_channel();
     let channels = start_channels(&mut job, &config, settings, &columns, &done)?;
-    let mut source = (job.source)().map_err(|error| RunError::failed(error.to_string()))?;
+    let mut source = (job.source)(&state)?;
     let ended = std::mem::replace(&mut source.ended, oneshot::channel().1);
     job.status.set_started();
     job.status.set_newest(state.clone(), (job.clock)());
@@ -268,12 +272,19 @@ async fn ends(
     }
 }
 
+/// The topics that are read no more.
+fn given_up(state: &Checkpoint) -> identity::Names {
+    state.given_up().map(|(topic, _)| topic.into()).collect()
+}
+
 /// Not the log that the position belongs to.
 fn above_end(partition: &TopicPartition, next: i64, log: LogBounds) -> RunError {
     RunError::refused(format!(
-        "{partition}: offset {next} is next, but the log ends at {}: the topic was recreated, or the brokers lost data; \
-         restore the topic, or begin anew with another job name and sink folder",
-        log.high_watermark
+        "{partition}: offset {next} is next, but the log ends at {}: the topic was recreated, or the brokers have lost records \
+         that were read already. Roll back to a checkpoint before that (`tidegate run JOB --from-checkpoint N --rollback`), or \
+         give the topic up (`tidegate run JOB --forget-topic {}`): its rows stay, and another job, with a sink folder of its \
+         own, reads it from its start",
+        log.high_watermark, partition.topic
     ))
 }
 

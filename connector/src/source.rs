@@ -4,21 +4,22 @@
 //! carries the new generation; the thread never waits for the sink, so the group sees it alive while uploads are slow.
 
 mod batch;
+mod compare;
 mod group;
 mod leave;
 mod queue;
 mod throttle;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
-use tidegate_sinks::{Kind, Position, TopicPartition};
+use tidegate_sinks::{Kind, LeaderEpoch, Position, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
 pub use group::{Ends, SharedEnds};
@@ -28,6 +29,7 @@ use crate::event::{Assignment, Budget, Command, Event, Fetch, Lender, SourceErro
 use crate::kafka::{self, QueryErrorKind, Refusal};
 use crate::telemetry::described::{SOURCE_WAIT, THROTTLED_MILLISECONDS};
 use batch::Batch;
+use compare::add_at;
 use group::{Group, GroupConsumer, Rebalance};
 use leave::leave;
 use queue::Queue;
@@ -40,6 +42,9 @@ const QUIET: Duration = Duration::from_millis(20);
 /// Between looks while decoding is behind or the rate limit holds.
 const BACK_PRESSURE: Duration = Duration::from_millis(5);
 
+/// How long the client may take to be sent to another offset; it asks nobody for that.
+const SEEK: Duration = Duration::from_secs(1);
+
 /// How the source is set up.
 #[derive(Clone, Debug)]
 pub struct SourceSettings {
@@ -50,6 +55,32 @@ pub struct SourceSettings {
     pub bytes_per_second: u64,
     /// Most bytes that may have left the client without being decoded.
     pub budget_bytes: usize,
+}
+
+impl SourceSettings {
+    /// Without some of the topics, whatever the job file says.
+    ///
+    /// Errors: `Config` where none of a list is left.
+    pub fn without(mut self, left_out: &BTreeSet<Arc<str>>) -> Result<Self, SourceError> {
+        self.topics = self.topics.without(left_out);
+        match &self.topics {
+            Topics::List(topics) if topics.is_empty() && !left_out.is_empty() => Err(SourceError {
+                message: "the job has given up every topic of kafka.topics, so there is nothing left to read; another job, with \
+                          a sink folder of its own, can read them anew"
+                    .into(),
+                kind: Kind::Config,
+            }),
+            Topics::List(_) => Ok(self),
+            Topics::Regex(_) => {
+                let ignored = self.properties.entry("topic.blacklist".to_owned()).or_default();
+                for topic in left_out {
+                    let comma = if ignored.is_empty() { "" } else { "," };
+                    ignored.push_str(&format!("{comma}^{}$", topic.replace('.', "[.]")));
+                }
+                Ok(self)
+            }
+        }
+    }
 }
 
 /// The two ends of a running source.
@@ -101,6 +132,12 @@ struct Held {
     start: i64,
     /// Nothing has come yet, so its route to the queue may have been taken away by the start of the fetch.
     silent: bool,
+    /// Of the last record below `start`.
+    epoch: Option<LeaderEpoch>,
+    /// The brokers are still to be asked whether they have what was read. Records that come meanwhile are dropped: they come again.
+    unasked: bool,
+    /// The leader whose records they were asked for last.
+    asked_for: Option<i32>,
 }
 
 struct Reader {
@@ -201,6 +238,7 @@ impl Reader {
         for (partition, _) in self.held.iter().filter(|(_, held)| held.silent) {
             self.queue.route(&partition.topic, partition.partition);
         }
+        self.ask_whether_all_is_there();
         self.read()
     }
 
@@ -265,12 +303,16 @@ impl Reader {
 
     fn assign(&mut self, assignments: Vec<Assignment>) -> Result<(), End> {
         let mut list = TopicPartitionList::new();
-        for Assignment { partition, offset, generation } in assignments {
+        for Assignment { partition, offset, generation, epoch } in assignments {
             self.queue.route(&partition.topic, partition.partition);
-            add(&mut list, &partition, offset);
-            self.held.insert(partition, Held { generation, start: offset, silent: true });
+            add_at(&mut list, &partition, offset, epoch);
+            let unasked = epoch.is_some();
+            let held = Held { generation, start: offset, silent: true, epoch, unasked, asked_for: None };
+            self.held.insert(partition, held);
         }
-        self.consumer.incremental_assign(&list).map_err(|error| failed("taking partitions over", &error))
+        self.consumer.incremental_assign(&list).map_err(|error| failed("taking partitions over", &error))?;
+        self.ask_whether_all_is_there();
+        Ok(())
     }
 
     /// The group may take away what was never taken over: partitions of a topic that is left out.
@@ -292,7 +334,7 @@ impl Reader {
         let mut list = TopicPartitionList::new();
         for (partition, &next) in position.0.iter().filter(|(partition, _)| self.held.contains_key(partition))
         {
-            add(&mut list, partition, next);
+            add_at(&mut list, partition, next, None);
         }
         if list.count() > 0
             && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
@@ -304,13 +346,10 @@ impl Reader {
     fn read(&mut self) -> Result<(), End> {
         let most = self.throttle.batch(self.record_bytes, BATCH_RECORDS);
         let lender: Lender = self.consumer.clone();
-        let batch = Batch::of(self.queue.read(most, QUIET), &self.held, &lender);
-        for fetch in &batch.fetches {
-            if let Some(held) = self.held.get_mut(&fetch.partition) {
-                held.start = fetch.next;
-                held.silent = false;
-            }
-        }
+        let mut batch = Batch::of(self.queue.read(most, QUIET), &self.held, &lender);
+        batch
+            .fetches
+            .retain(|fetch| self.held.get_mut(&fetch.partition).is_some_and(|held| held.take(fetch)));
         let (bytes, records) = batch.fetches.iter().fold((0, 0), |(b, r), f| (b + f.bytes(), r + f.len()));
         if let Some(size) = bytes.checked_div(records) {
             self.record_bytes = (self.record_bytes * 7 + size) / 8;
@@ -347,11 +386,6 @@ impl Reader {
     fn tell(&self, event: Event) -> Result<(), End> {
         self.events.send(event).map_err(|_| End::Closed)
     }
-}
-
-fn add(list: &mut TopicPartitionList, partition: &TopicPartition, offset: i64) {
-    list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(offset))
-        .expect("an offset of the sink's is never negative");
 }
 
 fn failed(doing: &str, error: &KafkaError) -> End {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::commit::{Commit, CommitId};
 use crate::error::{Error, Kind};
 use crate::limit::RecentCount;
-use crate::position::{Position, Span, TopicPartition};
+use crate::position::{LeaderEpoch, Position, Span, TopicPartition};
 
 /// The newest format that this version writes and reads.
 pub const FORMAT: u32 = 1;
@@ -126,6 +126,10 @@ pub struct Checkpoint {
     /// in a cluster with other offsets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timestamps: BTreeMap<TopicPartition, i64>,
+    /// Leader epoch of the last record committed of each partition: by it the brokers are asked whether they still have
+    /// all that was read. Chains begun before learn it with their next records.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub epochs: BTreeMap<TopicPartition, LeaderEpoch>,
     /// What was committed lately, where the job limits its rejects in a window; oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<RecentCount>,
@@ -165,6 +169,7 @@ impl Checkpoint {
             control: 0,
             unsent: Vec::new(),
             timestamps: BTreeMap::new(),
+            epochs: BTreeMap::new(),
             recent: Vec::new(),
             base: None,
             pinned: Value::Null,
@@ -215,9 +220,31 @@ impl Checkpoint {
         self.partitions.get(&TopicPartition::rejects()).map_or(0, |lane| lane.rows)
     }
 
-    /// The partitions of Kafka's topics.
+    /// The partitions of Kafka's topics, but for topics that were given up.
     pub fn kafka_partitions(&self) -> impl Iterator<Item = (&TopicPartition, &PartitionState)> {
-        self.partitions.iter().filter(|(partition, _)| !partition.is_rejects())
+        let is_read =
+            |partition: &TopicPartition| !partition.is_rejects() && !self.is_given_up(&partition.topic);
+        self.partitions.iter().filter(move |(partition, _)| is_read(partition))
+    }
+
+    /// The id that Kafka gave the topic that is read under this name, where it is known.
+    pub fn topic_id(&self, topic: &str) -> Option<&str> {
+        self.pinned.get("topics")?.get(topic)?.get("id")?.as_str()
+    }
+
+    /// Whether a topic is read no more: what was written of it stays, and its positions stand still.
+    pub fn is_given_up(&self, topic: &str) -> bool {
+        let topic = self.pinned.get("topics").and_then(|topics| topics.get(topic));
+        topic.is_some_and(|topic| topic.get("given_up").is_some())
+    }
+
+    /// The topics that are read no more, with the time when that was asked for.
+    pub fn given_up(&self) -> impl Iterator<Item = (&str, &str)> {
+        let topics = self.pinned.get("topics").and_then(Value::as_object);
+        topics.into_iter().flatten().filter_map(|(topic, pinned)| {
+            let since = pinned.get("given_up")?;
+            Some((topic.as_str(), since.as_str().unwrap_or_default()))
+        })
     }
 
     /// The next offset of each partition of Kafka's topics.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{FORMAT, Gap};
-use crate::position::{Delta, TopicPartition};
+use crate::position::{Delta, LeaderEpoch, TopicPartition};
 use crate::replay::Replay;
 
 /// The unique name of one attempt to commit, never reused; ordered by time of creation.
@@ -92,6 +92,9 @@ pub struct Commit {
     /// Timestamp of the last record of each partition in `delta` that has any, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timestamps: BTreeMap<TopicPartition, i64>,
+    /// Leader epoch of the last record of each partition in `delta` that has any, where the brokers tell it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub epochs: BTreeMap<TopicPartition, LeaderEpoch>,
     /// Offsets that the log lost before they were read; inside `delta`.
     pub gaps: Vec<Gap>,
     /// The newest control object that the replica had heard of.
@@ -119,6 +122,7 @@ impl Commit {
             rejects: 0,
             rejects_topic: None,
             timestamps: BTreeMap::new(),
+            epochs: BTreeMap::new(),
             gaps: Vec::new(),
             control: 0,
             replay: None,

@@ -26,7 +26,7 @@ pub use checkpoint::{Base, Checkpoint, Forgotten, Gap, PartitionState, RestoreCh
 pub use commit::{Begin, Commit, CommitId, FileKind, StagedFile};
 pub use error::{Error, Kind};
 pub use limit::{Exceeded, RatioLimit, RejectLimit};
-pub use position::{Delta, Position, Span, TopicPartition};
+pub use position::{Delta, LeaderEpoch, Position, Span, TopicPartition};
 pub use replay::Replay;
 pub use restore::{Move, Plan, Restore};
 pub use shared::{Folder, SharedObjects};

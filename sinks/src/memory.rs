@@ -187,6 +187,7 @@ impl Sink for Memory {
         world.visible.retain(|path, _| !in_table(path));
         let first = Arc::new(Checkpoint {
             cluster_id: genesis.cluster_id,
+            epochs: genesis.epochs,
             pinned: genesis.pinned,
             restored: genesis.restored,
             incarnation: genesis.after_incarnation + 1,

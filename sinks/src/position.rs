@@ -64,6 +64,16 @@ impl<'de> Deserialize<'de> for TopicPartition {
     }
 }
 
+/// What tells whether a partition's log is still the one that was read: everything below `to` was written by leaders
+/// up to `epoch`. A log of which some of that is gone ends, as far as these leaders go, below `to` (KIP-320).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LeaderEpoch {
+    /// Of the last record that was read.
+    pub epoch: i32,
+    /// The offset after that record. The position may be beyond it, by what no reader sees: of that, nobody tells the epoch.
+    pub to: i64,
+}
+
 /// Offsets `[from, to)` of one partition, never empty. It covers the holes that transaction markers, aborted
 /// records and compaction leave, so the spans of successive commits tile the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

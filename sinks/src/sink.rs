@@ -12,7 +12,7 @@ use crate::checkpoint::{Checkpoint, PartitionState, Restored};
 use crate::commit::{Begin, Commit, CommitId, StagedFile};
 use crate::error::Error;
 use crate::limit::{Exceeded, RejectLimit};
-use crate::position::TopicPartition;
+use crate::position::{LeaderEpoch, TopicPartition};
 use crate::restore::{Plan, Restore};
 
 /// How many checkpoints back a commit's own outcome can still be told. It only makes [`Outcome::Unknown`] rarer.
@@ -24,6 +24,8 @@ pub struct Genesis {
     pub cluster_id: Option<String>,
     /// Every known partition with its resolved start (`start == next`, no rows).
     pub partitions: std::collections::BTreeMap<TopicPartition, PartitionState>,
+    /// Of those partitions that do not begin at the start of anything, but at a savepoint's positions.
+    pub epochs: std::collections::BTreeMap<TopicPartition, LeaderEpoch>,
     pub pinned: Value,
     /// `mode: overwrite`: the tables' existing files are retracted; what a job has committed only where the sink was told
     /// to accept that. Folder names relative to the sink's URL.

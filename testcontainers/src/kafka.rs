@@ -158,6 +158,49 @@ impl Kafka {
         self.wait_until(name, true).await
     }
 
+    /// Creates a topic of one partition on the brokers named (0 is the first), of which the first named leads.
+    pub async fn create_topic_on(
+        &self,
+        brokers: &[i32],
+        name: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
+        let ids: Vec<i32> = brokers.iter().map(|broker| broker + 1).collect();
+        let replicas = [&ids[..]];
+        let mut topic = NewTopic::new(name, 1, TopicReplication::Variable(&replicas));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        for result in self.admin()?.create_topics([&topic], &admin_options()).await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} not created: {code}"))?;
+        }
+        self.wait_until(name, true).await
+    }
+
+    /// Waits until a topic of one partition is led by a broker, and has that many replicas in sync.
+    pub async fn wait_led_by(&self, topic: &str, broker: i32, in_sync: usize) -> Result<()> {
+        let (servers, topic) = (self.bootstrap_servers.clone(), topic.to_owned());
+        task::spawn_blocking(move || {
+            let give_up = Instant::now() + START_TIMEOUT;
+            // A broker that is frozen must not be asked for long.
+            let client: BaseConsumer = config(&servers).set("socket.timeout.ms", "2000").create()?;
+            let is_so = || {
+                let metadata = client.fetch_metadata(Some(&topic), Duration::from_secs(1)).ok()?;
+                let partition = metadata.topics().first()?.partitions().first()?;
+                Some(partition.leader() == broker + 1 && partition.isr().len() == in_sync)
+            };
+            while is_so() != Some(true) {
+                ensure!(
+                    Instant::now() < give_up,
+                    "topic {topic}: not led by {broker} after {START_TIMEOUT:?}"
+                );
+                thread::sleep(Duration::from_millis(100));
+            }
+            Ok(())
+        })
+        .await?
+    }
+
     /// Grows a topic to `partitions` in all.
     pub async fn add_partitions(&self, topic: &str, partitions: usize) -> Result<()> {
         let grown = NewPartitions::new(topic, partitions);
@@ -213,6 +256,16 @@ impl Kafka {
     /// Starts a killed broker; returns at once, see [`Kafka::wait_ready`].
     pub async fn start_again(&self, broker: usize) -> Result<()> {
         Ok(self.brokers[broker].start().await?)
+    }
+
+    /// Freezes one broker (0 is the first): connections stay open, and it does not answer.
+    pub async fn freeze(&self, broker: usize) -> Result<()> {
+        signals::stop(&self.brokers[broker]).await
+    }
+
+    /// Ends [`Kafka::freeze`].
+    pub async fn thaw(&self, broker: usize) -> Result<()> {
+        signals::go_on(&self.brokers[broker]).await
     }
 
     /// Freezes every broker: connections stay open, nobody answers.

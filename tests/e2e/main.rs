@@ -1,6 +1,7 @@
 //! The real binary against real servers: what is read back equals what was committed, whatever is killed, whenever.
 
 mod bad_input;
+mod elections;
 mod exact;
 mod folders;
 mod forget;

@@ -129,3 +129,53 @@ proptest! {
         }
     }
 }
+
+fn with_epoch(mut fetch: Fetch, epoch: i32, to: i64) -> Fetch {
+    fetch.epoch = Some(LeaderEpoch { epoch, to });
+    fetch
+}
+
+#[test]
+fn a_cut_has_the_leader_epoch_of_each_partitions_last_record() {
+    let (mut coverage, generation) = covering(&state(&[(0, 5), (1, 8)]), &[0, 1]);
+    coverage.accept(&with_epoch(fetch(0, generation, &[5, 6], 0), 2, 7), CommitId::new).expect("in order");
+    coverage.accept(&with_epoch(fetch(0, generation, &[7], 0), 3, 8), CommitId::new).expect("in order");
+    // Markers, of which nobody knows who wrote them.
+    coverage.accept(&fetch(0, generation, &[], 10), CommitId::new).expect("in order");
+    let cut = coverage.cut().expect("it has moved");
+    assert_eq!(cut.epochs, BTreeMap::from([(tp(0), LeaderEpoch { epoch: 3, to: 8 })]));
+}
+
+#[test]
+fn an_assignment_has_the_epoch_of_what_was_read_below_it() {
+    let mut known = state(&[(0, 5), (1, 8)]);
+    let at = |epoch, to| LeaderEpoch { epoch, to };
+    // The second is of no use: whoever wrote it has moved on, and the position was taken back since.
+    known.epochs = BTreeMap::from([(tp(0), at(2, 5)), (tp(1), at(2, 9))]);
+    let mut coverage = Coverage::default();
+    let assigned = coverage.assign([tp(0), tp(1), tp(2)], &known, |_| 0);
+    let epochs: Vec<_> = assigned.iter().map(|assignment| assignment.epoch).collect();
+    assert_eq!(epochs, [Some(at(2, 5)), None, None]);
+    let generation = assigned[0].generation;
+    coverage.accept(&with_epoch(fetch(0, generation, &[5], 0), 4, 6), CommitId::new).expect("in order");
+    assert_eq!(coverage.restart(&tp(0), 6)[0].epoch, Some(at(4, 6)), "where reading stood");
+    assert_eq!(coverage.rewind(&known, |_| 0)[0].epoch, Some(at(2, 5)), "where the sink stands");
+}
+
+#[test]
+fn below_a_gap_and_below_the_logs_start_nothing_is_compared() {
+    let mut known = state(&[(0, 5)]);
+    known.epochs.insert(tp(0), LeaderEpoch { epoch: 2, to: 5 });
+    let (mut coverage, generation) = covering(&known, &[0]);
+    coverage.log_starts_at(&tp(0), 5);
+    assert!(coverage.restart(&tp(0), 5)[0].epoch.is_some(), "its last record need not be there");
+    coverage.log_starts_at(&tp(0), 6);
+    assert_eq!(coverage.restart(&tp(0), 6)[0].epoch, None);
+
+    let (mut coverage, _) = covering(&known, &[0]);
+    coverage.accept(&with_epoch(fetch(0, generation, &[5], 0), 4, 6), CommitId::new).expect("in order");
+    let gap = Fetch::of_gap(tp(0), generation, Span { from: 6, to: 9 });
+    coverage.accept(&gap, CommitId::new).expect("in order");
+    assert_eq!(coverage.restart(&tp(0), 9)[0].epoch, None);
+    assert_eq!(coverage.cut().expect("it has moved").epochs, BTreeMap::new());
+}

@@ -12,7 +12,7 @@ use super::output::{OutputArg, or_dash, table};
 use super::position::last_stable_offsets;
 use super::{JobArg, LogArgs};
 use crate::audit::deep::{Offsets, Reading};
-use crate::audit::{self, Found, Report, Seen};
+use crate::audit::{self, Found, PartitionReport, Report, Seen};
 use crate::config::Config;
 use crate::stage::footer::{self, Footer, ReadError};
 
@@ -163,13 +163,18 @@ fn merged(parts: Vec<Offsets>) -> Offsets {
 
 /// Kafka may be out of reach of who audits; then its part is left out, and said to be.
 async fn compare_ends(config: &Config, report: &mut Report) -> Result<()> {
-    match last_stable_offsets(config).await.context("asking Kafka")? {
+    let left_out = report.partitions.iter().filter_map(given_up).map(|(topic, _)| topic.into()).collect();
+    match last_stable_offsets(config, left_out).await.context("asking Kafka")? {
         Ok(ends) => report.judge_ends(&ends),
         Err(error) => {
             tracing::warn!(%error, "Kafka does not answer, so positions are not compared with its logs")
         }
     }
     Ok(())
+}
+
+fn given_up(state: &PartitionReport) -> Option<(&str, &str)> {
+    Some((&state.partition.topic, state.given_up.as_deref()?))
 }
 
 pub(super) fn text(report: &Report) -> String {
@@ -209,6 +214,12 @@ pub(super) fn text(report: &Report) -> String {
             let more = if files.len() > SHOWN { "\n  …" } else { "" };
             text.push_str(&format!("\n{} files {what}:{}{more}\n", files.len(), names.concat()));
         }
+    }
+    let given_up: BTreeMap<_, _> = report.partitions.iter().filter_map(given_up).collect();
+    for (topic, since) in given_up {
+        text.push_str(&format!(
+            "\ntopic {topic} was given up at {since}: its rows stay, and it is read no more\n"
+        ));
     }
     for problem in &report.problems {
         text.push_str(&format!("\n{}: {}: {}", problem.kind, problem.subject, problem.detail));

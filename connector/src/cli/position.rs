@@ -1,6 +1,7 @@
 //! `tidegate position`: how far each partition is committed, and how far behind that is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -39,12 +40,16 @@ struct Row {
     rows: u64,
     /// Of the day before the newest checkpoint; `None` where the partition had no commit in it.
     last_commit: Option<Timestamp>,
+    /// Since when its topic is read no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_up: Option<String>,
 }
 
 pub(super) async fn execute(args: PositionArgs, log: &LogArgs) -> Result<u8> {
     let Job { config, sink } = Job::open(&args.job, log)?;
     let state = sink.load().await?;
-    let ends = match last_stable_offsets(&config).await? {
+    let left_out = state.iter().flat_map(|state| state.given_up()).map(|(topic, _)| topic.into()).collect();
+    let ends = match last_stable_offsets(&config, left_out).await? {
         Ok(ends) => ends,
         Err(error) => {
             tracing::warn!(%error, "Kafka does not answer, so ends and lag are left out");
@@ -75,12 +80,17 @@ fn last_commits(commits: &[Commit]) -> BTreeMap<TopicPartition, Timestamp> {
     last
 }
 
-/// Of the job's partitions. The outer error is this program's.
-pub(super) async fn last_stable_offsets(config: &Config) -> Result<Result<Offsets, QueryError>> {
-    let (properties, topics) = (client_properties(config), config.kafka.topics.clone());
+/// Of the job's partitions, but those of some topics. The outer error is this program's.
+pub(super) async fn last_stable_offsets(
+    config: &Config,
+    left_out: BTreeSet<Arc<str>>,
+) -> Result<Result<Offsets, QueryError>> {
+    let (properties, topics) = (client_properties(config), config.kafka.topics.clone().without(&left_out));
     let ask = move || {
         let queries = Queries::connect(&properties)?;
-        queries.last_stable_offsets(&queries.partitions(&topics)?)
+        let mut partitions = queries.partitions(&topics)?;
+        partitions.retain(|partition| !left_out.contains(&partition.topic));
+        queries.last_stable_offsets(&partitions)
     };
     Ok(tokio::task::spawn_blocking(ask).await?)
 }
@@ -95,6 +105,7 @@ fn rows(
     partitions.retain(|partition| !partition.is_rejects());
     partitions.sort();
     partitions.dedup();
+    let given_up: BTreeMap<_, _> = state.into_iter().flat_map(|state| state.given_up()).collect();
     let row = |partition: &TopicPartition| {
         let state = known.and_then(|known| known.get(partition));
         let end = ends.get(partition).copied();
@@ -106,6 +117,7 @@ fn rows(
             lag: end.zip(state).map(|(end, state)| end - state.next),
             rows: state.map_or(0, |state| state.rows),
             last_commit: commits.get(partition).copied(),
+            given_up: given_up.get(&*partition.topic).map(|since| (*since).to_owned()),
         }
     };
     partitions.into_iter().map(row).collect()
@@ -118,7 +130,10 @@ fn text(shown: &Shown) -> String {
             row.partition.to_string(),
             or_dash(row.next),
             or_dash(row.last_stable_offset),
-            or_dash(row.lag),
+            match &row.given_up {
+                Some(_) => "given up".to_owned(),
+                None => or_dash(row.lag),
+            },
             row.rows.to_string(),
             or_dash(row.last_commit.map(|time| format!("{time:.3}"))),
         ]

@@ -66,7 +66,7 @@ impl RestoreArgs {
             _ => self.restore(config, sink).await?,
         };
         let (new_incarnation, other_cluster) = (self.new_incarnation, self.other_cluster);
-        Ok(Beginning { new_incarnation, restore, other_cluster })
+        Ok(Beginning { new_incarnation, restore, other_cluster, forget: Vec::new() })
     }
 
     async fn restore(&self, config: &Config, sink: &FilesSink) -> Result<Option<Restore>> {

@@ -40,6 +40,10 @@ pub(super) struct RunArgs {
     until_end: bool,
     #[command(flatten)]
     restore: RestoreArgs,
+    /// Give a topic up whose log is another one, as it was recreated, or the brokers lost what was read of it: its rows
+    /// stay, and it is read no more, by no replica, for ever. Stop all replicas first. May be given more than once
+    #[arg(long = "forget-topic", value_name = "NAME")]
+    forget_topics: Vec<String>,
     /// What to do when the job is stopped by `tidegate stop`, or by a savepoint with a stop: exit, and resume the job
     /// when started again; or hold, alive, unready and out of the group, until it is resumed
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
@@ -62,7 +66,8 @@ pub(super) async fn execute(args: RunArgs, log: &LogArgs) -> Result<u8> {
     let metrics = telemetry::init_metrics(&config)?;
     let traces = traces::start(&config.job)?;
     let sink = Arc::new(job::open_sink(&config, args.restore.new_incarnation())?);
-    let mut beginning = args.restore.prepare(&config, &sink).await?;
+    let restored = args.restore.prepare(&config, &sink).await?;
+    let mut beginning = Beginning { forget: args.forget_topics, ..restored };
     let status = Arc::new(Status::default());
     // Serves until this function returns: a stopping process is alive.
     let (_serving, served) = watch::channel(false);

@@ -96,7 +96,10 @@ async fn all(config: &Config, offline: bool) -> Vec<Check> {
     checks.push(local::listening(config).await);
     // The sink first: while replicas run, a position read after the logs' ends may lie beyond them.
     let of_sink = sink::look(config).await;
-    let of_kafka = kafka::look(config).await;
+    let of_kafka = match of_sink.chain.as_ref().map(|(_, loaded)| loaded) {
+        Some(Ok(Some(state))) => kafka::look(&kafka::without_given_up(config, state)).await,
+        _ => kafka::look(config).await,
+    };
     checks.extend(of_kafka.checks);
     checks.extend(of_sink.checks);
     if let Some((sink, loaded)) = of_sink.chain {

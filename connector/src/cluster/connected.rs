@@ -1,7 +1,7 @@
 //! A real cluster: blocking questions, asked on threads that may block.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use tokio::task::JoinError;
 
 use super::{Cluster, ClusterError, LogBounds};
 use crate::config::{Start, Topics};
-use crate::kafka::{self, Queries, QueryError, QueryErrorKind};
+use crate::kafka::{self, Queries, QueryError, QueryErrorKind, TopicIds};
 
 /// Records looked at to infer columns.
 const SAMPLE_RECORDS: usize = 1_000;
@@ -26,6 +26,8 @@ pub struct Connected {
     queries: Arc<Queries>,
     properties: BTreeMap<String, String>,
     topics: Topics,
+    /// Those of `topics` that are none of the job's any more.
+    left_out: Mutex<BTreeSet<Arc<str>>>,
     group_id: String,
 }
 
@@ -43,7 +45,8 @@ impl Connected {
             Ok(queries)
         })
         .await?;
-        Ok(Self { queries: Arc::new(queries), properties, topics, group_id })
+        let left_out = Mutex::default();
+        Ok(Self { queries: Arc::new(queries), properties, topics, left_out, group_id })
     }
 
     async fn ask<T: Send + 'static>(
@@ -76,9 +79,24 @@ impl Cluster for Connected {
         self.ask(|queries| Ok(queries.cluster_id())).await
     }
 
+    async fn topic_ids(&self, topics: &BTreeSet<Arc<str>>) -> Result<TopicIds, ClusterError> {
+        let topics = topics.clone();
+        self.ask(move |queries| queries.topic_ids(&topics)).await
+    }
+
+    fn leave_out(&self, topics: &BTreeSet<Arc<str>>) {
+        topics.clone_into(&mut self.left_out.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     async fn partitions(&self) -> Result<Vec<TopicPartition>, ClusterError> {
-        let topics = self.topics.clone();
-        self.ask(move |queries| queries.partitions(&topics)).await
+        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let topics = self.topics.clone().without(&left_out);
+        self.ask(move |queries| {
+            let mut partitions = queries.partitions(&topics)?;
+            partitions.retain(|partition| !left_out.contains(&partition.topic));
+            Ok(partitions)
+        })
+        .await
     }
 
     async fn starts(

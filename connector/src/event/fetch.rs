@@ -4,7 +4,7 @@ use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tidegate_sinks::{Gap, Span, TopicPartition};
+use tidegate_sinks::{Gap, LeaderEpoch, Span, TopicPartition};
 
 use crate::kafka::Message;
 use crate::memory::MESSAGE_BYTES;
@@ -23,6 +23,8 @@ pub struct Fetch {
     pub next: i64,
     /// Offsets lost before they were read, when the job accepts that.
     pub gap: Option<Gap>,
+    /// Leader epoch of its last record, where there is one and the broker tells it.
+    pub epoch: Option<LeaderEpoch>,
     records: Records,
     bytes: usize,
 }
@@ -69,7 +71,7 @@ impl Fetch {
     /// One that keeps copies of the records it is given.
     pub fn new(partition: TopicPartition, generation: u64, next: i64) -> Self {
         let records = Records::Copied { parts: Vec::new(), buffer: Vec::new() };
-        Self { partition, generation, next, gap: None, records, bytes: 0 }
+        Self { partition, generation, next, gap: None, epoch: None, records, bytes: 0 }
     }
 
     /// One that keeps the client's own messages.
@@ -131,6 +133,15 @@ impl Fetch {
         self.bytes += message.size() + headers;
         self.next = self.next.max(message.offset() + 1);
         messages.push(message);
+    }
+
+    /// Notes the leader epoch of its last message. Once for all of them, as it never falls from one to the next.
+    pub fn note_epoch(&mut self) {
+        if let Records::Lent { messages, .. } = &self.records {
+            let of =
+                |last: &Message| Some(LeaderEpoch { epoch: last.leader_epoch()?, to: last.offset() + 1 });
+            self.epoch = messages.last().and_then(of);
+        }
     }
 
     /// How many records.

@@ -17,6 +17,15 @@ unsafe impl Send for Message {}
 // SAFETY: nothing is changed by what is called here but for `headers`, which takes a lock.
 unsafe impl Sync for Message {}
 
+/// One field. Never a reference to the whole: its `err` may hold a number that the enum does not know, to which no
+/// reference may exist.
+macro_rules! field {
+    ($message:expr, $name:ident) => {
+        // SAFETY: librdkafka filled the message in, and it is ours until it is dropped.
+        unsafe { (&raw const (*$message.0.as_ptr()).$name).read() }
+    };
+}
+
 impl Message {
     /// # Safety
     /// `message` is null, or came from one of librdkafka's calls that consume and is nobody else's.
@@ -24,20 +33,14 @@ impl Message {
         NonNull::new(message).map(Self)
     }
 
-    #[inline]
-    fn fields(&self) -> &native::rd_kafka_message_t {
-        // SAFETY: librdkafka filled it in, and it is ours until it is dropped.
-        unsafe { self.0.as_ref() }
-    }
-
     /// Tells topics apart without looking at their names; only valid as long as the message.
     pub fn topic_handle(&self) -> usize {
-        self.fields().rkt as usize
+        field!(self, rkt) as usize
     }
 
     /// `None` for an event that concerns no topic.
     pub fn topic(&self) -> Option<&str> {
-        let topic = self.fields().rkt;
+        let topic = field!(self, rkt);
         if topic.is_null() {
             return None;
         }
@@ -46,12 +49,12 @@ impl Message {
     }
 
     pub fn partition(&self) -> i32 {
-        self.fields().partition
+        field!(self, partition)
     }
 
     #[inline]
     pub fn offset(&self) -> i64 {
-        self.fields().offset
+        field!(self, offset)
     }
 
     /// `None` for a record.
@@ -69,19 +72,18 @@ impl Message {
 
     #[inline]
     pub fn key(&self) -> Option<&[u8]> {
-        let message = self.fields();
-        // SAFETY: librdkafka gives the key's length with it.
-        (!message.key.is_null())
-            .then(|| unsafe { slice::from_raw_parts(message.key.cast(), message.key_len) })
+        let (key, length) = (field!(self, key), field!(self, key_len));
+        // SAFETY: librdkafka gives the key's length with it, and both live as long as the message.
+        (!key.is_null()).then(|| unsafe { slice::from_raw_parts(key.cast(), length) })
     }
 
     /// `None` for a tombstone, and for an event (whose payload is a text).
     #[inline]
     pub fn payload(&self) -> Option<&[u8]> {
-        let message = self.fields();
-        let present = !message.payload.is_null() && self.error().is_none();
-        // SAFETY: librdkafka gives the payload's length with it.
-        present.then(|| unsafe { slice::from_raw_parts(message.payload.cast(), message.len) })
+        let (payload, length) = (field!(self, payload), field!(self, len));
+        let present = !payload.is_null() && self.error().is_none();
+        // SAFETY: librdkafka gives the payload's length with it, and both live as long as the message.
+        present.then(|| unsafe { slice::from_raw_parts(payload.cast(), length) })
     }
 
     /// Bytes of key and payload.
@@ -97,6 +99,16 @@ impl Message {
         // SAFETY: reads two fields of the message.
         let timestamp = unsafe { native::rd_kafka_message_timestamp(self.0.as_ptr(), &mut kind) };
         (timestamp >= 0).then_some(timestamp)
+    }
+
+    /// The epoch of the leader that took the record; `None` for an event, and where the brokers tell none.
+    pub fn leader_epoch(&self) -> Option<i32> {
+        if self.error().is_some() {
+            return None;
+        }
+        // SAFETY: the message is a record of a consumer, and is ours until it is dropped.
+        let epoch = unsafe { native::rd_kafka_message_leader_epoch(self.0.as_ptr()) };
+        (epoch >= 0).then_some(epoch)
     }
 
     /// In their order. Costs more than reading the message, also when there are none.
@@ -128,15 +140,20 @@ impl Message {
     }
 }
 
-/// Reads a code as the number that it is: a broker may know some that the client's enum does not. Such a code counts as a
-/// plain failure.
+/// Reads a code as the number that it is: a broker may know some that the client's enum does not.
 ///
 /// # Safety
 /// `place` may be read.
 #[inline]
 pub(super) unsafe fn error_at(place: *const native::rd_kafka_resp_err_t) -> Option<RDKafkaErrorCode> {
     // SAFETY: by the contract of this function; the enum is an i32.
-    match unsafe { place.cast::<i32>().read() } {
+    error_of(unsafe { place.cast::<i32>().read() })
+}
+
+/// What a code stands for; one that the client's enum does not know counts as a plain failure.
+#[inline]
+pub(super) fn error_of(code: i32) -> Option<RDKafkaErrorCode> {
+    match code {
         0 => None,
         code => {
             let known = native::rd_kafka_resp_err_t::try_from(code);
@@ -167,5 +184,26 @@ mod tests {
             // SAFETY: the number is there to be read.
             assert_eq!(unsafe { error_at((&raw const code).cast()) }, expected, "{code}");
         }
+    }
+
+    /// Nothing but its error may be read as an enum, and that only as the number that it is. Miri judges it.
+    #[test]
+    fn a_message_with_a_code_that_the_client_does_not_know_is_read_field_by_field() {
+        let mut raw = std::mem::MaybeUninit::<native::rd_kafka_message_t>::zeroed();
+        let payload = b"text";
+        // SAFETY: zeroes are a message but for what is written here; no reference to the whole is made.
+        unsafe {
+            let raw = raw.as_mut_ptr();
+            (&raw mut (*raw).err).cast::<i32>().write(30_000);
+            (&raw mut (*raw).partition).write(3);
+            (&raw mut (*raw).offset).write(7);
+            (&raw mut (*raw).payload).write(payload.as_ptr().cast_mut().cast());
+            (&raw mut (*raw).len).write(payload.len());
+        }
+        // SAFETY: it is never dropped, as it is not librdkafka's to be destroyed.
+        let message = unsafe { Message::own(raw.as_mut_ptr()) }.map(std::mem::ManuallyDrop::new).unwrap();
+        assert_eq!((message.partition(), message.offset(), message.key()), (3, 7, None));
+        assert_eq!((message.error(), message.payload()), (Some(RDKafkaErrorCode::Fail), None));
+        assert_eq!((message.topic(), message.leader_epoch()), (None, None));
     }
 }

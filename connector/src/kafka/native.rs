@@ -1,5 +1,5 @@
-//! Calls into librdkafka that rdkafka does not wrap: offsets by isolation level, and the log lines that say why a broker is
-//! not reached.
+//! Calls into librdkafka that rdkafka does not wrap: offsets by isolation level, ids of topics, leader epochs, and the log
+//! lines that say why a broker is not reached.
 //!
 //! Every pointer made here is owned by a guard that frees it; what comes back is plain data.
 
@@ -13,10 +13,19 @@ use rdkafka::bindings as rd;
 use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaType;
 use tidegate_sinks::TopicPartition;
 
-use super::message::error_at;
+use super::message::{error_at, error_of};
+
+// Declared once more, as the numbers that they return: a broker may know codes that the client's enum does not.
+unsafe extern "C" {
+    #[link_name = "rd_kafka_event_error"]
+    fn event_error(event: *mut rd::rd_kafka_event_t) -> c_int;
+    #[link_name = "rd_kafka_error_code"]
+    fn error_code(error: *const rd::rd_kafka_error_t) -> c_int;
+}
 
 /// The offset spec that asks for the first offset of the log.
 pub(super) const EARLIEST: i64 = rd::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST as i64;
@@ -41,6 +50,31 @@ pub(super) fn list_offsets<C: ClientContext>(
     read_committed: bool,
     timeout: Duration,
 ) -> Result<Answers, Failure> {
+    // SAFETY: what is passed is a topic partition of librdkafka's.
+    ask_offsets(admin, partitions, spec, read_committed, timeout, |answer| unsafe { answer_of(answer) })
+}
+
+/// Whether any partition's end comes with the epoch of its leader.
+pub(super) fn tell_epochs<C: ClientContext>(
+    admin: &AdminClient<C>,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) -> Result<bool, Failure> {
+    let epochs = ask_offsets(admin, partitions, LATEST, false, timeout, |answer| {
+        // SAFETY: what is passed is a topic partition of librdkafka's.
+        unsafe { rd::rd_kafka_topic_partition_get_leader_epoch(answer) }
+    })?;
+    Ok(epochs.iter().any(|epoch| *epoch >= 0))
+}
+
+fn ask_offsets<C: ClientContext, T>(
+    admin: &AdminClient<C>,
+    partitions: &[TopicPartition],
+    spec: i64,
+    read_committed: bool,
+    timeout: Duration,
+    each: impl Fn(*const rd::rd_kafka_topic_partition_t) -> T,
+) -> Result<Vec<T>, Failure> {
     let client = admin.inner().native_ptr();
     let list = List::new(partitions.iter().map(|partition| (partition, spec)))?;
     let options = Options::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout);
@@ -62,9 +96,79 @@ pub(super) fn list_offsets<C: ClientContext>(
     unsafe {
         let result = rd::rd_kafka_event_ListOffsets_result(answer.0.as_ptr());
         let infos = rd::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
-        Ok((0..count)
-            .map(|index| answer_of(rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index))))
-            .collect())
+        let answer_at = |index| rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index));
+        Ok((0..count).map(|index| each(answer_at(index))).collect())
+    }
+}
+
+/// The id of each topic, as Kafka's own tools write it (`None` where the broker has none), or why there is no topic.
+pub(super) type TopicIds = Vec<(String, Result<Option<String>, RDKafkaErrorCode>)>;
+
+/// Asks one broker: librdkafka would wait for a controller, and not every cluster names one.
+pub(super) fn topic_ids<C: ClientContext>(
+    admin: &AdminClient<C>,
+    broker: i32,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<TopicIds, Failure> {
+    let client = admin.inner().native_ptr();
+    let names = topics.iter().map(|topic| c_string(topic)).collect::<Result<Vec<_>, _>>()?;
+    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: the array has as many live strings as is said, and they are copied.
+    let collection =
+        unsafe { rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()) };
+    let collection = Collection(NonNull::new(collection).expect("librdkafka aborts when memory is out"));
+    let options = Options::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
+    let mut reason = [0; 256];
+    // SAFETY: options and buffer are live, and the length is the buffer's. Refused is only a negative id: then it waits for
+    // the controller.
+    unsafe {
+        rd::rd_kafka_AdminOptions_set_broker(options.0.as_ptr(), broker, reason.as_mut_ptr(), reason.len());
+    }
+    let queue = Queue::new(client);
+    // SAFETY: all pointers are live; the call copies `collection` and `options`, and answers on `queue`.
+    unsafe {
+        rd::rd_kafka_DescribeTopics(client, collection.0.as_ptr(), options.0.as_ptr(), queue.0.as_ptr());
+    }
+    let answer = queue.answer(timeout)?;
+    let mut count = 0;
+    // SAFETY: the answer is to DescribeTopics (the only request on this queue) and lives to the end of the function;
+    // the array has `count` elements, which live as long, and so do their names, ids and errors.
+    unsafe {
+        let result = rd::rd_kafka_event_DescribeTopics_result(answer.0.as_ptr());
+        let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        Ok((0..count).map(|index| topic_id(*topics.add(index))).collect())
+    }
+}
+
+/// # Safety
+/// `topic` points to a topic's description of librdkafka's.
+unsafe fn topic_id(
+    topic: *const rd::rd_kafka_TopicDescription_t,
+) -> (String, Result<Option<String>, RDKafkaErrorCode>) {
+    // SAFETY: by the contract of this function; an id is never null, and its text lives as long as it.
+    unsafe {
+        let name = text(rd::rd_kafka_TopicDescription_name(topic));
+        let error = rd::rd_kafka_TopicDescription_error(topic);
+        if let Some(code) = (!error.is_null()).then(|| error_of(error_code(error))).flatten() {
+            return (name, Err(code));
+        }
+        let id = rd::rd_kafka_TopicDescription_topic_id(topic);
+        let is_set = rd::rd_kafka_Uuid_most_significant_bits(id) != 0
+            || rd::rd_kafka_Uuid_least_significant_bits(id) != 0;
+        (name, Ok(is_set.then(|| text(rd::rd_kafka_Uuid_base64str(id)))))
+    }
+}
+
+/// Says of a partition of `list`, which is there, by which leader's epoch its offset was read.
+pub(crate) fn set_leader_epoch(list: &mut TopicPartitionList, partition: &TopicPartition, epoch: i32) {
+    let Ok(topic) = CString::new(&*partition.topic) else { return };
+    // SAFETY: list and name are live, and nobody else uses the list; what is found belongs to the list.
+    unsafe {
+        let found = rd::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition.partition);
+        if !found.is_null() {
+            rd::rd_kafka_topic_partition_set_leader_epoch(found, epoch);
+        }
     }
 }
 
@@ -163,11 +267,12 @@ unsafe extern "C" fn explain_flaw(
 unsafe fn answer_of(
     partition: *const rd::rd_kafka_topic_partition_t,
 ) -> (TopicPartition, Result<i64, RDKafkaErrorCode>) {
-    // SAFETY: by the contract of this function; a topic's name is never null.
-    let (topic, partition) = unsafe { (text((*partition).topic), &*partition) };
-    // SAFETY: as above.
-    let answer = unsafe { error_at(&raw const partition.err) }.map_or(Ok(partition.offset), Err);
-    (TopicPartition::new(topic, partition.partition), answer)
+    // SAFETY: by the contract of this function; a topic's name is never null. Single fields, and no reference to the whole:
+    // its code may be one that the enum does not know.
+    unsafe {
+        let answer = error_at(&raw const (*partition).err).map_or(Ok((*partition).offset), Err);
+        (TopicPartition::new(text((*partition).topic), (*partition).partition), answer)
+    }
 }
 
 /// # Safety
@@ -215,6 +320,16 @@ impl Drop for List {
     fn drop(&mut self) {
         // SAFETY: made by `new`, freed once.
         unsafe { rd::rd_kafka_topic_partition_list_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// Names of topics.
+struct Collection(NonNull<rd::rd_kafka_TopicCollection_t>);
+
+impl Drop for Collection {
+    fn drop(&mut self) {
+        // SAFETY: made by `topic_ids`, freed once.
+        unsafe { rd::rd_kafka_TopicCollection_destroy(self.0.as_ptr()) }
     }
 }
 
@@ -268,9 +383,9 @@ impl Queue {
         })?;
         // SAFETY: the event is live, and its error string lives as long.
         unsafe {
-            match RDKafkaErrorCode::from(rd::rd_kafka_event_error(event.0.as_ptr())) {
-                RDKafkaErrorCode::NoError => Ok(event),
-                code => {
+            match error_of(event_error(event.0.as_ptr())) {
+                None => Ok(event),
+                Some(code) => {
                     Err(Failure { code, reason: text(rd::rd_kafka_event_error_string(event.0.as_ptr())) })
                 }
             }

@@ -34,6 +34,15 @@ fn answers_of_a_cluster() {
     assert_eq!(matching, orders, "anchored at both ends, and Kafka's own topics left out");
     assert_eq!(queries.partitions(&Topics::Regex("nothing".into())).unwrap(), []);
 
+    let missing = rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    cluster.topic_error("absent", missing).unwrap();
+    let topics = ["orders", "orders.eu", "absent"].map(Arc::from).into();
+    let ids = queries.topic_ids(&topics).unwrap();
+    let told: Vec<_> = ids.values().flatten().collect();
+    assert_eq!(told.len(), 2, "of those that exist: {ids:?}");
+    assert_ne!(told[0], told[1]);
+    assert_eq!(queries.topic_ids(&topics).unwrap(), ids, "they stay");
+
     let ends: Vec<_> = queries.high_watermarks(&orders).unwrap().into_values().collect();
     assert_eq!(ends, [3, 1, 0]);
     let stable: Vec<_> = queries.last_stable_offsets(&orders).unwrap().into_values().collect();

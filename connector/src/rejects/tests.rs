@@ -35,15 +35,7 @@ fn stager(sink: &Arc<dyn Sink>) -> Stager {
 
 /// Commits `fetch`, of which nothing decodes.
 async fn commit(sink: &Arc<dyn Sink>, fetch: &Fetch) -> Commit {
-    let genesis = Genesis {
-        cluster_id: None,
-        partitions: BTreeMap::new(),
-        pinned: serde_json::Value::Null,
-        overwrite_tables: Vec::new(),
-        restored: None,
-        after_incarnation: 0,
-    };
-    let state = sink.begin_chain(genesis).await.unwrap();
+    let state = sink.begin_chain(Genesis::default()).await.unwrap();
     let id = CommitId::new();
     let attempt = Attempt {
         id: id.clone(),

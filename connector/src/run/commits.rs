@@ -62,20 +62,22 @@ impl Engine {
         } else {
             Some(Staged::default())
         };
-        self.sealed.push_back(Sealed { cut, shared, staged, sent: false });
+        self.identify(Some(cut.id.clone()), super::identity::of(cut.delta.0.keys()));
+        self.sealed.push_back(Sealed { cut, shared, staged, identified: false, sent: false });
         self.send_next();
     }
 
     /// Sends the oldest attempt, when it is staged and nothing else is on its way.
     pub(super) fn send_next(&mut self) {
         let is_full = self.is_outbox_full();
-        let Some(front) = self.sealed.front_mut().filter(|front| !front.sent) else { return };
+        let due = |front: &&mut Sealed| !front.sent && front.identified;
+        let Some(front) = self.sealed.front_mut().filter(due) else { return };
         let Some(staged) = &front.staged else { return };
         if staged.rejects > 0 && is_full {
             return;
         }
         front.sent = true;
-        let Cut { id, from, delta, new_partitions, timestamps, gaps, .. } = front.cut.clone();
+        let Cut { id, from, delta, new_partitions, timestamps, epochs, gaps, .. } = front.cut.clone();
         // What the files' names say; a commit lands in no other incarnation.
         let named = front.shared.as_ref().map(|shared| shared.attempt.incarnation);
         let incarnation = named.unwrap_or(self.parts.state.incarnation);
@@ -89,6 +91,7 @@ impl Engine {
                 Rejects::Topic(topic) => Some(topic.clone()),
             },
             timestamps,
+            epochs,
             gaps,
             control: self.asked.n(),
             files: staged.files.clone(),

@@ -45,6 +45,8 @@ pub(super) enum Done {
     Collected(Result<Collected, Error>),
     Sent(CommitId, Result<Sent, SendError>),
     Loaded(Purpose, Result<Loaded, RunError>),
+    /// Whether the topics are the same, after all of an attempt was read; without one, of those that are being read.
+    Identified(Option<CommitId>, Result<(), RunError>),
     /// Time to read a partition again whose offset was above the end of its log.
     LookAgain(TopicPartition, u64),
 }
@@ -73,6 +75,8 @@ pub(super) struct Sealed {
     pub(super) cut: Cut,
     pub(super) shared: Option<Arc<Shared>>,
     pub(super) staged: Option<Staged>,
+    /// What it holds was read of the topics that the chain knows.
+    pub(super) identified: bool,
     pub(super) sent: bool,
 }
 
@@ -173,6 +177,9 @@ impl Engine {
         let mut ticks = self.ticks(self.stagger());
         let mut shows = tokio::time::interval(SHOW);
         shows.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks =
+            tokio::time::interval_at(Instant::now() + super::identity::LOOK, super::identity::LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = self.parts.stop.clone();
         let mut asking = self.parts.asking.clone();
         let first = asking.borrow_and_update().clone();
@@ -203,6 +210,7 @@ impl Engine {
                     self.show();
                     self.send_unsent();
                 }
+                _ = looks.tick() => self.identify_held(),
                 event = self.parts.source.events.recv() => match event {
                     Some(event) => self.event(event)?,
                     None => return Err(RunError::failed("the consumer thread has ended by a panic")),
@@ -400,6 +408,10 @@ impl Engine {
             }
             Done::Collected(result) => self.collected(result),
             Done::Loaded(purpose, loaded) => self.loaded(purpose, loaded?)?,
+            Done::Identified(id, result) => {
+                result?;
+                self.identified(id);
+            }
             Done::LookAgain(partition, generation) => self.look_again(&partition, generation),
         }
         Ok(())

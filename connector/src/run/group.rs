@@ -7,11 +7,12 @@ use std::time::Duration;
 use tidegate_sinks::{Checkpoint, CommitId, Error, Kind, Sink, Span, TopicPartition};
 use tokio::time::Instant;
 
-use super::RunError;
 use super::engine::{Done, Engine, Loaded, Purpose, Revoking, Sealed};
+use super::{RunError, identity};
 use crate::cluster::{Cluster, ClusterError, LogBounds};
 use crate::config::{Config, OnDataLoss};
 use crate::event::{Budget, Command, Fetch};
+use crate::kafka::TopicIds;
 
 impl Engine {
     /// An error that may pass: start again from the newest state, but not for ever.
@@ -195,6 +196,7 @@ impl Engine {
             return Ok(());
         }
         let next = self.coverage.next(partition).unwrap_or_default();
+        self.coverage.log_starts_at(partition, log.start);
         if next < log.start {
             if self.parts.config.kafka.on_data_loss == OnDataLoss::Fail {
                 return Err(RunError::refused(format!(
@@ -257,17 +259,19 @@ async fn load(
     known: &Checkpoint,
     purpose: &Purpose,
 ) -> Result<Loaded, RunError> {
-    let state = sink.load().await?.ok_or_else(|| {
+    let mut state = sink.load().await?.ok_or_else(|| {
         RunError::refused(format!(
             "the chain of checkpoints has vanished since checkpoint {}: somebody has deleted it; restore it before \
              anything is started again",
             known.n
         ))
     })?;
-    let state = match purpose {
-        Purpose::Assign(partitions) => super::pin_late(config, sink, state, partitions).await?,
-        _ => state,
-    };
+    if let Purpose::Assign(partitions) = purpose {
+        let topics = identity::of(partitions);
+        let found = topic_ids(cluster, &topics).await?;
+        state = identity::pin(sink, state, found).await?;
+        state = super::pin_late(config, sink, state, partitions).await?;
+    }
     let asked: Vec<TopicPartition> = match purpose {
         Purpose::Assign(partitions) => {
             partitions.iter().filter(|partition| !state.partitions.contains_key(partition)).cloned().collect()
@@ -279,21 +283,32 @@ async fn load(
     Ok(Loaded { state, bounds })
 }
 
-/// Asks until it is answered, or cannot be: a partition that has just been added has no leader at once, and one whose only
-/// broker is away has none until that is back.
 async fn bounds(
     cluster: &dyn Cluster,
     partitions: &[TopicPartition],
 ) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError> {
     loop {
         match cluster.bounds(partitions).await {
-            Err(error) if !error.permanent => {
-                tracing::warn!(%error, "asking again");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
+            Err(error) if !error.permanent => wait(&error).await,
             answer => return answer,
         }
     }
+}
+
+async fn topic_ids(cluster: &dyn Cluster, topics: &identity::Names) -> Result<TopicIds, ClusterError> {
+    loop {
+        match cluster.topic_ids(topics).await {
+            Err(error) if !error.permanent => wait(&error).await,
+            answer => return answer,
+        }
+    }
+}
+
+/// Before it is asked again, until it is answered or cannot be: a partition that has just been added has no leader at once,
+/// and one whose only broker is away has none until that is back.
+async fn wait(error: &ClusterError) {
+    tracing::warn!(%error, "asking again");
+    tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
 #[cfg(test)]

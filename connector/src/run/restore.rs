@@ -115,7 +115,8 @@ pub(super) async fn begin(
     let genesis = Genesis {
         cluster_id,
         partitions: partitions.into_iter().map(|(partition, next)| (partition, place(next))).collect(),
-        pinned: folders::restored(config, pins::without_files(&target.pinned)),
+        epochs: if other_cluster { BTreeMap::new() } else { target.epochs.clone() },
+        pinned: folders::restored(config, pins::without_files(&pinned_here(target, other_cluster))),
         overwrite_tables: overwrite_tables(config, &cluster.partitions().await?),
         restored: Some(restore.restored.clone()),
         after_incarnation: target.incarnation,
@@ -132,6 +133,15 @@ pub(super) async fn begin(
     Err(RunError::refused(format!(
         "somebody else has begun the chain meanwhile, and not at the positions of {from}"
     )))
+}
+
+/// What a savepoint pins, without the ids of another cluster's topics.
+fn pinned_here(target: &Checkpoint, other_cluster: bool) -> serde_json::Value {
+    let mut pinned = target.pinned.clone();
+    if other_cluster && let Some(pinned) = pinned.as_object_mut() {
+        pinned.remove("topics");
+    }
+    pinned
 }
 
 /// Where each partition is to be read from in a cluster that holds the same records under other offsets: at the first

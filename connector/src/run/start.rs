@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tidegate_sinks::mistakes::made;
 use tidegate_sinks::{Checkpoint, CommitId, Genesis, PartitionState, Restore, Sink, TopicPartition};
 
-use super::{RunError, pins, starts};
+use super::{RunError, given_up, identity, pins, starts};
 use crate::cluster::Cluster;
 use crate::config::{Config, Mode, Table};
 
@@ -18,6 +18,8 @@ pub struct Beginning {
     pub new_incarnation: bool,
     /// Go on from a kept state.
     pub restore: Option<Restore>,
+    /// Topics to give up first.
+    pub forget: Vec<String>,
     /// The kept state's offsets are another cluster's: find the places again by the records' timestamps.
     pub other_cluster: bool,
 }
@@ -28,34 +30,49 @@ pub(super) async fn open(
     sink: &dyn Sink,
     cluster: &dyn Cluster,
     beginning: &Beginning,
+    now: Timestamp,
     pin: impl AsyncFnOnce() -> Result<serde_json::Value, RunError>,
 ) -> Result<Arc<Checkpoint>, RunError> {
-    let loaded = match sink.load().await {
+    let mut loaded = match sink.load().await {
         Err(error) if beginning.new_incarnation && error.kind == tidegate_sinks::Kind::Refused => {
             tracing::warn!(%error, "beginning a new chain all the same, as --new-incarnation demands");
             None
         }
         other => other?,
     };
+    if let Some(state) = &mut loaded {
+        check_cluster(state, cluster).await?;
+        *state = identity::give_up(sink, state.clone(), &beginning.forget, now).await?;
+        cluster.leave_out(&given_up(state));
+        // Before anything is restored: offsets of another log mean nothing in it.
+        *state = identity::settle(sink, cluster, state.clone(), &identity::names(config, state)).await?;
+    } else if let Some(topic) = beginning.forget.first() {
+        let context = format!("--forget-topic {topic}: the job has read nothing yet");
+        return Err(RunError::Config(context, None));
+    }
     if let Some(restore) = beginning.restore.as_ref().filter(|_| !beginning.other_cluster) {
         check_cluster(&restore.target, cluster).await?;
+        let topics = identity::names(config, loaded.as_deref().unwrap_or(&restore.target));
+        identity::compare(&restore.target, &cluster.topic_ids(&topics).await?)?;
     }
     if let Some(state) = &loaded {
         not_applied(config, state, beginning);
     }
+    let goes_on = loaded.is_some() && beginning.restore.is_none();
     let state = match (loaded, &beginning.restore) {
         (Some(state), None) => state,
         (None, None) => begin(config, sink, cluster, beginning.new_incarnation, pin).await?,
-        (Some(state), Some(restore)) => {
-            check_cluster(&state, cluster).await?;
-            super::restore::restore(sink, cluster, state, restore).await?
-        }
+        (Some(state), Some(restore)) => super::restore::restore(sink, cluster, state, restore).await?,
         (None, Some(restore)) => {
             super::restore::begin(config, sink, cluster, restore, beginning.other_cluster).await?
         }
     };
+    if goes_on {
+        return Ok(state);
+    }
     check_cluster(&state, cluster).await?;
-    Ok(state)
+    cluster.leave_out(&given_up(&state));
+    identity::settle(sink, cluster, state.clone(), &identity::names(config, &state)).await
 }
 
 /// Says what of the settings does not apply, as the job has a position.
@@ -96,6 +113,8 @@ async fn begin(
         Checkpoint { pinned: pin().await?, ..Checkpoint::first(&config.job, Timestamp::now(), starts) };
     let tables = super::tables(config, &first, pins::topics_of(config, &first))?.accepted()?;
     pins::merge(&mut first.pinned, tables);
+    let topics = cluster.topic_ids(&identity::of(&partitions)).await?;
+    pins::merge(&mut first.pinned, identity::pins(&topics));
     let genesis = Genesis {
         cluster_id: cluster.id().await?,
         partitions: first.partitions,
@@ -213,6 +232,12 @@ mod tests {
             Ok(BTreeMap::new())
         }
 
+        async fn topic_ids(&self, _: &identity::Names) -> Result<crate::kafka::TopicIds, ClusterError> {
+            Ok(crate::kafka::TopicIds::new())
+        }
+
+        fn leave_out(&self, _: &identity::Names) {}
+
         async fn group_offsets(&self, of: &[TopicPartition]) -> Result<Offsets, ClusterError> {
             if let Some(other) = &self.other {
                 let place = PartitionState { start: 0, next: 0, rows: 0 };
@@ -230,7 +255,8 @@ mod tests {
     async fn opened(sink: &Memory, cluster: &HasRead) -> Result<Arc<Checkpoint>, RunError> {
         let text = "job: j\nkafka: {bootstrap_servers: 'localhost:9092', topics: [t]}\nsink: {url: 'file:///l', table: t}\n";
         let config = Config::parse(text, &Origin("job.yaml".into())).unwrap();
-        open(&config, sink, cluster, &Beginning::default(), async || Ok(serde_json::Value::Null)).await
+        let now = Timestamp::UNIX_EPOCH;
+        open(&config, sink, cluster, &Beginning::default(), now, async || Ok(serde_json::Value::Null)).await
     }
 
     #[tokio::test]

@@ -12,6 +12,9 @@ use crate::kafka::Message;
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) fetches: Vec<Fetch>,
+    /// Of each fetch, whether its records are wanted: not while the brokers are still to be asked what they have. What they
+    /// have told without being asked counts all the same, as the client tells it once.
+    wanted: Vec<bool>,
     /// Partitions, under which generation, whose offset is not in their log.
     pub(super) outside: Vec<(TopicPartition, u64)>,
     pub(super) failure: Option<SourceError>,
@@ -39,6 +42,7 @@ impl Batch {
                 None => batch.passed.push(message),
             }
         }
+        batch.fetches.iter_mut().for_each(Fetch::note_epoch);
         batch
     }
 
@@ -59,6 +63,7 @@ impl Batch {
             let (partition, held) = held.get_key_value(&partition)?;
             let fetch = Fetch::of_messages(partition.clone(), held.generation, held.start, lender.clone());
             self.fetches.push(fetch);
+            self.wanted.push(!held.unasked);
             Some(self.fetches.len() - 1)
         });
         self.last = Some((key, place));
@@ -66,12 +71,13 @@ impl Batch {
     }
 
     fn take(&mut self, message: Message, place: usize) {
-        let fetch = &mut self.fetches[place];
+        let (fetch, wanted) = (&mut self.fetches[place], self.wanted[place]);
         match message.error() {
-            None if message.offset() >= fetch.next => return fetch.lend(message),
+            None if wanted && message.offset() >= fetch.next => return fetch.lend(message),
             // Below where reading starts: left over from before.
             None => {}
-            Some(RDKafkaErrorCode::PartitionEOF) => fetch.next = fetch.next.max(message.offset()),
+            Some(RDKafkaErrorCode::PartitionEOF) if wanted => fetch.next = fetch.next.max(message.offset()),
+            Some(RDKafkaErrorCode::PartitionEOF) => {}
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 let reason = message.reason();
                 match truncated(&fetch.partition, &reason) {
@@ -94,12 +100,14 @@ impl Batch {
 /// Whether the brokers have lost records that were read. The log may have grown past the offset again, so its bounds do not show
 /// it, and to read on there would skip what was written in their place.
 fn truncated(partition: &TopicPartition, reason: &str) -> Option<SourceError> {
+    let topic = &partition.topic;
     reason.contains(TRUNCATED).then(|| SourceError {
         message: format!(
             "{partition}: the brokers have lost records that were read already, by an unclean election of a leader or because \
-             the topic was made again ({reason}). Where `tidegate position` is beyond the broker's end offset, roll back to a \
-             checkpoint before it (`tidegate run JOB --from-checkpoint N --rollback`), or what was written in their place is \
-             skipped; else start the job again"
+             the topic was recreated ({reason}); what was written in their place would be skipped. Roll back to a checkpoint \
+             before the broker's end offset (`tidegate checkpoints JOB list`, then `tidegate run JOB --from-checkpoint N \
+             --rollback`), which takes the lost records back and reads what stands there now; or give the topic up (`tidegate \
+             run JOB --forget-topic {topic}`): its rows stay, it is read no more, and another job can read it anew"
         ),
         kind: Kind::Refused,
     })
@@ -128,7 +136,7 @@ mod tests {
         ] {
             let error = told(reason).expect("records are lost");
             assert_eq!(error.kind, Kind::Refused);
-            for word in ["t/3", "offset 120", "--rollback"] {
+            for word in ["t/3", "offset 120", "--rollback", "--forget-topic t"] {
                 assert!(error.message.contains(word), "{word}: {}", error.message);
             }
         }

@@ -96,3 +96,49 @@ fn the_reason_is_that_of_the_error_that_was_polled() {
     assert!(!reason.is_empty(), "{code:?}");
     assert_eq!(reader.consumer.context().take_reason(), "");
 }
+
+/// A fetch of one record at an offset, taken by the leader of an epoch.
+fn led(epoch: i32, offset: i64) -> Fetch {
+    let mut fetch = Fetch::new(TopicPartition::new("t", 0), 1, offset);
+    fetch.push(offset, None, None, None, []);
+    fetch.epoch = Some(LeaderEpoch { epoch, to: offset + 1 });
+    fetch
+}
+
+/// The client may have heard of the new leader while it did not fetch; then it has not asked.
+#[test]
+fn records_of_another_leader_are_taken_only_after_the_brokers_were_asked() {
+    let epoch = Some(LeaderEpoch { epoch: 2, to: 5 });
+    let mut held = Held { generation: 1, start: 5, silent: true, epoch, unasked: false, asked_for: None };
+    assert!(held.take(&led(2, 5)) && !held.unasked, "the leader is still the same");
+    let before = (held.start, held.epoch);
+    assert!(!held.take(&led(3, 6)));
+    assert_eq!((held.start, held.epoch), before, "they come again, from where they were asked for");
+    assert!(held.unasked);
+    held.unasked = false;
+    assert!(held.take(&led(3, 6)) && held.take(&led(3, 7)) && !held.unasked);
+    assert!(!held.take(&led(4, 8)), "and one more was elected");
+    let mut unknown = Held { epoch: None, unasked: false, ..held };
+    assert!(unknown.take(&led(4, 8)), "a chain begun before leader epochs were kept has nothing to ask by");
+}
+
+#[test]
+fn topics_that_are_given_up_are_not_subscribed_to() {
+    let settings = |topics| SourceSettings {
+        properties: BTreeMap::from([("topic.blacklist".to_owned(), "^__".to_owned())]),
+        topics,
+        bytes_per_second: 0,
+        budget_bytes: 0,
+    };
+    let left_out = BTreeSet::from(["shop.orders".into()]);
+    let list = settings(Topics::List(vec!["shop.orders".into(), "other".into()]));
+    assert_eq!(list.without(&left_out).unwrap().topics, Topics::List(vec!["other".into()]));
+    let none_left = settings(Topics::List(vec!["shop.orders".into()])).without(&left_out).unwrap_err();
+    assert_eq!(none_left.kind, Kind::Config);
+    let pattern = settings(Topics::Regex("shop.*".into())).without(&left_out).unwrap();
+    assert_eq!(pattern.properties["topic.blacklist"], "^__,^shop[.]orders$");
+    assert_eq!(
+        settings(Topics::List(Vec::new())).without(&BTreeSet::new()).unwrap().topics,
+        Topics::List(Vec::new())
+    );
+}

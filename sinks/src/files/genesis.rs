@@ -154,6 +154,7 @@ impl FilesSink {
             cluster_id: genesis.cluster_id.clone(),
             retracted,
             cuts: vec![Position::default(); incarnation as usize - 1],
+            epochs: genesis.epochs.clone(),
             pinned: genesis.pinned.clone(),
             restored: genesis.restored.clone(),
             ..Checkpoint::first(&self.settings.job, self.settings.clock.now(), genesis.partitions.clone())

@@ -105,6 +105,11 @@ pub(crate) fn commit_on(
         body.unsent.push(commit.id.clone());
     }
     body.timestamps.extend(commit.timestamps.iter().map(|(partition, at)| (partition.clone(), *at)));
+    // Below a gap nothing is left to be compared.
+    for gap in &commit.gaps {
+        body.epochs.remove(&gap.partition);
+    }
+    body.epochs.extend(commit.epochs.iter().map(|(partition, at)| (partition.clone(), *at)));
     body.gaps.extend(commit.gaps.iter().cloned());
     body.control = body.control.max(commit.control);
     body

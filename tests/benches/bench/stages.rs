@@ -46,7 +46,7 @@ pub(crate) async fn consume(job: &Job, records: u64, mut take: impl FnMut(Fetch)
                 take(fetch);
             }
             Event::Assigned(partitions) => {
-                let from_start = |partition| Assignment { partition, offset: 0, generation: 1 };
+                let from_start = |partition| Assignment { partition, offset: 0, generation: 1, epoch: None };
                 source.commands.send(Command::Assign(partitions.into_iter().map(from_start).collect()))?;
             }
             Event::Failed(error) => return Err(error.into()),

@@ -132,6 +132,11 @@ impl Scene {
         produce(self.servers, &self.topic, partition, payloads, None).await
     }
 
+    /// The same into another topic.
+    pub(super) async fn produce_to(&self, topic: &str, payloads: &[Option<&[u8]>]) -> Result<()> {
+        produce(self.servers, topic, 0, payloads, None).await
+    }
+
     /// Rows of a folder of the sink, in the order of their text.
     pub(super) async fn rows(&self, folder: &str) -> Result<Vec<Row>> {
         let store = self.job.store()?;

@@ -107,7 +107,7 @@ impl Consumer {
     }
 
     fn assign(&mut self, assignments: Vec<Assignment>) {
-        for Assignment { partition, offset, generation } in assignments {
+        for Assignment { partition, offset, generation, .. } in assignments {
             self.held.insert(partition, Held { generation, next: offset });
         }
     }
@@ -166,6 +166,7 @@ impl Consumer {
             let payload = payload(partition.partition, offset, entry);
             fetch.push(offset, Some(1_700_000_000_000 + offset), Some(b"key"), payload.as_deref(), []);
         }
+        fetch.epoch = self.kafka.logs()[partition].epoch(from, to);
         fetch.next = fetch.next.max(next);
         let permit = self.budget.take(fetch.bytes());
         self.tell(Event::Fetched(fetch, permit));

@@ -1,17 +1,20 @@
 //! A cluster that is simulated: logs with holes where markers, aborted records and compaction were, that grow while
 //! the job reads them, and end in records nobody can see yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tidegate::cluster::{Cluster, ClusterError, LogBounds};
 use tidegate::config::Start;
-use tidegate_sinks::TopicPartition;
+use tidegate::kafka::TopicIds;
+use tidegate_sinks::{LeaderEpoch, TopicPartition};
 
 use super::chance::Chance;
 
 pub(super) const TOPIC: &str = "orders";
+/// After so many, another leader is elected.
+const RECORDS_PER_LEADER: i64 = 7;
 
 /// What lies at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,12 @@ impl Log {
     pub(super) fn visible(&self, from: i64, to: i64) -> impl Iterator<Item = (i64, Entry)> + '_ {
         let (from, to) = (from.max(self.start), to.min(self.last_stable_offset));
         (from..to).map(|at| (at, self.entries[at as usize])).filter(|(_, entry)| *entry != Entry::Hole)
+    }
+
+    /// Leader epoch of the last record that can be seen in `[from, to)`.
+    pub(super) fn epoch(&self, from: i64, to: i64) -> Option<LeaderEpoch> {
+        let (last, _) = self.visible(from, to).last()?;
+        Some(LeaderEpoch { epoch: (last / RECORDS_PER_LEADER) as i32, to: last + 1 })
     }
 
     fn bounds(&self) -> LogBounds {
@@ -150,6 +159,12 @@ impl Cluster for Kafka {
     async fn id(&self) -> Result<Option<String>, ClusterError> {
         Ok(Some("simulated".to_owned()))
     }
+
+    async fn topic_ids(&self, topics: &BTreeSet<Arc<str>>) -> Result<TopicIds, ClusterError> {
+        Ok(topics.iter().map(|topic| (topic.clone(), Some(format!("id of {topic}")))).collect())
+    }
+
+    fn leave_out(&self, _topics: &BTreeSet<Arc<str>>) {}
 
     async fn partitions(&self) -> Result<Vec<TopicPartition>, ClusterError> {
         Ok(self.logs().keys().cloned().collect())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidegate::run::{Beginning, Job, RunError, Summary, run_job};
 use tidegate::status::Status;
+use tidegate_sinks::Checkpoint;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -27,7 +28,7 @@ impl Replica {
         let sink = Arc::new(place.open(&gate, &format!("replica-{id}")));
         let source = {
             let (place, gate) = (place.clone(), gate.clone());
-            move || Ok(Consumer::start(id, place.kafka, place.group, gate, place.chance))
+            move |_: &Checkpoint| Ok(Consumer::start(id, place.kafka, place.group, gate, place.chance))
         };
         let ids = place.clone();
         let job = Job {

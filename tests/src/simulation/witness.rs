@@ -181,6 +181,7 @@ impl Witness {
         }
         self.dropped(&body);
         self.erased(&body);
+        self.epochs(&body);
         self.kept.push(body.clone());
         self.lineage.push(body.clone());
         self.newest = Some(body);
@@ -221,6 +222,21 @@ impl Witness {
         self.events.commits += 1;
         self.events.rejects += commit.rejects;
         self.in_force.insert(commit.id.clone(), commit);
+    }
+
+    /// The epoch beside a position is that of the last record below it, whatever led there.
+    fn epochs(&mut self, body: &Checkpoint) {
+        let kafka = self.kafka.clone();
+        let logs = kafka.logs();
+        for (partition, at) in body.kafka_partitions() {
+            let last = logs.get(partition).and_then(|log| log.epoch(at.start, at.next));
+            let known = body.epochs.get(partition).copied();
+            if known != last {
+                let what =
+                    format!("checkpoint {}: {partition} has the epoch {known:?}, not {last:?}", body.n);
+                self.violation.get_or_insert(what);
+            }
+        }
     }
 
     /// What the chain lists no more as unpublished is visible, or has been.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tidegate_sinks::TopicPartition;
+use tidegate_sinks::{Checkpoint, TopicPartition};
 
 use super::{Check, Verdict};
 use crate::cluster::{Cluster, Connected};
 use crate::config::timeouts::{self, BrokerLimits, Severity};
 use crate::config::{Config, Rejects, Topics, client_properties};
-use crate::kafka::{Offsets, Queries, QueryError};
+use crate::kafka::{Offsets, Queries, QueryError, TopicIds};
 use crate::outbox;
 
 /// What Kafka answered, as far as it did.
@@ -21,11 +21,20 @@ pub(super) struct Looked {
 /// The job's partitions as they are.
 pub(super) struct Logs {
     pub(super) cluster_id: Option<String>,
+    pub(super) topic_ids: TopicIds,
     pub(super) starts: Offsets,
     /// High watermarks.
     pub(super) ends: Offsets,
     /// What the job's group has committed.
     pub(super) committed: Offsets,
+}
+
+/// The job without the topics that it has given up, which may be gone.
+pub(super) fn without_given_up(config: &Config, state: &Checkpoint) -> Config {
+    let given_up = state.given_up().map(|(topic, _)| topic.into()).collect();
+    let mut config = config.clone();
+    config.kafka.topics = config.kafka.topics.without(&given_up);
+    config
 }
 
 pub(super) async fn look(config: &Config) -> Looked {
@@ -117,8 +126,17 @@ fn topics(
         }
     }
     if partitions.is_empty() {
-        if complete {
-            checks.push(Check::warning("topics", "no topic matches yet; they are found while the job runs"));
+        match &config.kafka.topics {
+            Topics::List(topics) if topics.is_empty() => {
+                checks.push(Check::failed("topics", "the job has given up every topic of kafka.topics"));
+            }
+            _ if complete => {
+                checks.push(Check::warning(
+                    "topics",
+                    "no topic matches yet; they are found while the job runs",
+                ));
+            }
+            _ => {}
         }
     } else {
         checks.push(Check::ok("topics", format!("{} partitions", partitions.len())));
@@ -135,24 +153,52 @@ fn topics(
     let group = &config.kafka.group_id;
     let ask = || {
         Ok::<_, QueryError>((
+            queries.topic_ids(&partitions.iter().map(|partition| partition.topic.clone()).collect())?,
             queries.log_start(&partitions)?,
             queries.high_watermarks(&partitions)?,
             queries.committed_group_offsets(group, &partitions)?,
         ))
     };
     match ask() {
-        Ok((starts, ends, committed)) => {
+        Ok((topic_ids, starts, ends, committed)) => {
+            checks.extend(identities(&topic_ids, queries.tell_epochs(&partitions)));
             checks.push(Check::ok(
                 "group",
                 format!("{group}: offsets committed for {} partitions", committed.len()),
             ));
-            complete.then_some(Logs { cluster_id, starts, ends, committed })
+            complete.then_some(Logs { cluster_id, topic_ids, starts, ends, committed })
         }
         Err(error) => {
             checks.push(Check::failed_with("offsets", error));
             None
         }
     }
+}
+
+/// What a topic that was recreated, and records that the brokers have lost, are noticed by.
+fn identities(topic_ids: &TopicIds, tell_epochs: Result<bool, QueryError>) -> Vec<Check> {
+    if topic_ids.is_empty() {
+        return Vec::new();
+    }
+    let ids = if topic_ids.values().all(Option::is_some) {
+        Check::ok("topic ids", format!("of {} topics", topic_ids.len()))
+    } else {
+        Check::warning(
+            "topic ids",
+            "the brokers tell none, as before Kafka 2.8: a topic that is recreated is noticed only while it is shorter than \
+             the position",
+        )
+    };
+    let epochs = match tell_epochs {
+        Ok(true) => Check::ok("leader epochs", "told with each record"),
+        Ok(false) => Check::warning(
+            "leader epochs",
+            "the brokers tell none, as before Kafka 2.4: records that they lose by an unclean election of a leader are \
+             noticed only while the log is shorter than the position",
+        ),
+        Err(error) => Check::failed_with("leader epochs", error),
+    };
+    vec![ids, epochs]
 }
 
 /// One by one, so that each that is missing is named.

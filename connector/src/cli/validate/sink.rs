@@ -118,6 +118,24 @@ fn compare(config: &Config, state: &Checkpoint, logs: &Logs) -> Vec<Check> {
             format!("its offsets belong to cluster {expected}, but bootstrap_servers leads to {found}; run refuses"),
         ));
     }
+    let other =
+        logs.topic_ids.iter().filter_map(|(topic, id)| Some((topic, state.topic_id(topic)?, id.as_ref()?)));
+    for (topic, pinned, id) in other.filter(|(topic, pinned, id)| *pinned != *id && !state.is_given_up(topic))
+    {
+        checks.push(Check::failed(
+            "position",
+            format!(
+                "topic {topic} was recreated: its id was {pinned}, and is {id}; run refuses, or gives it up by \
+                 --forget-topic {topic}"
+            ),
+        ));
+    }
+    for (topic, since) in state.given_up() {
+        checks.push(Check::warning(
+            "position",
+            format!("topic {topic} was given up at {since}, and is not read"),
+        ));
+    }
     for (partition, known) in state.kafka_partitions() {
         let next = known.next;
         let (Some(&start), Some(&end)) = (logs.starts.get(partition), logs.ends.get(partition)) else {

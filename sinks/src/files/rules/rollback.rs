@@ -170,6 +170,7 @@ pub(crate) fn restored_on(
     body.rejects = restore.target.rejects;
     body.gaps = restore.target.gaps.clone();
     body.timestamps = restore.target.timestamps.clone();
+    body.epochs = restore.target.epochs.clone();
     body.recent = restore.target.recent.clone();
     // What is committed and unpublished goes, too: somebody would publish it beside its replay.
     let stays = |id: &CommitId| made("retract-visible-only") && state.unpublished.contains(id);

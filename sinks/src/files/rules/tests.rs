@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::fold::fold;
 use super::*;
-use crate::checkpoint::{RestoreChoice, Restored};
+use crate::checkpoint::{Gap, RestoreChoice, Restored};
 use crate::commit::StagedFile;
-use crate::position::{Delta, Position, TopicPartition};
+use crate::position::{Delta, LeaderEpoch, Position, TopicPartition};
 use crate::replay::{Replay, outstanding};
 use crate::restore::Restore;
 
@@ -94,9 +94,14 @@ fn attempt(number: usize, base: &Checkpoint, mask: u8, count: i64) -> Commit {
         delta: Delta(begin.from.iter().map(span).collect()),
         rows,
         rejects: number as u64 % 3,
+        epochs: begin.from.iter().map(|(p, at)| (p.clone(), epoch(number, at + count))).collect(),
         files: vec![file],
         ..Commit::of(begin, &base.job, made_at(number))
     }
+}
+
+fn epoch(number: usize, to: i64) -> LeaderEpoch {
+    LeaderEpoch { epoch: number as i32, to }
 }
 
 fn replay_of(number: usize, base: &Checkpoint, sources: &[&Commit], failing: u64) -> Commit {
@@ -272,6 +277,11 @@ impl Chain {
         let expected = state.partitions.iter().map(|(p, at)| (p.clone(), (at.next, at.rows)));
         assert_eq!(at, expected.collect());
         assert_eq!((rejects, commits), (state.rejects, self.in_force.len() as u64));
+        // Each position has the epoch of the record below it, after a rollback too.
+        for (partition, at) in state.kafka_partitions() {
+            let epoch = state.epochs.get(partition).map(|epoch| epoch.to);
+            assert_eq!(epoch, (at.next > at.start).then_some(at.next), "{partition}");
+        }
     }
 
     /// No reject is replayed twice, or after it was taken back; and what waits is found, with what is forgotten left out.
@@ -435,4 +445,20 @@ fn a_body_that_goes_back_is_refused() {
         spoil(&mut body);
         assert_eq!(check_step(&base, &body).unwrap_err().kind, Kind::Corrupt, "{body:?}");
     }
+}
+
+#[test]
+fn a_gap_takes_the_epoch_away_that_nothing_can_be_compared_with_any_more() {
+    let (none, nothing) = (BTreeSet::new(), BTreeSet::new());
+    let before = attempt(1, &first(), 3, 2);
+    let state = commit_on(&first(), &none, &nothing, &before, Timestamp::UNIX_EPOCH);
+    let gap = Gap { partition: partition(0), span: Span { from: 2, to: 4 } };
+    let mut over_it = Commit { gaps: vec![gap], ..attempt(2, &state, 3, 2) };
+    over_it.epochs.remove(&partition(0));
+    let body = commit_on(&state, &none, &nothing, &over_it, Timestamp::UNIX_EPOCH);
+    assert_eq!(body.epochs, BTreeMap::from([(partition(1), epoch(2, 4))]));
+    // Records that come after it have one again.
+    let beyond = Commit { epochs: attempt(2, &state, 3, 2).epochs, ..over_it };
+    let body = commit_on(&state, &none, &nothing, &beyond, Timestamp::UNIX_EPOCH);
+    assert_eq!(body.epochs[&partition(0)], epoch(2, 4));
 }

@@ -17,6 +17,7 @@ fn logs(start: i64, end: i64, committed: Option<i64>) -> Logs {
     let partition = TopicPartition::new("t", 0);
     Logs {
         cluster_id: Some("c".into()),
+        topic_ids: [("t".into(), Some("another".to_owned()))].into(),
         starts: [(partition.clone(), start)].into(),
         ends: [(partition.clone(), end)].into(),
         committed: committed.map(|offset| (partition, offset)).into_iter().collect(),
@@ -70,6 +71,22 @@ async fn a_position_outside_the_log_is_named_with_its_offsets() {
         Verdict::Failed,
         "above always stops"
     );
+}
+
+#[tokio::test]
+async fn a_recreated_topic_is_refused_until_it_is_given_up() {
+    let mut state = state(5);
+    state.pinned = serde_json::json!({"topics": {"t": {"id": "the first"}}});
+    let (verdict_before, detail) = verdict(&config(""), Some(state.clone()), &logs(0, 20, None)).await;
+    assert_eq!(verdict_before, Verdict::Failed);
+    for word in ["recreated", "the first", "another", "--forget-topic t"] {
+        assert!(detail.contains(word), "{word}: {detail}");
+    }
+    state.pinned["topics"]["t"]["given_up"] = "2026-11-28T10:00:00Z".into();
+    // Its position is above the new log's end.
+    let (verdict, detail) = verdict(&config(""), Some(state), &logs(0, 2, None)).await;
+    assert_eq!(verdict, Verdict::Warning);
+    assert!(detail.contains("given up at 2026-11-28T10:00:00Z"), "{detail}");
 }
 
 #[tokio::test]
