@@ -18,6 +18,13 @@ use crate::status::Status;
 
 /// Looks between two cleanings of what dead replicas have left.
 const CLEAN_EVERY: u32 = 10;
+/// Looks between two reports that say nothing new.
+const REPORT_EVERY: u32 = 10;
+/// And the longest time between them, where looks are rare: whoever watches calls a replica silent after a while.
+const REPORT_WITHIN: Duration = Duration::from_secs(60);
+/// Looks after a change was asked for in which each has its report: somebody may wait for it, and takes whoever is silent
+/// for dead.
+const ATTENTIVE: u32 = 30;
 /// How long the end may take: a look that is under way, whose report must not land after it was taken back, and taking it
 /// back. A store that is away must not hold up a process that has to say why it ends, or is about to be killed.
 const END: Duration = Duration::from_secs(4);
@@ -76,7 +83,10 @@ impl Agent {
             address,
             asking,
             worker,
-            said: false,
+            said: None,
+            said_at: Instant::now(),
+            unsaid: 0,
+            attentive: 0,
             failed: false,
         };
         task.say().await?;
@@ -131,9 +141,14 @@ struct Task {
     read: (u64, u64, Instant),
     /// Records and bytes per second.
     rates: (f64, f64),
-    /// It has said something of itself. Until the job has started it says nothing: a start that fails, for want of the
-    /// right Kafka or sink, leaves nothing behind.
-    said: bool,
+    /// What it last said of itself. Until the job has started it says nothing: a start that fails, for want of the right
+    /// Kafka or sink, leaves nothing behind.
+    said: Option<Replica>,
+    said_at: Instant,
+    /// Looks since then.
+    unsaid: u32,
+    /// Looks for which it still says at each how it is.
+    attentive: u32,
     /// The last look failed, and that was logged.
     failed: bool,
 }
@@ -154,6 +169,8 @@ impl Task {
             if is_tick {
                 self.measure();
                 looks += 1;
+                self.unsaid += 1;
+                self.attentive = self.attentive.saturating_sub(1);
             }
             let result = self.look(is_tick, looks % CLEAN_EVERY == 0).await;
             if let Err(error) = &result {
@@ -172,8 +189,17 @@ impl Task {
     }
 
     async fn look(&mut self, is_tick: bool, clean: bool) -> Result<(), Error> {
-        let newest = self.board.newest().await;
+        let known = self.asking.borrow().clone();
+        let newest = self.board.newest_since(known.as_deref()).await;
         if let Ok(newest) = &newest {
+            let is_waited_for = newest.as_ref().is_some_and(|control| {
+                let settles =
+                    control.savepoint.as_ref().is_some_and(|request| !self.worker.has_settled(&request.id));
+                settles || *self.status.control().borrow() < control.n
+            });
+            if is_waited_for || known.as_deref() != newest.as_ref() {
+                self.attentive = ATTENTIVE;
+            }
             self.asking.send_if_modified(|asked| {
                 let changed = asked.as_deref() != newest.as_ref();
                 if changed {
@@ -194,8 +220,17 @@ impl Task {
 
     async fn say(&mut self) -> Result<(), Error> {
         let own = self.replica();
-        self.said |= own.state != ReplicaState::Starting;
-        if self.said { self.board.report(&own).await } else { Ok(()) }
+        if self.said.is_none() && own.state == ReplicaState::Starting {
+            return Ok(());
+        }
+        let is_due = self.attentive > 0
+            || self.unsaid >= REPORT_EVERY
+            || self.said_at.elapsed() + self.board.poll() > REPORT_WITHIN;
+        if is_due || !self.said.as_ref().is_some_and(|said| says_the_same(said, &own)) {
+            self.board.report(&own).await?;
+            (self.said, self.said_at, self.unsaid) = (Some(own), Instant::now(), 0);
+        }
+        Ok(())
     }
 
     fn measure(&mut self) {
@@ -225,6 +260,12 @@ impl Task {
             limit_bytes_per_second: self.status.limit().unwrap_or(0),
         }
     }
+}
+
+/// But for when, and how fast.
+fn says_the_same(said: &Replica, own: &Replica) -> bool {
+    let Replica { updated, records_per_second, bytes_per_second, .. } = said.clone();
+    *said == Replica { updated, records_per_second, bytes_per_second, ..own.clone() }
 }
 
 /// The host's name, for people, and what no other process has.

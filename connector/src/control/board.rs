@@ -21,7 +21,7 @@ const KEPT: u64 = 8;
 /// How often a reader or a writer starts over before it gives up: each time says that somebody else has written.
 const TRIES: u32 = 100;
 /// A replica's object that is older than so many polls is one of a replica that has died.
-const STALE_POLLS: u32 = 10;
+const STALE_POLLS: u32 = 30;
 const STALE_AT_LEAST: Duration = Duration::from_secs(60);
 
 /// The objects of one job. Clones are the same place.
@@ -55,7 +55,12 @@ impl Board {
     ///
     /// Errors: `Config` when one has a newer format.
     pub async fn newest(&self) -> Result<Option<Control>, Error> {
-        Ok(self.look().await?.newest)
+        self.newest_since(None).await
+    }
+
+    /// The same where `known` was the newest at the last look: it is not read again while it still is.
+    pub(super) async fn newest_since(&self, known: Option<&Control>) -> Result<Option<Control>, Error> {
+        Ok(self.look(known).await?.newest)
     }
 
     /// Asks for a change, on top of all that was asked before. Returns what is asked now.
@@ -73,7 +78,7 @@ impl Board {
         may: impl Fn(Option<&Control>) -> Result<(), Error>,
     ) -> Result<Control, Error> {
         for _ in 0..TRIES {
-            let Look { newest, highest } = self.look().await?;
+            let Look { newest, highest } = self.look(None).await?;
             may(newest.as_ref())?;
             let control = Control::next(newest, highest + 1, change, now);
             if self.create(&control).await? {
@@ -108,10 +113,13 @@ impl Board {
         }
     }
 
-    async fn look(&self) -> Result<Look, Error> {
+    async fn look(&self, known: Option<&Control>) -> Result<Look, Error> {
         for _ in 0..TRIES {
             let numbers = self.numbers().await?;
             let highest = numbers.last().copied().unwrap_or(0);
+            if let Some(known) = known.filter(|known| known.n == highest) {
+                return Ok(Look { newest: Some(known.clone()), highest });
+            }
             let mut cleaned = false;
             for n in numbers.into_iter().rev() {
                 match self.read(n).await {

@@ -219,6 +219,11 @@ impl Worker {
         self.settled.subscribe()
     }
 
+    /// Whether this savepoint has come to its end, as far as this replica knows.
+    pub(super) fn has_settled(&self, id: &str) -> bool {
+        self.settled.borrow().as_deref() == Some(id)
+    }
+
     /// Does what can be done now. `is_look`: a poll has passed since the last time.
     pub(super) async fn step(&mut self, control: &Control, is_look: bool) -> Result<(), Error> {
         let Some(request) = &control.savepoint else { return Ok(()) };

@@ -53,6 +53,40 @@ async fn a_change_keeps_what_was_asked_before() {
     assert_eq!(board.newest().await.unwrap(), Some(asked));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_replica_reports_at_every_tenth_look_and_when_something_has_changed() {
+    let board = board();
+    let status = Arc::new(Status::default());
+    status.set_started();
+    let settings = Settings {
+        board: board.clone(),
+        status: status.clone(),
+        address: None,
+        patience: Duration::from_secs(60),
+        make: Arc::new(|_, _| Box::pin(async { Err(RunError::failed("no savepoint is asked for")) })),
+    };
+    let agent = Agent::start(settings).await.unwrap();
+    let updated = async || board.replicas().await.unwrap()[0].updated;
+    let seconds = |seconds: u64| tokio::time::sleep(Duration::from_millis(1_000 * seconds + 500));
+    let first = updated().await;
+    seconds(7).await;
+    assert_eq!(updated().await, first, "there is nothing new");
+    seconds(4).await;
+    let tenth = updated().await;
+    assert!(tenth > first, "others would take it for dead");
+    status.set_stopping();
+    seconds(1).await;
+    let changed = updated().await;
+    assert!(changed > tenth, "its state has changed");
+    board.request(Change::Pause, now()).await.unwrap();
+    for _ in 0..3 {
+        let before = updated().await;
+        seconds(1).await;
+        assert!(updated().await > before, "somebody may wait for it");
+    }
+    agent.end().await;
+}
+
 /// A report that is written to a folder goes on when nobody waits for it any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_has_ended_leaves_no_report() {

@@ -5,8 +5,8 @@ import { age, binary, bytes, count, duration, hhmm, plural, rejectLimits, short,
 import { Table } from "./table.js";
 
 const MANY = 12;
-/** A replica reports every few seconds; after this it is called silent. */
-const SILENT = 30;
+/** Seconds. A replica reports within a minute at the latest; after this it is called silent. */
+const SILENT = 90;
 
 const number = (key, label, read = (row) => row[key]) => ({
   key,
