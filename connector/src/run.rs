@@ -6,6 +6,7 @@
 mod asked;
 mod channels;
 mod commits;
+mod dropped;
 mod engine;
 pub(crate) mod folders;
 mod group;

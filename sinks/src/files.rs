@@ -6,6 +6,7 @@
 //! `commits/<id>.json`, which therefore names only what is in force and visible. Each step can be repeated by
 //! anybody, so whoever finds a job interrupted finishes it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
 
 use crate::checkpoint::Checkpoint;
 use crate::commit::{Begin, Commit, CommitId, StagedFile};
@@ -25,7 +27,7 @@ use crate::error::{Error, Kind};
 use crate::limit::RejectLimit;
 use crate::mistakes::made;
 use crate::restore::{Plan, Restore};
-use crate::sink::{Collected, Genesis, Outcome, Sink, Upload};
+use crate::sink::{Collected, Genesis, Outcome, Sink, StagedTotal, Upload};
 use crate::store::{self, Store};
 
 mod checkpoint;
@@ -36,6 +38,7 @@ mod genesis;
 mod inspect;
 mod paths;
 mod probe;
+mod proof;
 mod publish;
 mod read;
 mod restore;
@@ -45,10 +48,12 @@ mod settings;
 pub use forget::Forgetting;
 pub use inspect::{VisibleFile, check_inventory};
 pub use paths::{FinalName, RESERVED, path_room};
+pub use proof::Proof;
 pub use settings::{Clock, FilesSettings, MAX_RETAINED, Tables};
 
 use finished::Finished;
 use paths::Paths;
+use proof::Watch;
 
 /// See the module.
 pub struct FilesSink {
@@ -62,6 +67,14 @@ pub struct FilesSink {
     /// The highest checkpoint ever accepted by this process.
     seen: AtomicU64,
     rng: Mutex<StdRng>,
+    /// That the place of the checkpoints creates an object at most once.
+    proof: OnceCell<Proof>,
+    /// The own checkpoints, which stay what they are if that is true.
+    watch: Mutex<Watch>,
+    /// Commits of this process of which it has published nothing yet.
+    fresh: Mutex<BTreeSet<CommitId>>,
+    /// Folders into which staged files were proven to move.
+    proven: Mutex<BTreeSet<String>>,
 }
 
 impl FilesSink {
@@ -70,14 +83,17 @@ impl FilesSink {
     /// Errors: `Config`.
     pub fn open(settings: FilesSettings) -> Result<Self, Error> {
         let url = settings.url.trim_end_matches('/');
-        let data = store::open(url, &settings.options, settings.retries)?;
+        let open = if settings.reads_only { store::open_to_read } else { store::open };
+        let data = open(url, &settings.options, settings.retries)?;
         let beside = || format!("{url}/{RESERVED}/{}", settings.job);
         let state = settings.state_url.clone().unwrap_or_else(beside);
-        let state = store::open(&state, &settings.options, settings.retries)?;
-        Self::with_stores(settings, data, state)
+        let state = open(&state, &settings.options, settings.retries)?;
+        let sink = Self::with_stores(settings, data, state)?;
+        Ok(Self { proof: OnceCell::new(), ..sink })
     }
 
-    /// With stores that are open already: tables and staged files in one, checkpoints and commits in the other.
+    /// With stores that are open already, and of which is known that they create an object at most once: tables and staged
+    /// files in one, checkpoints and commits in the other.
     ///
     /// Errors: `Config`.
     pub fn with_stores(
@@ -93,6 +109,10 @@ impl FilesSink {
             state,
             finished: Mutex::default(),
             seen: AtomicU64::new(0),
+            proof: OnceCell::new_with(Some(Proof::default())),
+            watch: Mutex::default(),
+            fresh: Mutex::default(),
+            proven: Mutex::default(),
         })
     }
 
@@ -186,7 +206,19 @@ impl Sink for FilesSink {
         limit: Option<RejectLimit>,
     ) -> Result<Outcome, Error> {
         let what = format!("commit {}", commit.id);
-        self.in_time(&what, self.send(base, &commit, limit.unwrap_or_default())).await
+        let committing = async {
+            if let Err(refused) = self.prove_moves(&commit).await {
+                // It was not sent, and never will be; what stays of it is the collector's.
+                let _ = self.remove_attempt(&commit.id).await;
+                return Err(refused);
+            }
+            self.send(base, &commit, limit.unwrap_or_default()).await
+        };
+        let outcome = self.in_time(&what, committing).await?;
+        if matches!(outcome, Outcome::Committed(_)) {
+            lock(&self.fresh).insert(commit.id.clone());
+        }
+        Ok(outcome)
     }
 
     async fn restore(&self, restore: &Restore) -> Result<Arc<Checkpoint>, Error> {
@@ -232,6 +264,10 @@ impl Sink for FilesSink {
 
     async fn discard(&self, id: &CommitId) -> Result<(), Error> {
         self.remove_attempt(id).await
+    }
+
+    async fn staged(&self) -> Result<StagedTotal, Error> {
+        Ok(collect::total(&self.staged_bytes().await?))
     }
 
     async fn collect(&self, state: &Checkpoint, dry_run: bool) -> Result<Collected, Error> {

@@ -30,4 +30,4 @@ pub use position::{Delta, LeaderEpoch, Position, Span, TopicPartition};
 pub use replay::Replay;
 pub use restore::{Move, Plan, Restore};
 pub use shared::{Folder, SharedObjects};
-pub use sink::{Collected, Genesis, Outcome, Sink, Upload, Uploaded};
+pub use sink::{Collected, Genesis, Outcome, Sink, StagedTotal, Upload, Uploaded};

@@ -77,6 +77,15 @@ pub struct Collected {
     pub checkpoints: Vec<u64>,
     /// Staged folders without `begin.json`: reported, never removed.
     pub unjudged: Vec<String>,
+    /// What stays staged.
+    pub staged: StagedTotal,
+}
+
+/// What lies staged: of attempts under way, of commits that are not visible yet, and left by processes that have died.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct StagedTotal {
+    pub bytes: u64,
+    pub attempts: u64,
 }
 
 #[async_trait]
@@ -153,6 +162,11 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
 
     /// Removes the staged files of an attempt that was never sent to [`Sink::commit`], or was fenced.
     async fn discard(&self, id: &CommitId) -> Result<(), Error>;
+
+    /// What lies staged of the job now, whoever has staged it.
+    async fn staged(&self) -> Result<StagedTotal, Error> {
+        Ok(StagedTotal::default())
+    }
 
     /// Removes leftovers that can never commit, and checkpoints past retention.
     async fn collect(&self, state: &Checkpoint, dry_run: bool) -> Result<Collected, Error>;

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Kind};
 use crate::sink::Upload;
 
+mod answers;
 mod failing;
 mod local;
 mod object;
@@ -27,7 +28,7 @@ pub use failing::Failing;
 pub use local::Local;
 pub use object::Object;
 pub(crate) use open::open_plain;
-pub use open::{Retries, open};
+pub use open::{Retries, open, open_to_read};
 pub use requests::{OPERATIONS, REQUESTS};
 
 /// The answer of [`Store::create`].
@@ -36,6 +37,20 @@ pub enum Created {
     Created,
     /// Something lies at the path. Perhaps one's own, from a request whose answer was lost: read it.
     Exists,
+}
+
+/// What a store says of an object that it has just created.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// The ETag, without quotes: another one stands for other bytes.
+    pub tag: Option<String>,
+    /// Given where the store keeps every version of an object.
+    pub version: Option<String>,
+}
+
+/// An ETag as it may be compared: a store puts quotes around it at one place and not at another.
+pub(crate) fn bare_tag(tag: &str) -> String {
+    tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').to_owned()
 }
 
 /// The answer of [`Store::move_to_final`].
@@ -63,6 +78,14 @@ pub struct Entry {
 pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Writes an object unless there is one already.
     async fn create(&self, path: &str, bytes: Bytes) -> Result<Created, Error>;
+    /// Like [`Store::create`], with what the store calls the object.
+    async fn create_labelled(&self, path: &str, bytes: Bytes) -> Result<(Created, Labels), Error> {
+        Ok((self.create(path, bytes).await?, Labels::default()))
+    }
+    /// Like [`Store::create_labelled`], of an object that need not survive a loss of power.
+    async fn create_briefly(&self, path: &str, bytes: Bytes) -> Result<(Created, Labels), Error> {
+        self.create_labelled(path, bytes).await
+    }
     /// Writes an object, in place of any that is there.
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error>;
     /// Reads an object, if there is one.
@@ -85,6 +108,11 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
         entries.retain(|entry| entry.path.as_str() > after);
         Ok(entries)
     }
+    /// Like [`Store::list_after`], with the ETag of each object, without quotes, where the store has any.
+    async fn list_tagged(&self, folder: &str, after: &str) -> Result<Vec<(Entry, Option<String>)>, Error> {
+        let entries = self.list_after(folder, after).await?;
+        Ok(entries.into_iter().map(|entry| (entry, None)).collect())
+    }
     /// The names of the folders directly in a folder, sorted.
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error>;
     /// Removes an object; fine when there is none.
@@ -92,6 +120,13 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Makes a staged object of so many bytes a final one: a rename, or a copy by the server and then, once all of it
     /// is there, a delete of the source.
     async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error>;
+    /// Proves that what lies in the folder `from` can be moved into each of `folders`, or to where the folder is to be made.
+    /// Leaves nothing behind. Where folders are only parts of names there is nothing to prove.
+    ///
+    /// Errors: `Config`, naming the folder into which nothing can be moved.
+    async fn prove_moves(&self, _from: &str, _folders: Vec<String>) -> Result<(), Error> {
+        Ok(())
+    }
     /// Opens an object that is written piece by piece and appears when it is finished.
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error>;
     /// Removes a folder that has no objects, with what a crash may have left hidden in it. A courtesy: it never

@@ -13,6 +13,7 @@ mod memory;
 mod monitoring;
 mod operate;
 mod page;
+mod promises;
 mod readers;
 mod rejects;
 mod reload;

@@ -35,7 +35,7 @@ pub(super) struct AuditArgs {
 }
 
 pub(super) async fn execute(args: AuditArgs, log: &LogArgs) -> Result<u8> {
-    let Job { config, sink } = Job::open(&args.job, log)?;
+    let Job { config, sink } = Job::open_to_look(&args.job, log)?;
     let mut report = report(&config, &sink, args.deep).await?;
     if args.deep {
         compare_ends(&config, &mut report).await?;

@@ -28,7 +28,7 @@ enum Command {
 }
 
 pub(super) async fn execute(args: CheckpointsArgs, log: &LogArgs) -> Result<u8> {
-    let Job { config, sink } = Job::open(&args.job, log)?;
+    let Job { config, sink } = Job::open_to_look(&args.job, log)?;
     match args.command {
         Command::List => {
             let rows = retained::newest(&sink, usize::MAX).await?;

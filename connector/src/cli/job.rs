@@ -16,11 +16,26 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// For commands that look at a job: they log warnings only, unless asked for more.
+    /// For commands that work on a job: they log warnings only, unless asked for more.
     pub(super) fn open(job: &JobArg, log: &LogArgs) -> Result<Self> {
+        Self::opened(job, log, open_sink)
+    }
+
+    /// The same for commands that never write.
+    pub(super) fn open_to_look(job: &JobArg, log: &LogArgs) -> Result<Self> {
+        Self::opened(job, log, |config, _| {
+            FilesSink::open(FilesSettings { reads_only: true, ..settings(config, false) })
+        })
+    }
+
+    fn opened(
+        job: &JobArg,
+        log: &LogArgs,
+        open: impl FnOnce(&Config, bool) -> Result<FilesSink, tidegate_sinks::Error>,
+    ) -> Result<Self> {
         let config = Config::load(&job.path)?;
         init_logs(log, "warn", &config, None)?;
-        let sink = open_sink(&config, false)?;
+        let sink = open(&config, false)?;
         Ok(Self { config: Arc::new(config), sink: Arc::new(sink) })
     }
 }
@@ -38,7 +53,11 @@ pub(super) fn init_logs(
 
 /// Opens the job's sink. Asks nothing of the store, and creates nothing.
 pub fn open_sink(config: &Config, new_incarnation: bool) -> Result<FilesSink, tidegate_sinks::Error> {
-    let settings = FilesSettings {
+    FilesSink::open(settings(config, new_incarnation))
+}
+
+fn settings(config: &Config, new_incarnation: bool) -> FilesSettings {
+    FilesSettings {
         state_url: Some(config.checkpoint.state.clone()),
         options: config.sink.store.clone(),
         retries: config.timeouts.retries(),
@@ -55,6 +74,5 @@ pub fn open_sink(config: &Config, new_incarnation: bool) -> Result<FilesSink, ti
         accept_existing_files: new_incarnation,
         writer: format!("{}-{}", config.job, std::process::id()),
         ..FilesSettings::new(config.job.clone(), config.sink.url.clone())
-    };
-    FilesSink::open(settings)
+    }
 }

@@ -46,7 +46,7 @@ struct Row {
 }
 
 pub(super) async fn execute(args: PositionArgs, log: &LogArgs) -> Result<u8> {
-    let Job { config, sink } = Job::open(&args.job, log)?;
+    let Job { config, sink } = Job::open_to_look(&args.job, log)?;
     let state = sink.load().await?;
     let left_out = state.iter().flat_map(|state| state.given_up()).map(|(topic, _)| topic.into()).collect();
     let ends = match last_stable_offsets(&config, left_out).await? {

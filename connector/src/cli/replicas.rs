@@ -18,7 +18,7 @@ pub(super) struct ReplicasArgs {
 }
 
 pub(super) async fn execute(args: ReplicasArgs, log: &LogArgs) -> Result<u8> {
-    let Job { config, sink } = Job::open(&args.job, log)?;
+    let Job { config, sink } = Job::open_to_look(&args.job, log)?;
     let replicas = Board::of(&sink, &config).replicas().await?;
     args.output.print(&replicas, || text(&replicas, Timestamp::now()))?;
     Ok(0)

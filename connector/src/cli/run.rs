@@ -113,6 +113,10 @@ pub(super) async fn execute(args: RunArgs, log: &LogArgs) -> Result<u8> {
                 if unless_stopped(&stopped, reach_broker(&config)).await.transpose()?.is_none() {
                     return Ok(Summary::default());
                 }
+                // Before anything is read: on a store that lets two create one checkpoint nothing else holds.
+                if unless_stopped(&stopped, sink.prove()).await.transpose()?.is_none() {
+                    return Ok(Summary::default());
+                }
                 let _periodic = Periodic::start(config.clone(), sink.clone());
                 // Restored is only once: whoever resumes a job that was held goes on from where it is.
                 let beginning = std::mem::take(&mut beginning);

@@ -214,7 +214,7 @@ pub(super) async fn execute(command: SavepointCommand, log: &LogArgs) -> Result<
 }
 
 async fn list(args: ListArgs, log: &LogArgs) -> Result<u8> {
-    let Job { config, .. } = Job::open(&args.job, log)?;
+    let Job { config, .. } = Job::open_to_look(&args.job, log)?;
     let to = args.to.unwrap_or_else(|| savepoint::default_to(&config));
     let options = savepoint::store_options(&config, &to);
     let listed = savepoint::list(&to, &options, config.timeouts.retries()).await?;

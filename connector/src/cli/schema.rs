@@ -45,7 +45,7 @@ struct ArrowField {
 }
 
 pub(super) async fn execute(args: SchemaArgs, log: &LogArgs) -> Result<u8> {
-    let job = Job::open(&args.job, log)?;
+    let job = Job::open_to_look(&args.job, log)?;
     let (from, columns) = find(&job, args.infer).await?;
     let schema = files_schema(&job.config, &columns)?;
     let shown = Shown { from, columns, arrow: arrow_fields(&schema) };

@@ -157,7 +157,7 @@ pub(super) const KEYS: &[Key] = &[
         "`256MiB`",
         "What the client's queue, decoded batches and open files may hold together. When it is reached, row groups close early and reading waits.",
     ),
-    key("timeouts.store_request", "Of one request to the store."),
+    key("timeouts.store_request", "Of one request to the store; of a copy by the store, five times as long."),
     key(
         "timeouts.broker",
         "How long a start waits for a Kafka broker to answer. A job that runs waits as long as it takes.",

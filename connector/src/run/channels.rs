@@ -64,7 +64,8 @@ pub(super) enum Report {
 enum Work {
     Fetched(Arc<Shared>, Fetch, Permit),
     Seal(Delta, oneshot::Sender<Result<Sealed, Error>>),
-    Discard,
+    /// Answered when nothing is written any more that was given before.
+    Discard(oneshot::Sender<()>),
 }
 
 /// What a worker has staged of an attempt, or all of them.
@@ -173,10 +174,19 @@ impl Channels {
         self.0.iter().map(|channel| channel.memory.load(Ordering::Relaxed)).sum()
     }
 
-    /// Drops whatever is open.
-    pub(super) fn discard(&self) {
-        for channel in &self.0 {
-            let _ = channel.work.send(Work::Discard);
+    /// Drops whatever is open. What is returned ends when all of its uploads have ended.
+    pub(super) fn discard(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let ask = |channel: &Channel| {
+            let (reply, answer) = oneshot::channel();
+            let _ = channel.work.send(Work::Discard(reply));
+            answer
+        };
+        let answers: Vec<_> = self.0.iter().map(ask).collect();
+        async move {
+            for answer in answers {
+                // A worker that has ended writes nothing either.
+                let _ = answer.await;
+            }
         }
     }
 }
@@ -243,13 +253,14 @@ impl Worker {
                     // Nobody listens any more when the attempt was dropped.
                     let _ = reply.send(sealed.map(|staged| Sealed { staged, encoded }));
                 }
-                Work::Discard => {
+                Work::Discard(reply) => {
                     for (_, fetch, _) in std::mem::take(&mut self.waiting) {
                         self.queued_bytes.fetch_sub(fetch.bytes(), Ordering::Relaxed);
                     }
                     self.stager.discard().await;
                     self.failed = false;
                     self.begin_anew();
+                    let _ = reply.send(());
                 }
             }
         }

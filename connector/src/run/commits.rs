@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sinks::{Begin, Checkpoint, Collected, Commit, CommitId, Error, Exceeded, Kind, Outcome, Sink};
+use tidegate_sinks::{
+    Begin, Checkpoint, Collected, Commit, CommitId, Error, Exceeded, Kind, Outcome, Sink, StagedTotal,
+};
 
 use super::RunError;
 use super::channels::{FirstReject, Shared};
@@ -148,7 +150,13 @@ impl Engine {
                 self.drop_work_if(current, id, false);
                 Ok(())
             }
-            Ok(Outcome::TooManyRejects { exceeded, .. }) => Err(self.too_many_rejects(exceeded)),
+            Ok(Outcome::TooManyRejects { exceeded, .. }) => {
+                let refused = self.too_many_rejects(exceeded);
+                if let Some(front) = self.sealed.front_mut().filter(|_| current) {
+                    front.sent = false;
+                }
+                Err(refused)
+            }
             Err(error) => self.failed_in_passing(current, error),
         }
     }
@@ -269,13 +277,26 @@ impl Engine {
         self.spawn(async move { Done::Collected(sink.collect(&state, false).await) });
     }
 
+    /// Shows what lies staged when the run begins; later on, each collection does.
+    pub(super) fn measure_staged(&self) {
+        let sink = self.parts.sink.clone();
+        tokio::spawn(async move {
+            match sink.staged().await {
+                Ok(staged) => show_staged(staged),
+                Err(error) => tracing::debug!(%error, "what lies staged is not measured"),
+            }
+        });
+    }
+
     pub(super) fn collected(&mut self, result: Result<Collected, Error>) {
         self.collect_from = next_collection(self.parts.state.n);
         match result {
-            Ok(Collected { attempts, checkpoints, .. }) => {
+            Ok(Collected { attempts, checkpoints, unjudged, staged }) => {
+                show_staged(staged);
                 tracing::debug!(
                     attempts = attempts.len(),
                     checkpoints = checkpoints.len(),
+                    unjudged = unjudged.len(),
                     "collected leftovers"
                 );
             }
@@ -283,6 +304,11 @@ impl Engine {
             Err(error) => tracing::warn!(%error, "leftovers are not collected; trying again later"),
         }
     }
+}
+
+fn show_staged(staged: StagedTotal) {
+    metrics::gauge!("tidegate_staged_bytes").set(staged.bytes as f64);
+    metrics::gauge!("tidegate_staged_attempts").set(staged.attempts as f64);
 }
 
 /// The checkpoint after `n` at which leftovers are collected.

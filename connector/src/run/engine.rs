@@ -31,6 +31,9 @@ use crate::status::Status;
 /// Commits in a row that may run into `checkpoint.timeout`, or fail in passing, before the job gives up.
 pub(super) const FAILURES_IN_A_ROW: u32 = 3;
 
+/// How long the end of a failed run waits for what it has staged to be removed.
+const LAST_DISCARD: Duration = Duration::from_secs(5);
+
 /// How often metrics and status are brought up to date.
 const SHOW: Duration = Duration::from_secs(1);
 
@@ -174,6 +177,17 @@ impl Engine {
     }
 
     pub(super) async fn run(mut self, mut done: mpsc::UnboundedReceiver<Done>) -> Result<Summary, RunError> {
+        let result = self.work(&mut done).await;
+        if result.is_err() {
+            let (dropped, sink) = (self.drop_all(), self.parts.sink.clone());
+            // Nothing hangs on it but room: a store that is away must not hold up the end.
+            let _ = tokio::time::timeout(LAST_DISCARD, dropped.discard(sink)).await;
+        }
+        result
+    }
+
+    async fn work(&mut self, done: &mut mpsc::UnboundedReceiver<Done>) -> Result<Summary, RunError> {
+        self.measure_staged();
         let mut ticks = self.ticks(self.stagger());
         let mut shows = tokio::time::interval(SHOW);
         shows.set_missed_tick_behavior(MissedTickBehavior::Delay);

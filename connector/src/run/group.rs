@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tidegate_sinks::{Checkpoint, CommitId, Error, Kind, Sink, Span, TopicPartition};
 use tokio::time::Instant;
 
-use super::engine::{Done, Engine, Loaded, Purpose, Revoking, Sealed};
+use super::dropped::Dropped;
+use super::engine::{Done, Engine, Loaded, Purpose, Revoking};
 use super::{RunError, identity};
 use crate::cluster::{Cluster, ClusterError, LogBounds};
 use crate::config::{Config, OnDataLoss};
@@ -26,42 +28,36 @@ impl Engine {
             return Err(error.into());
         }
         tracing::warn!(%error, source = error.source.as_ref().map(tracing::field::display), "checkpoint failed; going on from the sink");
-        self.drop_all();
-        self.rewinding = true;
-        self.load(Purpose::Rewind);
+        self.start_again(None);
         Ok(())
     }
 
+    /// `fenced`: `id` was sent, and never comes into force. What was sent and may yet turn out to be in force is the
+    /// collector's to judge.
     pub(super) fn drop_work_if(&mut self, current: bool, id: &CommitId, fenced: bool) {
-        if !current {
-            return;
+        if current {
+            self.start_again(fenced.then(|| id.clone()));
         }
-        let dropped = self.drop_all();
-        // What was sent and may yet turn out to be in force is the collector's to judge, and so is what is still being staged:
-        // it would lose its `begin.json`, by which it is judged, before its last file comes.
-        for other in dropped.into_iter().filter(|other| fenced || other != id) {
-            let sink = self.parts.sink.clone();
-            tokio::spawn(async move {
-                if let Err(error) = sink.discard(&other).await {
-                    tracing::debug!(%error, "left for the collector");
-                }
-            });
-        }
-        self.rewinding = true;
-        self.load(Purpose::Rewind);
     }
 
-    /// Drops everything that is not committed. Returns the attempts that are staged whole.
-    pub(super) fn drop_all(&mut self) -> Vec<CommitId> {
+    /// Drops all work, and reads again from where the sink stands.
+    fn start_again(&mut self, fenced: Option<CommitId>) {
+        let (dropped, sink) = (self.drop_all().with(fenced), self.parts.sink.clone());
+        self.rewinding = true;
+        self.load_after(dropped.discard(sink), Purpose::Rewind);
+    }
+
+    /// Drops everything that is not committed.
+    pub(super) fn drop_all(&mut self) -> Dropped {
         self.due = false;
         let open = self.open.take();
         for shared in self.sealed.iter().filter_map(|sealed| sealed.shared.as_ref()).chain(open.as_ref()) {
             shared.abandon();
         }
-        self.parts.channels.discard();
+        let quiet = self.parts.channels.discard().boxed();
         self.observed.dropped();
-        let staged = |sealed: Sealed| sealed.staged.is_some().then_some(sealed.cut.id);
-        let dropped = self.sealed.drain(..).filter_map(staged).collect();
+        let unsent = self.sealed.drain(..).filter(|sealed| !sealed.sent).filter_map(|sealed| sealed.shared);
+        let attempts = unsent.chain(open).map(|shared| shared.attempt.id.clone()).collect();
         // Whoever waited for these waits no longer: they are decided as far as this replica goes.
         self.coverage.drop_open();
         self.release_if_decided();
@@ -70,7 +66,7 @@ impl Engine {
             // What was to be dropped with the last commit is dropped by itself, or nobody would until the next tick.
             self.settle();
         }
-        dropped
+        Dropped::new(attempts, quiet)
     }
 
     pub(super) fn rewind(&mut self) {
@@ -141,15 +137,18 @@ impl Engine {
     /// The group waits no longer: drop what is not committed, also of the partitions still held.
     pub(super) fn revoke_late(&mut self) {
         tracing::warn!("timeouts.revoke has passed; dropping what is not committed, to be read again");
-        self.drop_all();
-        self.rewinding = true;
-        self.load(Purpose::Rewind);
+        self.start_again(None);
     }
 
     pub(super) fn load(&self, purpose: Purpose) {
+        self.load_after(std::future::ready(()), purpose);
+    }
+
+    fn load_after(&self, before: impl Future<Output = ()> + Send + 'static, purpose: Purpose) {
         let (sink, cluster) = (self.parts.sink.clone(), self.parts.cluster.clone());
         let (known, config) = (self.parts.state.clone(), self.parts.config.clone());
         self.spawn(async move {
+            before.await;
             let loaded = load(&config, &*sink, &*cluster, &known, &purpose).await;
             Done::Loaded(purpose, loaded)
         });

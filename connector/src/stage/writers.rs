@@ -4,10 +4,12 @@
 //! row groups end, and the files go on: many folders cost smaller row groups, not more files.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use parquet::basic::{Compression as Codec, GzipLevel, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -149,13 +151,21 @@ impl Writers {
         memory > self.memory_limit
     }
 
-    /// Finishes all files, with the spans of `delta` in their footers.
+    /// Finishes all files, with the spans of `delta` in their footers. After a failure it begins no other, and waits for those
+    /// that are under way: none appears when the attempt's folder has been removed.
     pub(super) async fn finish(&mut self, delta: &Delta) -> Result<Vec<StagedFile>, Error> {
         self.without_dictionary.clear();
         let mut files = std::mem::take(&mut self.ended);
         files.extend(std::mem::take(&mut self.open).into_values());
-        let finishes = files.into_iter().map(|file| file.finish(delta));
-        stream::iter(finishes).buffered(CONCURRENT_FINISHES).try_collect().await
+        let failed = AtomicBool::new(false);
+        let files = stream::iter(files).take_while(|_| ready(!failed.load(Ordering::Relaxed)));
+        let finishes = files.map(async |file: OpenFile| {
+            let finished = file.finish(delta).await;
+            failed.fetch_or(finished.is_err(), Ordering::Relaxed);
+            finished
+        });
+        let finished: Vec<_> = finishes.buffered(CONCURRENT_FINISHES).collect().await;
+        finished.into_iter().collect()
     }
 
     pub(super) fn discard(&mut self) {

@@ -71,6 +71,16 @@ pub const GAUGES: &[(&str, Unit, &str)] = &[
         Unit::Count,
         "Commits in force that the newest checkpoint does not know to be visible",
     ),
+    (
+        "tidegate_staged_bytes",
+        Unit::Bytes,
+        "Bytes that lie staged for the job: of work under way, and left by processes that have died; at the start, and every fifty checkpoints",
+    ),
+    (
+        "tidegate_staged_attempts",
+        Unit::Count,
+        "Attempts that lie staged for the job, counted with tidegate_staged_bytes",
+    ),
     ("tidegate_retracted_items", Unit::Count, "Commits and files taken back that are still to be erased"),
     (
         "tidegate_reject_ratio",

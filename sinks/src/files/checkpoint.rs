@@ -18,7 +18,7 @@ use crate::error::{Error, Kind};
 use crate::limit::RejectLimit;
 use crate::mistakes::made;
 use crate::sink::Outcome;
-use crate::store::Created;
+use crate::store::{Created, Entry, Labels};
 
 /// How often a load starts over before it gives up: each time but the first says that somebody has committed.
 const LOADS: u32 = 100;
@@ -37,6 +37,7 @@ impl FilesSink {
             if let (Some(n), Some(bytes)) = (highest, bytes.as_ref())
                 && still == highest
             {
+                self.check_read(n, bytes)?;
                 let state = self.parse(n, bytes)?;
                 if self.accept(&state) {
                     return Ok(Some(Arc::new(state)));
@@ -63,8 +64,22 @@ impl FilesSink {
         Error::new(kind, context)
     }
 
+    /// Once a state was accepted, only its slot and those above are asked for, and the one below, which may be this
+    /// process' own: a listing of all slots is as long as the retention.
+    ///
+    /// Errors: `Refused`, where an own checkpoint is no longer what was created.
     pub(super) async fn highest(&self) -> Result<Option<u64>, Error> {
-        Ok(self.checkpoint_numbers().await?.into_iter().max())
+        let first = self.seen.load(Ordering::Relaxed).saturating_sub(1).max(1);
+        let listed = self.state.list_tagged(paths::CHECKPOINTS, &paths::checkpoint(first - 1)).await?;
+        let numbered =
+            |(entry, tag): (Entry, _)| paths::checkpoint_number(&entry.path).map(|number| (number, tag));
+        let listed: Vec<_> = listed.into_iter().filter_map(numbered).collect();
+        self.check_listed(&listed)?;
+        match listed.iter().map(|(n, _)| *n).max() {
+            // The chain is shorter than it was: by how much is for the message.
+            None if first > 1 => Ok(self.checkpoint_numbers().await?.into_iter().max()),
+            highest => Ok(highest),
+        }
     }
 
     /// The numbers of the stored checkpoints, ascending.
@@ -99,21 +114,26 @@ impl FilesSink {
 
     /// Puts a body on the chain and looks, whatever the answer, what the newest state is now.
     pub(super) async fn store_next(&self, body: &Arc<Checkpoint>) -> Result<Option<Arc<Checkpoint>>, Error> {
-        let path = paths::checkpoint(body.n);
+        self.prove().await?;
+        self.check_before(body.n).await?;
+        let (path, bytes) = (paths::checkpoint(body.n), to_json(&**body)?);
         let created = if made("genesis-overwrites") && body.n == 1 {
-            self.state.put(&path, to_json(&**body)?).await.map(|()| Created::Created)
+            self.state.put(&path, bytes.clone()).await.map(|()| (Created::Created, Labels::default()))
         } else {
-            self.state.create(&path, to_json(&**body)?).await
+            self.state.create_labelled(&path, bytes.clone()).await
         };
         match created {
-            Ok(Created::Created) => {
+            Ok((Created::Created, labels)) => {
+                if !made("genesis-overwrites") {
+                    lock(&self.watch).created(body.n, bytes, labels);
+                }
                 let trusts = made("trust-200") || (made("genesis-trust-200") && body.n == 1);
                 if (trusts || self.highest().await? == Some(body.n)) && self.accept(body) {
                     return Ok(Some(Arc::clone(body)));
                 }
             }
             Err(error) if error.kind != Kind::Retry => return Err(error),
-            Ok(Created::Exists) | Err(_) => {}
+            Ok((Created::Exists, _)) | Err(_) => {}
         }
         self.newest().await
     }
@@ -154,7 +174,11 @@ impl FilesSink {
                 Verdict::Unknown => return Ok(Outcome::Unknown(newest)),
                 Verdict::Retry => {}
             }
-            if let Err(exceeded) = limit.check(&newest, commit, self.settings.clock.now()) {
+            // What is on its way to a slot that is still free may yet come into force: it is not to be refused any more.
+            let is_under_way = sent.as_ref().is_some_and(|body| body.n > newest.n);
+            if let Err(exceeded) = limit.check(&newest, commit, self.settings.clock.now())
+                && !is_under_way
+            {
                 return Ok(Outcome::TooManyRejects { exceeded, newest });
             }
             if failures > 0 {

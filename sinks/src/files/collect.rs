@@ -4,15 +4,17 @@
 //! slept for a week finds its attempt, or finds that it cannot commit. Only what a crash has left without a name goes by
 //! its age: a writer that has slept so long writes it once more.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::proof::LEFT_FOR;
 use super::rules;
 use super::settings::MAX_RETAINED;
 use super::{FilesSink, from_json, paths};
 use crate::checkpoint::Checkpoint;
 use crate::commit::{Begin, CommitId};
 use crate::error::Error;
-use crate::sink::Collected;
+use crate::sink::{Collected, StagedTotal};
 
 /// How old a nameless leftover of a crash is at least; it takes moments to give it its name.
 const NAMELESS_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -23,6 +25,10 @@ enum Judged {
     Goes,
     /// Nothing in it says when it began.
     Unjudged,
+}
+
+pub(super) fn total(staged: &BTreeMap<String, u64>) -> StagedTotal {
+    StagedTotal { bytes: staged.values().sum(), attempts: staged.len() as u64 }
 }
 
 impl FilesSink {
@@ -37,7 +43,9 @@ impl FilesSink {
             for folder in [paths::CHECKPOINTS, paths::COMMITS] {
                 self.state.remove_hidden(folder, NAMELESS_FOR).await;
             }
+            self.remove_probes().await?;
         }
+        let mut staged = self.staged_bytes().await?;
         for name in self.data.list_folders(&self.paths.attempts()).await? {
             let id = CommitId(name.as_str().into());
             match self.judge(state, &id).await? {
@@ -47,11 +55,43 @@ impl FilesSink {
                     if !dry_run {
                         self.remove_attempt(&id).await?;
                     }
+                    staged.remove(&name);
                     collected.attempts.push(id);
                 }
             }
         }
+        collected.staged = total(&staged);
         Ok(collected)
+    }
+
+    /// Removes what killed processes have left of their proofs that the store is fit.
+    async fn remove_probes(&self) -> Result<(), Error> {
+        for (store, folder) in [(&self.data, self.paths.probe()), (&self.state, paths::PROBE.to_owned())] {
+            let young = self.settings.clock.now() - LEFT_FOR;
+            for entry in store.list(&folder).await? {
+                let name = entry.path.strip_prefix(&folder).and_then(|rest| rest.strip_prefix('/'));
+                // Each begins with a time, as ids of commits do.
+                if name.is_some_and(|name| *name < *paths::id_at(young)) {
+                    store.delete(&entry.path).await?;
+                    store.remove_folder(entry.path.rsplit_once('/').map_or("", |(folder, _)| folder)).await;
+                }
+            }
+            store.remove_folder(&folder).await;
+        }
+        Ok(())
+    }
+
+    /// Bytes by the folder of their attempt.
+    pub(super) async fn staged_bytes(&self) -> Result<BTreeMap<String, u64>, Error> {
+        let attempts = self.paths.attempts();
+        let mut staged = BTreeMap::new();
+        for entry in self.data.list(&attempts).await? {
+            let below = entry.path.strip_prefix(&attempts).and_then(|rest| rest.strip_prefix('/'));
+            if let Some((attempt, _)) = below.and_then(|below| below.split_once('/')) {
+                *staged.entry(attempt.to_owned()).or_default() += entry.size;
+            }
+        }
+        Ok(staged)
     }
 
     /// By `begin.json`; where a crash has left only the manifest, by that, which says the same;

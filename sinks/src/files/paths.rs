@@ -11,6 +11,8 @@ pub const RESERVED: &str = "_tidegate";
 
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const COMMITS: &str = "commits";
+/// Where a store is tried out.
+pub(super) const PROBE: &str = "probe";
 
 const BEGIN: &str = "begin.json";
 const MANIFEST: &str = "commit.json";
@@ -104,7 +106,12 @@ pub(super) fn commit(id: &CommitId) -> String {
 
 /// Below the path of each commit whose attempt began at a time or later: an id begins with it, in milliseconds.
 pub(super) fn first_commit_at(time: Timestamp) -> String {
-    format!("{COMMITS}/{:012x}", time.as_millisecond().max(0))
+    format!("{COMMITS}/{}", id_at(time))
+}
+
+/// How the ids and names begin that were made at a time.
+pub(super) fn id_at(time: Timestamp) -> String {
+    format!("{:012x}", time.as_millisecond().max(0))
 }
 
 pub(super) fn commit_id(path: &str) -> Option<CommitId> {
@@ -162,7 +169,7 @@ impl Paths {
     }
 
     pub(super) fn probe(&self) -> String {
-        format!("{}/probe", self.job)
+        format!("{}/{PROBE}", self.job)
     }
 
     /// Where a file is visible.

@@ -1,42 +1,73 @@
 //! Proves, before the first record, that the store can do what the guarantee rests on.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
-use super::FilesSink;
+use super::{FilesSink, Proof, Tables, lock, paths};
+use crate::commit::Commit;
 use crate::error::{Error, Kind};
-use crate::store::{Created, Moved, Store};
+use crate::store::{Moved, Store};
 
 impl FilesSink {
-    /// Writes, reads, lists, moves and deletes a small object where the data and the state lie, and has a second
-    /// create of it refused. Leaves nothing behind.
+    /// Proves that checkpoints are created at most once; writes, reads, lists, moves and deletes a small object where the
+    /// data and the state lie; and moves one into each table that is named. Leaves nothing behind.
     ///
-    /// Errors: `Config`, naming what the store cannot do or does not allow; `Retry`, when it cannot be reached.
-    pub async fn probe(&self) -> Result<(), Error> {
+    /// Errors: `Refused`, where writers would overwrite each other's checkpoints; `Config`, naming what the store cannot do
+    /// or does not allow; `Retry`, when it cannot be reached.
+    pub async fn probe(&self) -> Result<Proof, Error> {
+        // Also where this process has proved it before: whoever asks wants to know how it is now.
+        let proof = self.race().await?;
         let name = uuid::Uuid::now_v7().simple().to_string();
-        for (store, folder) in [(&self.data, self.paths.probe()), (&self.state, "probe".to_owned())] {
+        for (store, folder) in [(&self.data, self.paths.probe()), (&self.state, paths::PROBE.to_owned())] {
             let (from, to) = (format!("{folder}/{name}.json"), format!("{folder}/{name}.moved"));
             let proved = prove(&**store, &folder, &from, &to).await;
             let cleaned = store.delete(&from).await.and(store.delete(&to).await);
             store.remove_folder(&folder).await;
             proved.and(cleaned)?;
         }
+        if let Tables::Named(names) = &self.settings.tables {
+            self.data.prove_moves(&self.paths.attempts(), names.clone()).await?;
+        }
+        Ok(proof)
+    }
+}
+
+/// Folders that are remembered as proven; past it all are forgotten, and proven once more.
+const PROVEN_MAX: usize = 10_000;
+
+impl FilesSink {
+    /// Proves, before it is in force, that a commit's files can be moved to where they are to be seen: once for each folder
+    /// that this process meets.
+    ///
+    /// Errors: as those of [`Store::prove_moves`].
+    pub(super) async fn prove_moves(&self, commit: &Commit) -> Result<(), Error> {
+        let mut folders = BTreeSet::new();
+        for file in &commit.files {
+            let path = self.paths.final_path(file)?;
+            folders.extend(path.rsplit_once('/').map(|(folder, _)| folder.to_owned()));
+        }
+        folders.retain(|folder| !lock(&self.proven).contains(folder));
+        if folders.is_empty() {
+            return Ok(());
+        }
+        self.data.prove_moves(&self.paths.attempts(), folders.iter().cloned().collect()).await?;
+        let mut proven = lock(&self.proven);
+        if proven.len() + folders.len() > PROVEN_MAX {
+            proven.clear();
+        }
+        proven.extend(folders);
         Ok(())
     }
 }
 
 async fn prove(store: &dyn Store, folder: &str, from: &str, to: &str) -> Result<(), Error> {
-    let (first, second) = (Bytes::from_static(b"first"), Bytes::from_static(b"second"));
+    let first = Bytes::from_static(b"first");
     let unfit = |what: &str| Err(Error::new(Kind::Config, format!("{store} is no place for a sink: {what}")));
     // The answer may be "exists" after a repeated request; what counts is what is read.
     store.create(from, first.clone()).await?;
     if store.get(from).await?.as_ref() != Some(&first) {
         return unfit("it does not return what was just written");
-    }
-    let again = store.create(from, second).await?;
-    if again == Created::Created || store.get(from).await?.as_ref() != Some(&first) {
-        return unfit(
-            "it ignores the condition to write only what is absent, so writers would overwrite each other",
-        );
     }
     if !store.list(folder).await?.iter().any(|entry| entry.path == from && entry.size == first.len() as u64) {
         return unfit("a listing does not show what was just written");

@@ -25,6 +25,8 @@ struct Move {
     to: String,
     /// Its size.
     bytes: u64,
+    /// Somebody may have copied it already.
+    look: bool,
 }
 
 impl FilesSink {
@@ -33,6 +35,7 @@ impl FilesSink {
         if !rules::may_publish(state) {
             return self.erase().await.map(|()| false);
         }
+        lock(&self.fresh).retain(|id| state.unpublished.contains(id));
         for id in ids {
             let is_done = lock(&self.finished).has_published(id);
             if state.unpublished.contains(id) && !is_done {
@@ -52,10 +55,11 @@ impl FilesSink {
             }
             return self.remove_attempt(id).await;
         };
+        let look = !lock(&self.fresh).remove(id) && self.data.is_copying();
         let mut moves = Vec::with_capacity(commit.files.len());
         for file in &commit.files {
             let from = self.paths.staged(id, &file.staged)?;
-            moves.push(Move { from, to: self.paths.final_path(file)?, bytes: file.bytes });
+            moves.push(Move { from, to: self.paths.final_path(file)?, bytes: file.bytes, look });
         }
         if made("manifest-first") {
             self.state.put(&paths::commit(id), bytes.clone()).await?;
@@ -75,7 +79,11 @@ impl FilesSink {
     }
 
     /// The path of a file that is neither staged nor final.
-    async fn publish_file(&self, Move { from, to, bytes: expected }: Move) -> Result<Option<String>, Error> {
+    async fn publish_file(&self, file: Move) -> Result<Option<String>, Error> {
+        let Move { from, to, bytes: expected, look } = file;
+        if look && self.data.head(&to).await? == Some(expected) {
+            return self.data.delete(&from).await.map(|()| None);
+        }
         if self.data.move_to_final(&from, &to, expected).await? == Moved::Moved {
             return Ok(None);
         }

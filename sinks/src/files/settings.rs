@@ -81,6 +81,8 @@ pub struct FilesSettings {
     /// Begin a chain though there are files of this job and none of its checkpoints: `--new-incarnation`. `mode: overwrite`
     /// is not enough: it stays in the job file, and would erase the table when the checkpoints are lost years later.
     pub accept_existing_files: bool,
+    /// For commands that only look: a file system that takes no writes is no reason to doubt what lies there.
+    pub reads_only: bool,
     /// Names this process in logs.
     pub writer: String,
     /// Of the random numbers that jitter pauses. Equal seeds make a simulation repeat itself.
@@ -104,6 +106,7 @@ impl FilesSettings {
             checkpoint_timeout: Duration::from_secs(600),
             backoff: Duration::from_secs(5),
             accept_existing_files: false,
+            reads_only: false,
             writer: String::new(),
             seed: rand::random(),
             clock: Clock::default(),

@@ -17,6 +17,7 @@ use crate::store::{Created, Entry, Local, Moved, Object};
 
 mod chains;
 pub(crate) mod forget;
+mod proof;
 mod visible;
 
 /// A sink in memory, and the two stores it lies in.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Created, Entry, Moved, Store};
+use super::{Created, Entry, Labels, Moved, Store};
 use crate::error::{Error, Kind};
 use crate::failpoints;
 use crate::sink::{Upload, Uploaded};
@@ -57,6 +57,14 @@ impl Store for Failing {
         between(path, "create", self.inner.create(path, bytes)).await
     }
 
+    async fn create_labelled(&self, path: &str, bytes: Bytes) -> Result<(Created, Labels), Error> {
+        between(path, "create", self.inner.create_labelled(path, bytes)).await
+    }
+
+    async fn create_briefly(&self, path: &str, bytes: Bytes) -> Result<(Created, Labels), Error> {
+        between(path, "create", self.inner.create_briefly(path, bytes)).await
+    }
+
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
         between(path, "put", self.inner.put(path, bytes)).await
     }
@@ -77,6 +85,14 @@ impl Store for Failing {
         between(folder, "list", self.inner.list(folder)).await
     }
 
+    async fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Entry>, Error> {
+        between(folder, "list", self.inner.list_after(folder, after)).await
+    }
+
+    async fn list_tagged(&self, folder: &str, after: &str) -> Result<Vec<(Entry, Option<String>)>, Error> {
+        between(folder, "list", self.inner.list_tagged(folder, after)).await
+    }
+
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
         between(folder, "list_folders", self.inner.list_folders(folder)).await
     }
@@ -87,6 +103,10 @@ impl Store for Failing {
 
     async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
         between(to, "move", self.inner.move_to_final(from, to, bytes)).await
+    }
+
+    async fn prove_moves(&self, from: &str, folders: Vec<String>) -> Result<(), Error> {
+        self.inner.prove_moves(from, folders).await
     }
 
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {

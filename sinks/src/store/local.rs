@@ -3,6 +3,8 @@
 //! The guarantee: what a call reports as done survives a loss of power. A file's bytes are synced before its name
 //! appears, and the name's folder after it, so a name never stands for bytes that are not there. `steps` has the
 //! order of each verb, and why; `folders` what is synced of others.
+//!
+//! Nothing outside the root is ever touched: `links` finds links below it, and none is followed.
 
 use std::fmt;
 use std::io;
@@ -14,11 +16,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Created, Entry, Moved, Store, check_folder, check_path};
+use super::{Created, Entry, Labels, Moved, Store, check_folder, check_path};
 use crate::error::{Error, Kind};
 use crate::sink::Upload;
 
 mod folders;
+mod links;
+mod moves;
 mod steps;
 mod upload;
 
@@ -26,12 +30,19 @@ mod upload;
 #[derive(Clone)]
 pub struct Local {
     root: Arc<Path>,
+    /// A file system that takes no writes is no reason to doubt what was found.
+    reads_only: bool,
 }
 
 impl Local {
     /// A store whose root is the folder `root`, which is created when something is first written.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into().into() }
+        Self { root: root.into().into(), reads_only: false }
+    }
+
+    /// For commands that never write.
+    pub(super) fn reading_only(self) -> Self {
+        Self { reads_only: true, ..self }
     }
 
     /// Runs `step` where blocking is allowed.
@@ -59,6 +70,10 @@ impl Local {
 /// An error of the operating system, with what is to be done about it.
 fn error(path: &Path, what: &str, source: io::Error) -> Error {
     use io::ErrorKind as Io;
+    let remedy = match source.kind() {
+        Io::StorageFull | Io::QuotaExceeded => ": there is no room left; nothing is lost, make some",
+        _ => "",
+    };
     let kind = match source.kind() {
         Io::PermissionDenied
         | Io::ReadOnlyFilesystem
@@ -70,7 +85,7 @@ fn error(path: &Path, what: &str, source: io::Error) -> Error {
         | Io::Unsupported => Kind::Config,
         _ => Kind::Retry,
     };
-    Error::new(kind, format!("could not {what} {}", path.display())).with_source(source)
+    Error::new(kind, format!("could not {what} {}{remedy}", path.display())).with_source(source)
 }
 
 impl fmt::Debug for Local {
@@ -92,6 +107,13 @@ impl Store for Local {
         self.run("create", path, move |root, path| steps::create(root, path, &bytes)).await
     }
 
+    async fn create_briefly(&self, path: &str, bytes: Bytes) -> Result<(Created, Labels), Error> {
+        check_path(path)?;
+        let created =
+            self.run("create", path, move |root, path| steps::create_briefly(root, path, &bytes)).await?;
+        Ok((created, Labels::default()))
+    }
+
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
         check_path(path)?;
         self.run("write", path, move |root, path| steps::put(root, path, &bytes)).await
@@ -99,7 +121,8 @@ impl Store for Local {
 
     async fn get(&self, path: &str) -> Result<Option<Bytes>, Error> {
         check_path(path)?;
-        self.run("read", path, steps::get).await
+        let reads_only = self.reads_only;
+        self.run("read", path, move |root, path| steps::get(root, path, reads_only)).await
     }
 
     async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>, Error> {
@@ -109,7 +132,8 @@ impl Store for Local {
 
     async fn head(&self, path: &str) -> Result<Option<u64>, Error> {
         check_path(path)?;
-        self.run("look at", path, steps::head).await
+        let reads_only = self.reads_only;
+        self.run("look at", path, move |root, path| steps::head(root, path, reads_only)).await
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
@@ -132,6 +156,16 @@ impl Store for Local {
         check_path(to)?;
         let to = to.to_owned();
         self.run("move", from, move |root, from| steps::rename(root, from, &to)).await
+    }
+
+    async fn prove_moves(&self, from: &str, folders: Vec<String>) -> Result<(), Error> {
+        check_path(from)?;
+        folders.iter().try_for_each(|folder| check_path(folder))?;
+        let (root, from) = (Arc::clone(&self.root), from.to_owned());
+        let proved = tokio::task::spawn_blocking(move || moves::prove(&root, &from, &folders)).await;
+        let broke_off =
+            |source| Error::new(Kind::Retry, "trying to move a file broke off").with_source(source);
+        proved.map_err(broke_off)?.map_err(|(folder, source)| error(&folder, "move a file into", source))
     }
 
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {

@@ -32,6 +32,9 @@ impl Default for Retries {
     }
 }
 
+/// As long as so many requests may take, the answer to a copy is waited for.
+const COPY_REQUESTS: u32 = 5;
+
 /// Opens the store at a URL: `file:///folder` (taken literally, without percent escapes), `s3://bucket/prefix`,
 /// `gs://bucket/prefix`, `az://container/prefix`, or `memory://name` (lost with the value). Asks no server anything.
 ///
@@ -47,6 +50,18 @@ pub fn open(
     Ok(Arc::new(Failing::new(open_plain(url, options, retries)?)))
 }
 
+/// Like [`open`], for commands that never write: where a local file system takes no writes, what lies there is believed.
+pub fn open_to_read(
+    url: &str,
+    options: &BTreeMap<String, String>,
+    retries: Retries,
+) -> Result<Arc<dyn Store>, Error> {
+    match url.strip_prefix("file://") {
+        Some(rest) => Ok(Arc::new(Failing::new(Arc::new(open_local(url, rest, options)?.reading_only())))),
+        None => open(url, options, retries),
+    }
+}
+
 /// The store itself, without failpoints around it.
 pub(crate) fn open_plain(
     url: &str,
@@ -57,33 +72,38 @@ pub(crate) fn open_plain(
         .split_once("://")
         .ok_or_else(|| config(format!("{url:?} is not a URL: file://, s3://, gs:// or az://")))?;
     if scheme == "file" {
-        return open_local(url, rest, options);
+        return Ok(Arc::new(open_local(url, rest, options)?));
     }
     let (bucket, root) = rest.split_once('/').unwrap_or((rest, ""));
     if bucket.is_empty() && scheme != "memory" {
         return Err(config(format!("{url:?} names no bucket")));
     }
     let address = format!("{scheme}://{bucket}");
-    let options = Options::new(options);
-    let inner: Arc<dyn ObjectStore> = match scheme {
-        "s3" | "s3a" => Arc::new(open_s3(&address, options, retries)?),
-        "gs" => Arc::new(open_gcs(&address, options, retries)?),
-        "az" | "azure" | "abfs" | "abfss" => Arc::new(open_azure(&address, options, retries)?),
-        "memory" => {
-            options.all_used(scheme)?;
-            Arc::new(InMemory::new())
-        }
-        _ => return Err(config(format!("{scheme}:// is not a store: file://, s3://, gs:// or az://"))),
+    let client = |retries| -> Result<Arc<dyn ObjectStore>, Error> {
+        let options = Options::new(options);
+        Ok(match scheme {
+            "s3" | "s3a" => Arc::new(open_s3(&address, options, retries)?),
+            "gs" => Arc::new(open_gcs(&address, options, retries)?),
+            "az" | "azure" | "abfs" | "abfss" => Arc::new(open_azure(&address, options, retries)?),
+            _ => return Err(config(format!("{scheme}:// is not a store: file://, s3://, gs:// or az://"))),
+        })
     };
-    Ok(Arc::new(Object::new(inner, url, root)))
+    if scheme == "memory" {
+        Options::new(options).all_used(scheme)?;
+        return Ok(Arc::new(Object::new(Arc::new(InMemory::new()), url, root)));
+    }
+    // It gives up after the first failure: whether a copy was made is looked for before it is asked for again.
+    let patient =
+        Retries { request_timeout: retries.request_timeout * COPY_REQUESTS, retry_timeout: Duration::ZERO };
+    Ok(Arc::new(Object::new(client(retries)?, url, root).with_copier(client(patient)?, retries)))
 }
 
-fn open_local(url: &str, rest: &str, options: &BTreeMap<String, String>) -> Result<Arc<dyn Store>, Error> {
+fn open_local(url: &str, rest: &str, options: &BTreeMap<String, String>) -> Result<Local, Error> {
     Options::new(options).all_used("file")?;
     if !Path::new(rest).is_absolute() {
         return Err(config(format!("{url:?} is not a folder: file:// goes before an absolute path")));
     }
-    Ok(Arc::new(Local::new(rest.trim_end_matches('/'))))
+    Ok(Local::new(rest.trim_end_matches('/')))
 }
 
 fn open_s3(url: &str, mut options: Options, retries: Retries) -> Result<object_store::aws::AmazonS3, Error> {

@@ -1,10 +1,13 @@
-//! Counts what leaves for an object store, each repeated request too: all of them are on somebody's bill.
+//! Counts what leaves for an object store, each repeated request too: all of them are on somebody's bill. Of a refusal
+//! that comes back, only what it says in so many words goes on.
 
 use async_trait::async_trait;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
+
+use super::answers;
 
 /// The name under which requests are counted; label `operation`.
 pub const REQUESTS: &str = "tidegate_store_requests_total";
@@ -44,7 +47,11 @@ impl HttpService for Counted {
         let has = |name: &str| request.headers().contains_key(name);
         let operation = operation(request.method().as_str(), request.uri().query().unwrap_or(""), has);
         metrics::counter!(REQUESTS, "operation" => operation).increment(1);
-        self.0.execute(request).await
+        let secrets = answers::secrets(request.headers());
+        let response = self.0.execute(request).await?;
+        // S3 refuses these two with a status of success, too.
+        let may_refuse = matches!(operation, "copy" | "finish_upload");
+        answers::without_secrets(response, may_refuse, &secrets).await
     }
 }
 

@@ -178,12 +178,77 @@ async fn only_regular_files_are_read() {
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     std::os::unix::fs::symlink("/dev/zero", folder.path().join("endless")).unwrap();
-    let store = Local::new(folder.path());
-    for path in ["pipe", "endless"] {
-        assert_eq!(store.get(path).await.unwrap_err().kind, Kind::Config, "{path}");
-        assert_eq!(store.get_range(path, 0..1).await.unwrap_err().kind, Kind::Config, "{path}");
-    }
     std::fs::write(folder.path().join("file"), "x").unwrap();
     std::os::unix::fs::symlink("file", folder.path().join("link")).unwrap();
-    assert_eq!(store.get("link").await.unwrap().unwrap(), "x");
+    let store = Local::new(folder.path());
+    assert_eq!(store.get("pipe").await.unwrap_err().kind, Kind::Config);
+    assert_eq!(store.get_range("pipe", 0..1).await.unwrap_err().kind, Kind::Config);
+    for link in ["endless", "link"] {
+        assert_eq!(store.get(link).await.unwrap(), None, "{link}");
+        assert_eq!(store.get_range(link, 0..1).await.unwrap(), None, "{link}");
+        assert_eq!(store.head(link).await.unwrap(), None, "{link}");
+    }
+}
+
+/// A root that is a link itself is the user's choice; what lies below it is not followed.
+#[tokio::test]
+async fn nothing_behind_a_link_is_seen_written_or_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [elsewhere, warehouse, root] =
+        ["elsewhere", "warehouse", "root"].map(|name| folder.path().join(name));
+    std::fs::create_dir_all(elsewhere.join("day=1")).unwrap();
+    std::fs::write(elsewhere.join("precious.txt"), "theirs").unwrap();
+    std::fs::create_dir_all(warehouse.join("t")).unwrap();
+    let link = |to: &std::path::Path, at: &str| std::os::unix::fs::symlink(to, warehouse.join(at)).unwrap();
+    link(&elsewhere, "t/link");
+    link(std::path::Path::new("."), "t/loop");
+    link(std::path::Path::new("nowhere"), "t/dangling");
+    std::os::unix::fs::symlink(&warehouse, &root).unwrap();
+    let store = Local::new(&root);
+    store.put("t/ours", Bytes::from_static(b"ours")).await.unwrap();
+    let listed: Vec<_> = store.list("").await.unwrap().into_iter().map(|entry| entry.path).collect();
+    assert_eq!(listed, ["t/dangling", "t/link", "t/loop", "t/ours"]);
+    assert_eq!(store.list_folders("t").await.unwrap(), [""; 0]);
+
+    let (path, bytes) = ("t/link/new", Bytes::from_static(b"x"));
+    let followed = [
+        store.list("t/link").await.map(drop),
+        store.get("t/link/precious.txt").await.map(drop),
+        store.head("t/loop/ours").await.map(drop),
+        store.put(path, bytes.clone()).await,
+        store.create(path, bytes).await.map(drop),
+        store.upload(path).await.map(drop),
+        store.move_to_final("t/ours", path, 4).await.map(drop),
+        store.prove_moves("s", vec!["t/link".to_owned()]).await,
+    ];
+    for refused in followed {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind, Kind::Config);
+        assert!(refused.source.unwrap().to_string().contains("is a symbolic link"));
+    }
+    // What an earlier version has listed as to be erased.
+    store.delete("t/link/precious.txt").await.unwrap();
+    store.remove_folder("t/link").await;
+    store.remove_folder("t/link/day=1").await;
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 2);
+    for path in listed {
+        store.delete(&path).await.unwrap();
+    }
+    assert_eq!(store.list("").await.unwrap(), []);
+    assert_eq!(std::fs::read(elsewhere.join("precious.txt")).unwrap(), b"theirs");
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_of_a_final_is_found_before_it_is_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Local::new(folder.path());
+    let folders = || vec!["t".to_owned(), "t/day=1".to_owned()];
+    store.prove_moves("s", folders()).await.unwrap();
+    assert_eq!(store.list_folders("").await.unwrap(), [""; 0], "nothing is left behind");
+    std::fs::create_dir_all(folder.path().join("t")).unwrap();
+    store.prove_moves("s", folders()).await.unwrap();
+    std::fs::write(folder.path().join("t/day=1"), "in the way").unwrap();
+    let refused = store.prove_moves("s", folders()).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Config);
+    assert!(refused.source.unwrap().to_string().contains("not a folder"));
 }

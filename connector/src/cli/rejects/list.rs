@@ -101,7 +101,7 @@ impl Data {
 }
 
 pub(super) async fn execute(job: &JobArg, args: ListArgs, log: &LogArgs) -> Result<u8> {
-    let Job { config, sink } = Job::open(job, log)?;
+    let Job { config, sink } = Job::open_to_look(job, log)?;
     let Some(state) = sink.load().await? else {
         bail!("{sink} has no checkpoint of job {}: nothing has been written yet", config.job);
     };

@@ -13,6 +13,10 @@ use crate::run::start::check_group;
 use crate::run::starts::{self, Finding};
 use crate::run::{self, folders, pins};
 
+const KEEPS_VERSIONS: &str = "the bucket keeps every version of an object: each staged file is kept beside the final one, and \
+                              what is removed stays as an old version, on the bill for ever; have a lifecycle rule expire \
+                              noncurrent versions, and only those (the manual's page on stores)";
+
 /// What the sink answered.
 pub(super) struct Looked {
     pub(super) checks: Vec<Check>,
@@ -28,10 +32,17 @@ pub(super) async fn look(config: &Config) -> Looked {
         Err(error) => return Looked { checks: vec![Check::failed_with("sink", error)], chain: None },
     };
     match sink.probe().await {
-        Ok(()) => {
-            let detail = format!("{sink}: written, read, listed, removed; create-if-absent holds");
+        Ok(proof) => {
+            let detail = format!(
+                "{sink}: written, read, listed, moved, removed; create-if-absent holds, also in a race"
+            );
+            let mut checks = vec![Check::ok("sink", detail)];
+            // Google's store numbers each object, whether it keeps the old ones or not.
+            if proof.keeps_versions && !config.checkpoint.state.starts_with("gs://") {
+                checks.push(Check::warning("sink", KEEPS_VERSIONS));
+            }
             let loaded = sink.load().await;
-            Looked { checks: vec![Check::ok("sink", detail)], chain: Some((sink, loaded)) }
+            Looked { checks, chain: Some((sink, loaded)) }
         }
         Err(error) => Looked { checks: vec![Check::failed_with("sink", error)], chain: None },
     }

@@ -77,7 +77,7 @@ async fn what_comes_to_a_crowded_worker_waits_with_its_permits_and_is_sealed_wit
     assert!(matches!(told.recv().await, Some(Report::Crowded(_))), "once for each attempt");
     give(&dropped, 4_000);
     dropped.abandon();
-    channels.discard();
+    channels.discard().await;
     let last = attempt(CommitId::new());
     give(&last, 3_000);
     assert_eq!(seal(&last, 3_000, 4_000).await, 1_000);

@@ -374,8 +374,8 @@ async fn a_probe_finds_out_what_a_store_cannot_do() {
         Arc::new(Careless(Local::new(folder.path().join("y")))),
     );
     let unfit = sink.unwrap().probe().await.unwrap_err();
-    assert_eq!(unfit.kind, Kind::Config);
-    assert!(unfit.context.contains("ignores the condition"), "{unfit}");
+    assert_eq!(unfit.kind, Kind::Refused);
+    assert!(unfit.context.contains("16 were told that they had"), "{unfit}");
 }
 
 impl fmt::Display for Careless {

@@ -21,11 +21,20 @@ static SYNCED: Mutex<BTreeMap<PathBuf, u64>> = Mutex::new(BTreeMap::new());
 const SYNCED_MAX_COUNT: usize = 10_000;
 
 /// Makes the folder of `target` and runs `step` in it, again and again while somebody removes that folder.
-pub(super) fn in_folder<T>(target: &Path, mut step: impl FnMut(&Path) -> io::Result<T>) -> io::Result<T> {
+pub(super) fn in_folder<T>(target: &Path, step: impl FnMut(&Path) -> io::Result<T>) -> io::Result<T> {
+    in_made_folder(target, make_folder, step)
+}
+
+/// The same, with `make` to make the folder.
+pub(super) fn in_made_folder<T>(
+    target: &Path,
+    make: impl Fn(&Path) -> io::Result<()>,
+    mut step: impl FnMut(&Path) -> io::Result<T>,
+) -> io::Result<T> {
     let folder = parent(target)?;
     let mut races = 0;
     loop {
-        match make_folder(folder).and_then(|()| step(folder)) {
+        match make(folder).and_then(|()| step(folder)) {
             Err(error) if error.kind() == ErrorKind::NotFound && races < FOLDER_RACES => races += 1,
             result => return result,
         }
@@ -43,7 +52,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     }
     make_folder(above)?;
     if is_there.is_some() {
-        match unless_unwritable(sync_folder(above)) {
+        match unless_unsyncable(sync_folder(above), false) {
             // Nor has anybody made it who may only pass through the folder above.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
             result => result?,
@@ -82,16 +91,17 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Syncs the folder of a file that was found: what is built on it must not outlive it.
-pub(super) fn sync_found(target: &Path) -> io::Result<()> {
-    unless_unwritable(sync_folder(parent(target)?))
+pub(super) fn sync_found(target: &Path, reads_only: bool) -> io::Result<()> {
+    unless_unsyncable(sync_folder(parent(target)?), reads_only)
 }
 
-/// Where nobody can write, nothing is unsynced.
-fn unless_unwritable(synced: io::Result<()>) -> io::Result<()> {
+/// A file system that knows no sync of folders refuses it as invalid. One that was mounted to be read only has nothing to
+/// sync, and says so; but one that has become so by an error refuses with the same word as some that are mounted so, and
+/// what it shows may never have reached the disk. So only who writes nothing, and promises nothing, believes it.
+fn unless_unsyncable(synced: io::Result<()>, reads_only: bool) -> io::Result<()> {
     match synced {
-        Err(error) if matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::InvalidInput) => {
-            Ok(())
-        }
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem && reads_only => Ok(()),
         synced => synced,
     }
 }
@@ -120,4 +130,18 @@ pub(super) fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 thread_local! {
     /// The folders synced by this thread, in order.
     pub(super) static SYNCS: std::cell::RefCell<Vec<PathBuf>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_never_writes_believes_a_file_system_that_takes_no_writes() {
+        let refused = |kind: ErrorKind| Err(io::Error::from(kind));
+        assert!(unless_unsyncable(refused(ErrorKind::ReadOnlyFilesystem), false).is_err());
+        assert!(unless_unsyncable(refused(ErrorKind::ReadOnlyFilesystem), true).is_ok());
+        assert!(unless_unsyncable(refused(ErrorKind::InvalidInput), false).is_ok());
+        assert!(unless_unsyncable(refused(ErrorKind::PermissionDenied), true).is_err());
+    }
 }

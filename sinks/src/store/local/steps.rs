@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::folders::{found, in_folder, parent, sync_folder, sync_found, sync_nearest};
+use super::folders::{found, in_folder, in_made_folder, parent, sync_folder, sync_found, sync_nearest};
+use super::links::{folder_inside, inside, is_link};
 use crate::failpoints::fire;
 use crate::store::{Created, Entry, Moved};
 
@@ -36,7 +37,7 @@ const HIDDEN: &str = ".tidegate-tmp-";
 /// Bytes, sync, link, sync of the folder. A link fails where the name exists, which a rename would not; it gives the
 /// name to bytes that are on disk already; and its folder is synced before the caller believes in it.
 pub(super) fn create(root: &Path, path: &str, bytes: &[u8]) -> io::Result<Created> {
-    let target = root.join(path);
+    let target = inside(root, path)?;
     in_folder(&target, |folder| {
         let hidden = Hidden::beside(&target);
         write_synced(&hidden.0, bytes)?;
@@ -53,9 +54,27 @@ pub(super) fn create(root: &Path, path: &str, bytes: &[u8]) -> io::Result<Create
     })
 }
 
+/// The same without any sync: what has to hold of it is only who comes first.
+pub(super) fn create_briefly(root: &Path, path: &str, bytes: &[u8]) -> io::Result<Created> {
+    let target = inside(root, path)?;
+    in_made_folder(
+        &target,
+        |folder| fs::create_dir_all(folder),
+        |_| {
+            let hidden = Hidden::beside(&target);
+            fs::write(&hidden.0, bytes)?;
+            match fs::hard_link(&hidden.0, &target) {
+                Ok(()) => Ok(Created::Created),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Created::Exists),
+                Err(error) => Err(error),
+            }
+        },
+    )
+}
+
 /// Bytes, sync, rename, sync of the folder: a reader sees the old bytes or the new ones, never a part.
 pub(super) fn put(root: &Path, path: &str, bytes: &[u8]) -> io::Result<()> {
-    let target = root.join(path);
+    let target = inside(root, path)?;
     in_folder(&target, |folder| {
         let hidden = Hidden::beside(&target);
         write_synced(&hidden.0, bytes)?;
@@ -66,26 +85,34 @@ pub(super) fn put(root: &Path, path: &str, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
-pub(super) fn get(root: &Path, path: &str) -> io::Result<Option<Bytes>> {
-    let target = root.join(path);
-    let Some(mut file) = found(open_regular(&target))? else { return Ok(None) };
+/// Of what the file system takes no writes of, only `reads_only` believes that it is synced.
+pub(super) fn get(root: &Path, path: &str, reads_only: bool) -> io::Result<Option<Bytes>> {
+    let target = inside(root, path)?;
+    let Some(mut file) = open_regular(&target)? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    sync_found(&target)?;
+    sync_found(&target, reads_only)?;
     Ok(Some(bytes.into()))
 }
 
-/// Opens a file that is to be read. Whoever may write to a folder could put a pipe there, which has nothing to read for
-/// ever, or a link to a device, which never ends.
-fn open_regular(path: &Path) -> io::Result<File> {
-    // Without this, opening a pipe waits for a writer.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+/// Opens a file that is to be read; none where there is a link, which is nothing of ours. Whoever may write to a folder
+/// could put a pipe there, which has nothing to read for ever, or a device, which never ends.
+fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    // Without the first, opening a pipe waits for a writer.
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let Some(file) = (match opened {
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => None,
+        opened => found(opened)?,
+    }) else {
+        return Ok(None);
+    };
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
     if metadata.is_file() {
-        Ok(file)
+        Ok(Some(file))
     } else {
         Err(io::Error::new(ErrorKind::Unsupported, "it is not a regular file"))
     }
@@ -93,28 +120,31 @@ fn open_regular(path: &Path) -> io::Result<File> {
 
 /// For files that are final, and so were synced before their name appeared.
 pub(super) fn get_range(root: &Path, path: &str, range: Range<u64>) -> io::Result<Option<Bytes>> {
-    let Some(file) = found(open_regular(&root.join(path)))? else { return Ok(None) };
+    let Some(file) = open_regular(&inside(root, path)?)? else { return Ok(None) };
     let mut bytes = vec![0; (range.end - range.start) as usize];
     file.read_exact_at(&mut bytes, range.start)?;
     Ok(Some(bytes.into()))
 }
 
-pub(super) fn head(root: &Path, path: &str) -> io::Result<Option<u64>> {
-    let target = root.join(path);
-    let Some(metadata) = found(fs::metadata(&target))? else { return Ok(None) };
-    sync_found(&target)?;
+pub(super) fn head(root: &Path, path: &str, reads_only: bool) -> io::Result<Option<u64>> {
+    let target = inside(root, path)?;
+    let metadata = found(fs::symlink_metadata(&target))?.filter(|metadata| !metadata.is_symlink());
+    let Some(metadata) = metadata else { return Ok(None) };
+    sync_found(&target, reads_only)?;
     Ok(Some(metadata.len()))
 }
 
+/// Links are listed as what they are, objects of others, and never entered.
 pub(super) fn list(root: &Path, folder: &str) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut folders = vec![folder.to_owned()];
+    folder_inside(root, folder)?;
     while let Some(folder) = folders.pop() {
         for (name, is_folder) in children(&root.join(&folder))? {
             let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             if is_folder {
                 folders.push(path);
-            } else if let Some(metadata) = found(fs::metadata(root.join(&path)))? {
+            } else if let Some(metadata) = found(fs::symlink_metadata(root.join(&path)))? {
                 entries.push(Entry { path, size: metadata.len() });
             }
         }
@@ -124,7 +154,7 @@ pub(super) fn list(root: &Path, folder: &str) -> io::Result<Vec<Entry>> {
 }
 
 pub(super) fn list_folders(root: &Path, folder: &str) -> io::Result<Vec<String>> {
-    let mut names: Vec<String> = children(&root.join(folder))?
+    let mut names: Vec<String> = children(&folder_inside(root, folder)?)?
         .into_iter()
         .filter_map(|(name, is_folder)| is_folder.then_some(name))
         .collect();
@@ -134,7 +164,12 @@ pub(super) fn list_folders(root: &Path, folder: &str) -> io::Result<Vec<String>>
 
 /// Unlink, sync of the folder: what was erased must not come back after the chain has forgotten that it was to go.
 pub(super) fn delete(root: &Path, path: &str) -> io::Result<()> {
-    let target = root.join(path);
+    let target = match inside(root, path) {
+        // Earlier versions listed what is behind a link, so that it may stand in a chain as what is to be erased. It is not
+        // in the warehouse.
+        Err(error) if is_link(&error) => return Ok(()),
+        target => target?,
+    };
     if found(fs::remove_file(&target))?.is_some() {
         fire(path, "delete", "unlinked")?;
     }
@@ -145,7 +180,7 @@ pub(super) fn delete(root: &Path, path: &str) -> io::Result<()> {
 /// Folder, rename, sync of the new folder, sync of the old one: in that order the file has a durable name at every
 /// moment, and no trace of the old one once the call is done.
 pub(super) fn rename(root: &Path, from: &str, to: &str) -> io::Result<Moved> {
-    let (source, target) = (root.join(from), root.join(to));
+    let (source, target) = (inside(root, from)?, inside(root, to)?);
     if !source.try_exists()? {
         return Ok(Moved::SourceMissing);
     }
@@ -169,11 +204,11 @@ pub(super) fn rename(root: &Path, from: &str, to: &str) -> io::Result<Moved> {
 
 pub(super) fn remove_folder(root: &Path, folder: &str) -> io::Result<()> {
     remove_hidden(root, folder, Duration::ZERO)?;
-    found(fs::remove_dir(root.join(folder))).map(drop)
+    found(fs::remove_dir(folder_inside(root, folder)?)).map(drop)
 }
 
 pub(super) fn remove_hidden(root: &Path, folder: &str, age: Duration) -> io::Result<()> {
-    let Some(entries) = found(fs::read_dir(root.join(folder)))? else { return Ok(()) };
+    let Some(entries) = found(fs::read_dir(folder_inside(root, folder)?))? else { return Ok(()) };
     for entry in entries {
         let entry = entry?;
         if !entry.file_name().to_string_lossy().starts_with(HIDDEN) {
@@ -194,7 +229,8 @@ pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Names in a folder that are not hidden, and whether each is a folder itself. None where there is no such folder.
+/// Names in a folder that are not hidden, and whether each is a folder itself, which a link is not. None where there is no
+/// such folder.
 fn children(folder: &Path) -> io::Result<Vec<(String, bool)>> {
     let mut children = Vec::new();
     let Some(entries) = found(fs::read_dir(folder))? else { return Ok(children) };
@@ -205,8 +241,8 @@ fn children(folder: &Path) -> io::Result<Vec<(String, bool)>> {
         if name.starts_with('.') {
             continue;
         }
-        if let Some(metadata) = found(fs::metadata(entry.path()))? {
-            children.push((name, metadata.is_dir()));
+        if let Some(kind) = found(entry.file_type())? {
+            children.push((name, kind.is_dir()));
         }
     }
     Ok(children)

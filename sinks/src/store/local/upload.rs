@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use super::folders::{in_folder, parent, sync_folder};
+use super::links::inside;
 use super::steps::Hidden;
 use crate::error::{Error, Kind};
 use crate::failpoints::fire;
@@ -36,7 +37,7 @@ pub(super) struct LocalUpload {
 
 impl LocalUpload {
     pub(super) fn open(root: &Path, path: &str) -> io::Result<Self> {
-        let target = root.join(path);
+        let target = inside(root, path)?;
         let open = in_folder(&target, |_| {
             let hidden = Hidden::beside(&target);
             let file = OpenOptions::new().write(true).create_new(true).open(&hidden.0)?;

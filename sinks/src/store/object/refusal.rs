@@ -7,17 +7,38 @@ fn chain(error: &StdError) -> impl Iterator<Item = &StdError> {
     std::iter::successors(Some(error), |error| error.source())
 }
 
+/// An error with its causes, each once: object_store's errors repeat theirs.
+pub(super) fn told(error: &object_store::Error) -> String {
+    chain(error).fold(String::new(), |mut told, error| {
+        let text = error.to_string();
+        if told.is_empty() {
+            told = text;
+        } else if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        told
+    })
+}
+
+/// Whether it is said that there is no bucket of the name, as S3 and GCS call it, or no container.
+pub(super) fn is_no_bucket(told: &str) -> bool {
+    ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| told.contains(code))
+}
+
+/// What S3 calls bad requests, and are credentials that do not fit.
+const UNFIT: [&str; 4] =
+    ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"];
+
 /// Whether the store has refused a request for its credentials.
 pub(super) fn is_refusal(error: &object_store::Error) -> bool {
     use object_store::Error as Store;
     match error {
         Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => true,
-        // That of a listing, and of S3 to temporary keys whose time is over, which has status 400.
+        // That of a listing, and those of S3 to temporary keys and wrong regions, which have status 400.
         Store::Generic { source, .. } => chain(&**source).any(|error| {
             let text = error.to_string();
-            ["401 Unauthorized", "403 Forbidden", "<Code>ExpiredToken</Code>"]
-                .iter()
-                .any(|told| text.contains(told))
+            ["401 Unauthorized", "403 Forbidden"].iter().any(|told| text.contains(told))
+                || UNFIT.iter().any(|code| text.contains(&format!("400 Bad Request: {code}")))
         }),
         _ => false,
     }
@@ -71,7 +92,9 @@ mod tests {
     #[test]
     fn a_refusal_is_told_from_an_outage() {
         assert!(is_refusal(&answered("non-2xx status code: 403 Forbidden: <Code>AccessDenied</Code>")));
-        assert!(is_refusal(&answered("non-2xx status code: 400 Bad Request: <Code>ExpiredToken</Code>")));
+        assert!(is_refusal(&answered("non-2xx status code: 400 Bad Request: ExpiredToken: it is over")));
+        assert!(is_refusal(&answered("non-2xx status code: 400 Bad Request: InvalidToken: malformed")));
+        assert!(!is_refusal(&answered("non-2xx status code: 400 Bad Request: EntityTooLarge: it is")));
         assert!(!is_refusal(&answered(
             "non-2xx status code: 503 Service Unavailable: <Code>SlowDown</Code>"
         )));

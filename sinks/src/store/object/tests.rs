@@ -1,5 +1,7 @@
 //! What is believed of a server's answers.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::{
@@ -17,6 +19,10 @@ enum Flaw {
     NoCopy,
     /// A copy is answered, and half of it is written.
     HalfACopy,
+    /// The answer to a copy is lost.
+    NoAnswerToACopy,
+    /// A copy fails, and is made while its failure is thought over.
+    LateCopy,
     /// A part of an upload does not find the upload.
     NoUploadForAPart,
     /// The end of an upload does not find the upload.
@@ -25,12 +31,38 @@ enum Flaw {
 
 #[derive(Debug)]
 struct Flawed {
-    inner: InMemory,
+    inner: Arc<InMemory>,
     flaw: Flaw,
+    copies: AtomicU32,
 }
 
 fn store(flaw: Flaw) -> Object {
-    Object::new(Arc::new(Flawed { inner: InMemory::new(), flaw }), "memory://", "")
+    flawed(flaw).1
+}
+
+fn flawed(flaw: Flaw) -> (Arc<Flawed>, Object) {
+    let flawed = Arc::new(Flawed { inner: Arc::new(InMemory::new()), flaw, copies: AtomicU32::new(0) });
+    let store = Object::new(flawed.clone(), "memory://", "");
+    (flawed, store)
+}
+
+/// A copy made twice changes a file that readers may have seen already.
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_looked_for_before_it_is_asked_for_again() {
+    for flaw in [Flaw::NoAnswerToACopy, Flaw::LateCopy] {
+        let (flawed, store) = flawed(flaw);
+        let second = Duration::from_secs(1);
+        let store = store
+            .with_copier(flawed.clone(), Retries { request_timeout: second, retry_timeout: 30 * second });
+        store.put("s/a.staged", Bytes::from_static(b"rows")).await.unwrap();
+        assert_eq!(
+            store.move_to_final("s/a.staged", "t/a.parquet", 4).await.unwrap(),
+            Moved::Moved,
+            "{flaw:?}"
+        );
+        assert_eq!(flawed.copies.load(Ordering::Relaxed), 1, "{flaw:?}");
+        assert_eq!(store.get("s/a.staged").await.unwrap(), None, "{flaw:?}");
+    }
 }
 
 fn not_found(path: &Path) -> object_store::Error {
@@ -103,8 +135,21 @@ impl ObjectStore for Flawed {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Answer<()> {
+        self.copies.fetch_add(1, Ordering::Relaxed);
         match self.flaw {
             Flaw::NoCopy => Ok(()),
+            Flaw::NoAnswerToACopy => {
+                self.inner.copy_opts(from, to, options).await?;
+                std::future::pending().await
+            }
+            Flaw::LateCopy => {
+                let (inner, from, to) = (self.inner.clone(), from.clone(), to.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    inner.copy(&from, &to).await
+                });
+                Err(object_store::Error::Generic { store: "memory", source: "timed out".into() })
+            }
             Flaw::HalfACopy => {
                 let bytes = self.inner.get(from).await?.bytes().await?;
                 self.inner.put(to, bytes.slice(..bytes.len() / 2).into()).await.map(drop)

@@ -15,9 +15,9 @@ fn what_another_process_has_done_is_synced_before_it_is_believed() {
     let folder = tempfile::tempdir().unwrap();
     let (root, table) = (folder.path(), &*folder.path().join("t"));
     put(root, "t/there", b"x").unwrap();
-    assert_eq!(syncs(|| get(root, "t/there")), [table]);
-    assert_eq!(syncs(|| head(root, "t/there")), [table]);
-    assert_eq!(syncs(|| head(root, "t/gone")), [] as [&Path; 0], "nothing is believed");
+    assert_eq!(syncs(|| get(root, "t/there", false)), [table]);
+    assert_eq!(syncs(|| head(root, "t/there", false)), [table]);
+    assert_eq!(syncs(|| head(root, "t/gone", false)), [] as [&Path; 0], "nothing is believed");
     assert_eq!(syncs(|| delete(root, "t/gone")), [table]);
     assert_eq!(syncs(|| delete(root, "t/there")), [table]);
     assert_eq!(syncs(|| delete(root, "t/day=1/gone")), [table], "the folder is gone, too");
