@@ -37,11 +37,9 @@ pub(crate) async fn keeps_every_promise(url: &str, options: &Settings) -> Result
         settings.copy_grace = Duration::ZERO;
         let place = FilesPlace::open(settings).expect("the options fit");
         async move {
-            place
-                .files_sink(Options::default())
-                .probe()
-                .await
-                .expect("the store can do all that a sink asks of it");
+            let proved = place.files_sink(Options::default()).probe().await;
+            let proof = proved.expect("the store can do all that a sink asks of it");
+            assert!(proof.lists_tags, "its own checkpoints are watched by their ETags");
             Arc::new(place) as Arc<dyn Place>
         }
     })
