@@ -77,6 +77,24 @@ fn rows_of_several_partitions_share_a_file_that_says_where_they_came_from() {
     });
 }
 
+/// Who drops the attempt removes its folder then, and what came later would lie there for ever.
+#[test]
+fn no_file_appears_after_sealing_has_failed() {
+    block_on(async {
+        let sink = Arc::new(Uploads::failing());
+        let settings = StageSettings { partition_by: vec![by(Transform::Identity, "country")], ..settings() };
+        let mut stager = stager(&sink, settings);
+        let fetches = [fetch("t", 0, 0, [row(1, "DE", 0), row(2, "FR", 0), row(3, "IT", 0)])];
+        stager.accept(&attempt(), &fetches[0]).await.unwrap();
+        assert!(stager.seal(&delta(&fetches)).await.is_err());
+        let at_once = sink.files().len();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(sink.files().len(), at_once);
+    });
+}
+
 #[test]
 fn a_reject_is_a_row_beside_the_data_and_the_first_is_told() {
     block_on(async {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaData;
 use tidegate_sinks::{
-    Begin, Checkpoint, Collected, Commit, CommitId, Delta, Error, Genesis, Outcome, Plan, RejectLimit,
+    Begin, Checkpoint, Collected, Commit, CommitId, Delta, Error, Genesis, Kind, Outcome, Plan, RejectLimit,
     Restore, Sink, Span, StagedFile, TopicPartition, Upload, Uploaded,
 };
 
@@ -26,9 +26,15 @@ pub(super) struct Uploads {
     finished: Arc<Mutex<BTreeMap<(CommitId, String), Bytes>>>,
     /// An upload holds what it gets, until it is finished.
     holds: bool,
+    /// The first file does not finish; the others do so in their own time, whether they are waited for or not.
+    fails: bool,
 }
 
 impl Uploads {
+    pub(super) fn failing() -> Self {
+        Self { fails: true, ..Self::default() }
+    }
+
     pub(super) fn holding() -> Self {
         Self { holds: true, ..Self::default() }
     }
@@ -45,6 +51,7 @@ struct Growing {
     bytes: Vec<u8>,
     finished: Arc<Mutex<BTreeMap<(CommitId, String), Bytes>>>,
     holds: bool,
+    fails: bool,
 }
 
 #[async_trait]
@@ -61,6 +68,19 @@ impl Upload for Growing {
 
     async fn finish(self: Box<Self>) -> Result<Uploaded, Error> {
         let bytes = self.bytes.len() as u64;
+        if self.fails && self.name.1 == "000.staged" {
+            return Err(Error::new(Kind::Retry, "there is no room"));
+        }
+        if self.fails {
+            let finishing = tokio::spawn(async move {
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+                self.finished.lock().unwrap().insert(self.name, self.bytes.into());
+            });
+            finishing.await.unwrap();
+            return Ok(Uploaded { bytes, sha256: String::new() });
+        }
         let before = self.finished.lock().unwrap().insert(self.name, self.bytes.into());
         assert!(before.is_none(), "two files of one name");
         Ok(Uploaded { bytes, sha256: String::new() })
@@ -93,6 +113,7 @@ impl Sink for Uploads {
             bytes: Vec::new(),
             finished: self.finished.clone(),
             holds: self.holds,
+            fails: self.fails,
         }))
     }
 
