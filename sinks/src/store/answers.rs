@@ -18,8 +18,11 @@ pub(super) fn secrets(headers: &object_store::HeaderMap) -> Vec<String> {
     let is_secret = |name: &str| SECRET.iter().any(|part| name.contains(part));
     let secret = headers.iter().filter(|(name, _)| is_secret(name.as_str()));
     let values = secret.filter_map(|(_, value)| value.to_str().ok());
-    // Behind the scheme, or the last of the parts of a signature.
-    let parts = values.flat_map(|value| value.split([' ', ',', '=']).chain([value]));
+    // Of an authorization, what stands behind the scheme, or is the signature.
+    let parts = values.flat_map(|value| {
+        let last = value.rsplit(' ').next().unwrap_or(value);
+        [value, last.strip_prefix("Signature=").unwrap_or(last)]
+    });
     parts.filter(|part| part.len() >= SHORTEST_SECRET).map(str::to_owned).collect()
 }
 
@@ -131,15 +134,17 @@ mod tests {
         headers.insert("x-amz-security-token", "planted-token".parse().unwrap());
         headers.insert("authorization", "Bearer planted-bearer".parse().unwrap());
         headers.insert("x-amz-date", "20260101T000000Z".parse().unwrap());
+        let signed = "AWS4-HMAC-SHA256 Credential=AKIA/x, SignedHeaders=host, Signature=planted-signature";
+        headers.insert("proxy-authorization", signed.parse().unwrap());
         let secrets = secrets(&headers);
-        let body =
-            "<Error><Code>X</Code><Message>20260101T000000Z planted-token planted-bearer</Message></Error>";
+        let body = "<Error><Code>X</Code><Message>20260101T000000Z planted-token planted-bearer \
+                    planted-signature AWS4-HMAC-SHA256</Message></Error>";
         for (status, may_refuse) in [(400, false), (503, false), (200, true)] {
             let mut response = HttpResponse::new(body.to_owned().into());
             *response.status_mut() = status.try_into().unwrap();
             let told = without_secrets(response, may_refuse, &secrets).await.unwrap();
             let told = String::from_utf8(told.into_body().bytes().await.unwrap().to_vec()).unwrap();
-            assert!(told.contains("X: 20260101T000000Z *** ***"), "{told}");
+            assert!(told.contains("X: 20260101T000000Z *** *** *** AWS4-HMAC-SHA256"), "{told}");
         }
         let whole = HttpResponse::new(body.to_owned().into());
         let whole = without_secrets(whole, false, &secrets).await.unwrap();
