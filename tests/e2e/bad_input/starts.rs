@@ -105,6 +105,15 @@ async fn a_pattern_of_topics_makes_a_table_of_each() -> Result<()> {
     }
     let report: Value = serde_json::from_str(&scene.job.run(&["audit", "--output", "json"]).await?)?;
     ensure!(report["rows"] == 3, "{report}");
+    // What its files have in common is known of a topic that has come late, too.
+    scene.write(Sections {
+        kafka: &pattern,
+        sink: "  table: \"copy_{topic}\"\n",
+        format: "{columns: [{name: value, type: string}], metadata: [topic, partition, offset]}",
+        ..Default::default()
+    })?;
+    let said = scene.ends_with(2, &["run", "--until-end"]).await?;
+    ensure!(said.contains(&format!("table copy_{late}: format.type was raw, is now json")), "{said}");
     Ok(())
 }
 
