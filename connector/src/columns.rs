@@ -5,21 +5,29 @@
 mod grammar;
 pub mod levels;
 mod print;
+pub(crate) mod reading;
 #[cfg(test)]
 mod tests;
+mod words;
+pub(crate) mod zone;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use serde_json::{Value, json};
 
 use crate::config::{Column, Metadata};
 use crate::decode::headers;
 use crate::names;
+use grammar::Seconds;
 
-/// Metadata key of a field that holds JSON text, which Arrow knows only as Utf8.
+/// Metadata key of a field whose type says less than the job's: JSON text, which Arrow knows only as Utf8, and seconds,
+/// which are written as milliseconds.
 const TYPE_KEY: &str = "tidegate.type";
+const JSON: &str = "json";
+const SECONDS: &str = "s";
 
 /// A column that the job may not have: which one, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,10 +48,13 @@ pub fn schema(columns: &[Column], metadata: &[Metadata]) -> Result<SchemaRef, Co
     let mut fields = Vec::with_capacity(columns.len() + metadata.len());
     for column in columns {
         names::column(&column.name).map_err(|bad| ColumnError::new(&column.name, bad.problem))?;
-        fields.push(
-            grammar::parse(&column.type_name, &column.name)
-                .map_err(|at| ColumnError::new(&column.name, at))?,
-        );
+        let seconds = if column.bare_seconds { Seconds::Bare } else { Seconds::Milliseconds };
+        let field = grammar::parse(&column.type_name, &column.name, seconds)
+            .map_err(|at| ColumnError::new(&column.name, at))?;
+        if let Err((key, problem)) = reading::check(&field, &column.reading) {
+            return Err(ColumnError::new(&column.name, format!("{key}: {problem}")));
+        }
+        fields.push(field);
     }
     fields.extend(metadata.iter().map(|&kind| metadata_field(kind)));
     let mut names = HashSet::new();
@@ -66,9 +77,68 @@ pub(crate) fn quoted(name: &str) -> String {
     print::quoted(name)
 }
 
+/// What a checkpoint pins of seconds from its first on; chains of before do not have it.
+const PINNED_SECONDS: &str = "seconds";
+
+/// Adds to what the first checkpoint pins that seconds are written as milliseconds.
+pub(crate) fn pin_seconds(pinned: Value) -> Value {
+    let mut pinned = if pinned.is_object() { pinned } else { json!({}) };
+    pinned[PINNED_SECONDS] = "ms".into();
+    pinned
+}
+
+/// Whether the chain has files whose seconds are bare numbers. It goes on with them: beside them milliseconds would be
+/// numbers a thousand times as large to readers that know the column as a number.
+pub(crate) fn are_seconds_bare(pinned: &Value) -> bool {
+    pinned.get(PINNED_SECONDS).is_none()
+}
+
+/// What some readers of the files will not do with these columns, a sentence each.
+pub(crate) fn cautions(columns: &[Column]) -> Vec<String> {
+    let mut cautions = Vec::new();
+    for column in columns {
+        let Ok(schema) = schema(std::slice::from_ref(column), &[]) else { continue };
+        let has = |of: TimeUnit| leaves(schema.field(0)).iter().any(|leaf| unit(leaf) == Some(of));
+        let name = &column.name;
+        if has(TimeUnit::Nanosecond) {
+            cautions.push(format!(
+                "column `{name}` has nanoseconds: readers such as Spark refuse a file with them, whatever they ask of it; \
+                 all take microseconds (us)"
+            ));
+        }
+        if column.bare_seconds && has(TimeUnit::Second) {
+            cautions.push(format!(
+                "column `{name}` has seconds, which this chain was begun with as bare numbers, as most readers see them; it \
+                 goes on so; in a table of a new job they are times"
+            ));
+        }
+    }
+    cautions
+}
+
 /// Whether the field holds the text of any JSON value, not a string.
 pub(crate) fn is_json(field: &Field) -> bool {
-    field.metadata().get(TYPE_KEY).is_some_and(|kind| kind == "json")
+    field.metadata().get(TYPE_KEY).is_some_and(|kind| kind == JSON)
+}
+
+/// In which the job counts the field's times; `None` for what is no time. The files may have a finer one.
+pub(crate) fn unit(field: &Field) -> Option<TimeUnit> {
+    match field.data_type() {
+        DataType::Time32(unit) | DataType::Time64(unit) | DataType::Timestamp(unit, _) => {
+            let seconds = field.metadata().get(TYPE_KEY).is_some_and(|kind| kind == SECONDS);
+            Some(if seconds { TimeUnit::Second } else { *unit })
+        }
+        _ => None,
+    }
+}
+
+/// The fields that hold values, at whatever depth below `field`.
+pub(crate) fn leaves(field: &Field) -> Vec<&Field> {
+    match field.data_type() {
+        DataType::Struct(members) => members.iter().flat_map(|member| leaves(member)).collect(),
+        DataType::List(inner) | DataType::Map(inner, _) => leaves(inner),
+        _ => vec![field],
+    }
 }
 
 fn metadata_field(kind: Metadata) -> Field {

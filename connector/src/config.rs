@@ -185,6 +185,38 @@ pub struct Column {
     /// Where the value stands in the record, when not under `name`: keys separated by dots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    #[serde(flatten)]
+    pub reading: Reading,
+    /// Not of the job file: whether the chain has files whose seconds are bare numbers, and goes on with them.
+    #[serde(skip)]
+    pub bare_seconds: bool,
+}
+
+impl Column {
+    /// One that is read as its type says.
+    pub fn new(name: impl Into<String>, type_name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            type_name: type_name.into(),
+            path: None,
+            reading: Reading::default(),
+            bare_seconds: false,
+        }
+    }
+}
+
+/// How values are read that other writers write in their own manner, at whatever depth they lie in the column.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Reading {
+    /// Where the clock stood of times without an offset: `Europe/Berlin`, `+02:00`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// How dates and times are written, in the words of strptime: `%d.%m.%Y %H:%M`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Whether numbers and bools are taken out of strings, and into them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lenient: bool,
 }
 
 /// Kafka metadata as columns `_topic`, `_partition`, `_offset`, `_timestamp`, `_key`, `_headers`.

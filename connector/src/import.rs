@@ -5,6 +5,7 @@
 
 mod columns;
 mod document;
+mod format;
 mod json;
 mod reader;
 mod section;

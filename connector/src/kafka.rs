@@ -26,6 +26,7 @@ use tidegate_sinks::TopicPartition;
 use crate::config::Topics;
 use crate::config::timeouts::BrokerLimits;
 pub use message::Message;
+pub(crate) use message::headers_of;
 use native::Failure;
 pub(crate) use native::{has_member_id, set_leader_epoch};
 pub(crate) use refused::Refusal;

@@ -40,7 +40,7 @@ pub use outcome::{RunError, Summary};
 pub use start::Beginning;
 
 use crate::cluster::{Cluster, Connected, LogBounds};
-use crate::columns::ColumnError;
+use crate::columns::{self, ColumnError};
 use crate::config::client_properties;
 use crate::config::{Column, Config, FormatKind, PartitionColumns, PartitionField, Topics, Transform};
 use crate::decode;
@@ -167,6 +167,7 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     if let Topics::Regex(_) = &config.kafka.topics {
         job.status.leave_out(&config.sink.table, job.cluster.partitions().await?);
     }
+    columns::cautions(&columns).into_iter().for_each(|caution| tracing::warn!("{caution}"));
     let (done, reports) = mpsc::unbounded_channel();
     let channels = start_channels(&mut job, &config, settings, &columns, &done)?;
     let mut source = (job.source)(&state)?;
@@ -361,11 +362,14 @@ pub(crate) fn tables<'t>(
 
 /// The job's columns: those of the job file, or those pinned.
 pub fn columns(config: &Config, state: &Checkpoint) -> Result<Vec<Column>, RunError> {
-    if let Some(columns) = &config.format.columns {
-        return Ok(columns.clone());
-    }
-    let Some(columns) = state.pinned.get("columns") else { return Ok(Vec::new()) };
-    serde_json::from_value(columns.clone()).map_err(|error| {
-        RunError::failed(format!("checkpoint {}: pinned columns do not read: {error}", state.n))
-    })
+    let mut columns: Vec<Column> = match (&config.format.columns, state.pinned.get("columns")) {
+        (Some(columns), _) => columns.clone(),
+        (None, None) => Vec::new(),
+        (None, Some(columns)) => serde_json::from_value(columns.clone()).map_err(|error| {
+            RunError::failed(format!("checkpoint {}: pinned columns do not read: {error}", state.n))
+        })?,
+    };
+    let bare = columns::are_seconds_bare(&state.pinned);
+    columns.iter_mut().for_each(|column| column.bare_seconds = bare);
+    Ok(columns)
 }

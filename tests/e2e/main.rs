@@ -26,3 +26,4 @@ mod security;
 mod steady;
 mod stores;
 mod support;
+mod types;

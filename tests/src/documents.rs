@@ -12,6 +12,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use serde::de::IgnoredAny;
 
 use generate::{COLUMNS, Writer, break_it};
 use ours::append;
@@ -93,7 +94,12 @@ fn compare(seed: u64, seen: &mut Seen) {
             Ok(Tree::Object(members)) => Some(members),
             _ => None,
         };
-        assert_eq!(append(&mut *passing, &bytes), members.is_some(), "passing over, {}", context());
+        // What is passed over is JSON by the letter of serde_json's own way to pass over it.
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        let is_object = text.trim_start_matches([' ', '\n', '\t', '\r']).starts_with('{');
+        let is_passed = is_object && serde_json::from_str::<IgnoredAny>(text).is_ok();
+        assert_eq!(append(&mut *passing, &bytes), is_passed, "passing over, {}", context());
+        assert_eq!(members.is_some(), is_passed, "{}", context());
         if tree.is_ok() {
             assert!(
                 append(&mut *keeping, &[b"{\"v\":", &bytes[..], b"}"].concat()),
@@ -108,7 +114,8 @@ fn compare(seed: u64, seen: &mut Seen) {
         seen.mended += usize::from(is_broken && members.is_some());
         assert_eq!(is_row, row.is_some(), "{tree:?}, {}", context());
         if let Some(row) = row {
-            expected.push((row, is_broken));
+            let is_arrows = !is_broken && !tree.as_ref().is_ok_and(Tree::has_no_text);
+            expected.push((row, is_arrows));
             accepted.push(bytes);
             seen.rows += 1;
         } else {
@@ -125,7 +132,7 @@ fn compare(seed: u64, seen: &mut Seen) {
         assert_eq!(cells(&batch, index), *expected, "serde_json, {}", context());
     }
     // In a broken one may stand an integer with an exponent and more digits than the double has by which arrow-json reads it.
-    let rows = (0..accepted.len()).filter(|row| !expected[*row].1 && !arrow_json_misreads(&accepted[*row]));
+    let rows = (0..accepted.len()).filter(|row| expected[*row].1 && !arrow_json_misreads(&accepted[*row]));
     let rows: Vec<_> = rows.collect();
     let documents: Vec<_> = rows.iter().map(|row| &accepted[*row][..]).collect();
     compare_to_arrow(&schema, &batch, (&rows, &documents), seed);

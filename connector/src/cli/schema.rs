@@ -102,9 +102,13 @@ fn text(shown: &Shown) -> String {
         text.push_str("\n\nfor the job file, under format:\n\n  columns:\n");
         for column in &shown.columns {
             // JSON is YAML as well, and quotes what needs it.
-            let [name, kind] =
-                [&column.name, &column.type_name].map(|text| serde_json::Value::from(text.as_str()));
-            text.push_str(&format!("    - {{name: {name}, type: {kind}}}\n"));
+            let entries = serde_json::to_value(column).ok().and_then(|column| match column {
+                serde_json::Value::Object(entries) => Some(entries),
+                _ => None,
+            });
+            let entry = |(key, value): (String, serde_json::Value)| format!("{key}: {value}");
+            let entries: Vec<_> = entries.unwrap_or_default().into_iter().map(entry).collect();
+            text.push_str(&format!("    - {{{}}}\n", entries.join(", ")));
         }
     }
     text.trim_end().to_owned()

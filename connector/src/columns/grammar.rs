@@ -6,33 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
-use super::TYPE_KEY;
-
-/// Every word a type may start with, for the nearest one in an error.
-const WORDS: [&str; 22] = [
-    "bool",
-    "int",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "float",
-    "double",
-    "string",
-    "binary",
-    "date",
-    "time",
-    "timestamp",
-    "decimal",
-    "struct",
-    "list",
-    "map",
-    "json",
-];
+use super::{JSON, SECONDS, TYPE_KEY, words, zone};
 
 /// Types in types; what no table has, and a bound on recursion.
 const MAX_DEPTH: usize = 32;
@@ -51,9 +25,18 @@ impl fmt::Display for TypeError {
     }
 }
 
+/// How a column of seconds is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seconds {
+    /// As milliseconds, since Parquet has no seconds.
+    Milliseconds,
+    /// As bare numbers, which only Arrow's readers take for times; chains of before have files of that kind.
+    Bare,
+}
+
 /// The field `name` of the type `text`.
-pub(super) fn parse(text: &str, name: &str) -> Result<Field, TypeError> {
-    let mut parser = Parser { text, at: 0, depth: 0 };
+pub(super) fn parse(text: &str, name: &str, seconds: Seconds) -> Result<Field, TypeError> {
+    let mut parser = Parser { text, at: 0, depth: 0, seconds };
     let field = parser.field(name)?;
     parser.space();
     match parser.rest().chars().next() {
@@ -66,6 +49,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    seconds: Seconds,
 }
 
 impl<'a> Parser<'a> {
@@ -129,11 +113,15 @@ impl<'a> Parser<'a> {
         self.space();
         let start = self.at;
         if self.word() == "json" {
-            let marked = HashMap::from([(TYPE_KEY.to_owned(), "json".to_owned())]);
+            let marked = HashMap::from([(TYPE_KEY.to_owned(), JSON.to_owned())]);
             return Ok(Field::new(name, DataType::Utf8, true).with_metadata(marked));
         }
         self.at = start;
-        Ok(Field::new(name, self.data_type()?, true))
+        let field = Field::new(name, self.data_type()?, true);
+        Ok(match self.seconds {
+            Seconds::Milliseconds => as_milliseconds(field),
+            Seconds::Bare => field,
+        })
     }
 
     fn data_type(&mut self) -> Result<DataType, TypeError> {
@@ -154,23 +142,29 @@ impl<'a> Parser<'a> {
             "uint32" => DataType::UInt32,
             "uint64" => DataType::UInt64,
             "float" => DataType::Float32,
-            "double" => DataType::Float64,
+            "double" if !self.goes_on("precision") => DataType::Float64,
             "string" => DataType::Utf8,
             "binary" => DataType::Binary,
             "date" => DataType::Date32,
-            "time" => self.time()?,
-            "timestamp" => self.timestamp()?,
-            "decimal" => self.decimal()?,
+            "time" if self.goes_on("(") => self.time()?,
+            "timestamp" if self.goes_on("(") => self.timestamp()?,
+            "decimal" if self.goes_on("(") => self.decimal()?,
             "struct" => self.structure()?,
             "list" => self.list()?,
             "map" => self.map()?,
             other => {
+                let rest = self.rest();
                 self.at = start;
-                return Err(self.error(unknown(other)));
+                return Err(self.error(words::unknown(other, rest)));
             }
         };
         self.depth -= 1;
         Ok(data_type)
+    }
+
+    /// Whether `text` follows; nothing is consumed.
+    fn goes_on(&self, text: &str) -> bool {
+        self.rest().trim_start().starts_with(text)
     }
 
     fn time(&mut self) -> Result<DataType, TypeError> {
@@ -192,9 +186,7 @@ impl<'a> Parser<'a> {
             let rest = self.rest();
             let end = rest.find([')', ',', '<', '>', '(', '"']).unwrap_or(rest.len());
             let text = rest[..end].trim_end();
-            if !is_zone(text) {
-                return Err(self.error("a time zone is `UTC`, `Area/City` or an offset such as `+02:00`"));
-            }
+            zone::find(text).map_err(|problem| self.error(problem))?;
             self.at += end;
             zone = Some(text.into());
         }
@@ -210,9 +202,17 @@ impl<'a> Parser<'a> {
             "ms" => Ok(TimeUnit::Millisecond),
             "us" => Ok(TimeUnit::Microsecond),
             "ns" => Ok(TimeUnit::Nanosecond),
-            _ => {
+            other => {
+                // SQL's digits of the second.
+                let unit = match other.parse::<u8>() {
+                    Ok(0) => "; did you mean `s`?",
+                    Ok(1..=3) => "; did you mean `ms`?",
+                    Ok(4..=6) => "; did you mean `us`?",
+                    Ok(7..=9) => "; did you mean `ns`?",
+                    _ => "",
+                };
                 self.at = start;
-                Err(self.error("a unit is s, ms, us or ns"))
+                Err(self.error(format!("a unit is s, ms, us or ns{unit}")))
             }
         }
     }
@@ -285,19 +285,15 @@ pub(super) fn is_symbol(symbol: char) -> bool {
     symbol.is_whitespace() || "<>():,\"\\".contains(symbol)
 }
 
-fn is_zone(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_alphabetic() || "+-".contains(first))
-        && text.chars().all(|symbol| symbol.is_ascii_alphanumeric() || "_/+-:".contains(symbol))
-}
-
-fn unknown(word: &str) -> String {
-    if word.is_empty() {
-        return "a type is missing".to_owned();
-    }
-    let lower = word.to_lowercase();
-    let near = WORDS.iter().map(|known| (strsim::damerau_levenshtein(known, &lower), known)).min();
-    match near {
-        Some((distance, known)) if distance <= 3 => format!("`{word}` is no type; did you mean `{known}`?"),
-        _ => format!("`{word}` is no type; types are {}", WORDS.join(", ")),
-    }
+/// A field of seconds as one of milliseconds that knows what it was.
+fn as_milliseconds(field: Field) -> Field {
+    let data_type = match field.data_type() {
+        DataType::Time32(TimeUnit::Second) => DataType::Time32(TimeUnit::Millisecond),
+        DataType::Timestamp(TimeUnit::Second, zone) => {
+            DataType::Timestamp(TimeUnit::Millisecond, zone.clone())
+        }
+        _ => return field,
+    };
+    let marked = HashMap::from([(TYPE_KEY.to_owned(), SECONDS.to_owned())]);
+    field.with_data_type(data_type).with_metadata(marked)
 }

@@ -25,9 +25,11 @@ pub(super) fn print(field: &Field) -> Option<String> {
         DataType::Utf8 => "string".to_owned(),
         DataType::Binary => "binary".to_owned(),
         DataType::Date32 => "date".to_owned(),
-        DataType::Time32(unit) | DataType::Time64(unit) => format!("time({})", unit_name(*unit)),
-        DataType::Timestamp(unit, None) => format!("timestamp({})", unit_name(*unit)),
-        DataType::Timestamp(unit, Some(zone)) => format!("timestamp({}, {zone})", unit_name(*unit)),
+        DataType::Time32(_) | DataType::Time64(_) => format!("time({})", unit_name(super::unit(field)?)),
+        DataType::Timestamp(_, None) => format!("timestamp({})", unit_name(super::unit(field)?)),
+        DataType::Timestamp(_, Some(zone)) => {
+            format!("timestamp({}, {zone})", unit_name(super::unit(field)?))
+        }
         DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
         DataType::Struct(fields) => format!("struct<{}>", members(fields)?),
         DataType::List(element) => format!("list<{}>", print(element)?),

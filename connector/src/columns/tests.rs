@@ -2,8 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+const MILLISECONDS: Seconds = Seconds::Milliseconds;
+
 fn column(name: &str, type_name: &str) -> Column {
-    Column { name: name.to_owned(), type_name: type_name.to_owned(), path: None }
+    Column::new(name, type_name)
 }
 
 fn problem(type_name: &str) -> String {
@@ -54,9 +56,11 @@ fn an_error_says_where_and_what_was_meant() {
         ("", "a type is missing"),
         ("list<string", "`>` is missing"),
         ("int32 not null", "the text goes on"),
-        ("timestamp", "`(` is missing"),
+        ("timestamp", "did you mean `timestamp(us)`"),
         ("timestamp(min)", "a unit is s, ms, us or ns"),
-        ("timestamp(ms, 7)", "a time zone is"),
+        ("timestamp(3)", "did you mean `ms`?"),
+        ("timestamp(ms, Europe/Berln)", "did you mean `Europe/Berlin`?"),
+        ("timestamp(ms, 7)", "`7` is no time zone"),
         ("decimal(39,2)", "1 to 38"),
         ("decimal(4,5)", "after the point"),
         ("struct<>", "a name is missing"),
@@ -70,6 +74,23 @@ fn an_error_says_where_and_what_was_meant() {
     }
     let deep = "list<".repeat(100_000);
     assert!(problem(&deep).contains("in one another"));
+}
+
+#[test]
+fn seconds_are_written_as_milliseconds_at_any_depth_but_in_chains_that_have_them_bare() {
+    let types = "struct<at: timestamp(s, UTC), of: list<timestamp(s)>, by: map<time(s), time(s)>>";
+    let units = |bare_seconds| {
+        let columns = [Column { bare_seconds, ..column("c", types) }];
+        let schema = schema(&columns, &[]).unwrap();
+        assert_eq!(type_name(schema.field(0)).as_deref(), Some(types));
+        let units = leaves(schema.field(0)).into_iter().map(|leaf| match leaf.data_type() {
+            DataType::Timestamp(unit, _) | DataType::Time32(unit) => (*unit, super::unit(leaf)),
+            other => panic!("{other}"),
+        });
+        units.collect::<Vec<_>>()
+    };
+    assert_eq!(units(false), [(TimeUnit::Millisecond, Some(TimeUnit::Second)); 4]);
+    assert_eq!(units(true), [(TimeUnit::Second, Some(TimeUnit::Second)); 4]);
 }
 
 #[test]
@@ -117,7 +138,7 @@ fn any_type() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn what_is_printed_reads_the_same(text in any_type()) {
-        let field = grammar::parse(&text, "c").unwrap();
+        let field = grammar::parse(&text, "c", MILLISECONDS).unwrap();
         prop_assert_eq!(type_name(&field).unwrap(), text);
     }
 
@@ -126,14 +147,15 @@ proptest! {
         let loose: String = text.chars()
             .map(|c| if "<>(),".contains(c) { format!(" {c}\t") } else { c.to_string() })
             .collect();
-        prop_assert_eq!(grammar::parse(&loose, "c").unwrap(), grammar::parse(&text, "c").unwrap());
+        let read = |text: &str| grammar::parse(text, "c", MILLISECONDS).unwrap();
+        prop_assert_eq!(read(&loose), read(&text));
     }
 
     #[test]
     fn any_text_is_read_or_refused(text in "[a-z0-9<>(),:\" ]{0,40}|.{0,40}") {
-        if let Ok(field) = grammar::parse(&text, "c") {
+        if let Ok(field) = grammar::parse(&text, "c", MILLISECONDS) {
             let printed = type_name(&field).unwrap();
-            prop_assert_eq!(grammar::parse(&printed, "c").unwrap(), field);
+            prop_assert_eq!(grammar::parse(&printed, "c", MILLISECONDS).unwrap(), field);
         }
     }
 }

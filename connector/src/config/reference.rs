@@ -65,7 +65,7 @@ pub(super) const KEYS: &[Key] = &[
     with(
         "format.columns",
         "inferred from a sample at the first start, and kept",
-        "A list of `{name, type, path}`. `path` says where the value stands, when not under `name`: keys separated by dots. A record that does not fit is rejected, never rounded or cut.",
+        "A list of `{name, type, path, zone, format, lenient}`. `path` says where the value stands, when not under `name`: keys separated by dots; the last three say [how values are read](#how-values-are-read). A record that does not fit is rejected, never rounded or cut.",
     ),
     key(
         "format.metadata",
@@ -231,6 +231,35 @@ const TYPES: &str = "
 `bool`, `int8` to `int64`, `uint8` to `uint64` (`int` is `int32`), `float`, `double`, `string`, `binary`, `date`, `time(unit)`, `timestamp(unit)` or
 `timestamp(unit, zone)`, `decimal(precision, scale)`, `struct<name: type, …>`, `list<type>`, `map<type, type>`, and `json`, which is kept as text. Units
 are `s`, `ms`, `us`, `ns`. A value that would lose digits, overflow or not parse is a reject.
+
+- A **zone** is `UTC`, a name of the tz database in its own letters (`Europe/Berlin`), or an offset from `-18:00` to `+18:00`.
+- **`s`**: Parquet has no seconds, so they are written as milliseconds. A chain begun before that has them as bare numbers, as most readers see them, and goes on
+  so, because one table with both would mislead readers. To change it, write a new table under another job name.
+- **`ns`** is refused by many readers, Spark among them, whatever they ask of the file. It is never inferred: times with more than six digits of the second
+  are inferred as `string`.
+- **`float`** and **`double`** are the nearest binary value of what is written with a point or an exponent: no digits of 0.1 are exact in them. A number
+  written as an integer must be that integer (or the shortest text of the float, as JavaScript writes it): 16777217 in a `float` is a reject. NaN and
+  Infinity are not JSON, so a record with them is a reject; in quotes a lenient column takes them.
+
+## How values are read
+
+- **Numbers** of a `date` are days since 1970, of a `timestamp` its units since 1970, of a `time` its units since midnight.
+- **Texts** of dates and times are ISO 8601, as Java, .NET, Python and Jackson write it: `2026-01-31T08:00:00.123Z`, without seconds (`08:00Z`), with `+0100`, `+01` or
+  ` UTC`, a space for the `T`, a comma before the fraction, 24:00, a zone behind the offset (`+01:00[Europe/Berlin]`, which must agree with it), without hyphens
+  and colons (`20260131T080000Z`), by week (`2026-W05-6`) and by day of the year (`2026-031`). Leap seconds, fractions of minutes, and a date for a timestamp
+  are rejects.
+- **Range**: the years 1 to 9999, which is what readers hold, in UTC and by the clock of the type's zone. Anything outside is a reject, as a text and as a number.
+- **Strings**: half of a UTF-16 surrogate pair (`\"\\ud83d\"`, from a text cut inside an emoji) is no text, so in a `string` it is a reject. Where no text is made of it, in a
+  `json` column or a member that no column asks for, it passes.
+
+Three keys of a column are for other writers. They hold at any depth in it, in lists, structs and maps, for the types that they fit; where they fit none, the job file
+is refused.
+
+| key | for | |
+|---|---|---|
+| `zone: Europe/Berlin` | timestamps with a zone | where the clock stood of texts without an offset. Left out, it is the zone of the type, unless that is UTC: then such a text is a reject. A time that the clock shows twice, in autumn, is the first; one that it skips, in spring, is a reject. |
+| `format: \"%d.%m.%Y %H:%M\"` | dates, times, timestamps | how texts are written, in the [words of strptime](https://docs.rs/jiff/latest/jiff/fmt/strtime/index.html#conversion-specifications); others are rejects then, also ISO 8601. It must say a whole date or time, and for a timestamp with a zone an offset (`%z`), unless `zone` is given. Months and days of the week are English. |
+| `lenient: true` | numbers, bools, strings, dates and times | takes `\"123\"` for a number, `\"true\"`, 0, 1, `\"0\"` and `\"1\"` for a bool, 5 for a string (as it is written), `\"NaN\"`, `\"Infinity\"` and `\"-Infinity\"` for a float. What it takes is held to the same exactness. An `int64`, `uint64` or `decimal` takes strings in any case, as Protobuf's JSON has them. |
 
 ## What the program itself reads of its environment
 

@@ -32,8 +32,16 @@ pub fn infer<'a>(sample: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Colum
     }
     let Shape::Object(members) = whole else { return Err(InferError(count)) };
     let named = members.into_iter().filter(|(name, _)| !name.is_empty());
-    let columns: Vec<_> =
-        named.map(|(name, shape)| Column { name, type_name: shape.type_name(), path: None }).collect();
+    let named = named.inspect(|(name, shape)| {
+        if shape.has_nanoseconds() {
+            tracing::warn!(
+                column = name,
+                "its times have more digits than microseconds, so it is text: many readers refuse nanoseconds; to have \
+                 them, list the columns, with timestamp(ns, UTC)"
+            );
+        }
+    });
+    let columns: Vec<_> = named.map(|(name, shape)| Column::new(name, shape.type_name())).collect();
     if columns.is_empty() { Err(InferError(count)) } else { Ok(columns) }
 }
 
@@ -58,7 +66,11 @@ fn value(json: &mut Scanner<'_>, depth: usize) -> Result<Shape, Flaw> {
             Shape::Bool
         }
         Token::Number => Shape::number(&json.number()?),
-        Token::String => Shape::text(&json.string()?),
+        Token::String => match json.text_or_skip()? {
+            Some(text) => Shape::text(&text),
+            // The others of the column are texts, and this one is a reject.
+            None => Shape::Text,
+        },
         Token::Array | Token::Object if depth == MAX_DEPTH => {
             json.skip()?;
             Shape::Json
@@ -81,11 +93,11 @@ fn object(json: &mut Scanner<'_>, depth: usize) -> Result<Shape, Flaw> {
     let mut names = HashSet::new();
     let mut more = json.open_object()?;
     while more {
-        let name = json.key()?;
-        if !names.insert(name.clone()) {
-            return Err(Flaw::twice());
+        match json.key()? {
+            Some(name) if !names.insert(name.clone()) => return Err(Flaw::twice()),
+            Some(name) => members.push((name.into_owned(), value(json, depth + 1)?)),
+            None => json.skip()?,
         }
-        members.push((name.into_owned(), value(json, depth + 1)?));
         more = json.next_member()?;
     }
     Ok(Shape::Object(members))
@@ -135,7 +147,12 @@ mod tests {
             (&["\"x\"", "null", "\"2026-01-31T00:00:00Z\""], "string"),
             (&["\"2026-01-31T00:00:00Z\"", "\"2026-01-31T00:00:00.5+02:00\""], "timestamp(ms, UTC)"),
             (&["\"2026-01-31T00:00:00.000000Z\"", "\"9999-01-31T00:00:00Z\""], "timestamp(us, UTC)"),
-            (&["\"2026-01-31T00:00:00.000000001Z\""], "timestamp(ns, UTC)"),
+            (&["\"2026-01-31T00:00:00.000000001Z\""], "string"),
+            (&["\"2026-01-31T00:00:00.1234560Z\"", "\"2026-01-31T00:00:00Z\""], "string"),
+            (&["\"2026-01-31T08:00Z\"", "\"2026-01-31T09:00:00+0100\""], "timestamp(ms, UTC)"),
+            (&["\"2026-01-31T09:00+01:00[Europe/Berlin]\""], "string"),
+            (&["\"0001-01-01T00:00:00+01:00\""], "string"),
+            (&["\"\\ud83d\"", "\"x\""], "string"),
             (&["\"2026-01-31T00:00:00.000000001Z\"", "\"9999-01-31T00:00:00Z\""], "string"),
             (&["\"2026-01-31T00:00:00\""], "string"),
             (&["\"2016-12-31T23:59:60Z\"", "\"2026-01-31T00:00:00Z\""], "string"),

@@ -5,22 +5,27 @@
 //! - a key that a column asks for, or of a map, must not come twice;
 //! - an integer or a decimal is taken digit by digit and must fit exactly (`1.0` and `1e3` are integers, `1.5` is
 //!   not; a decimal may be a string); a `float` or `double` is the nearest one, because two bases can't do better, but
-//!   nothing that overflows or vanishes;
-//! - a string is a string, a bool is a bool: nothing is converted;
+//!   nothing that overflows or vanishes, and no integer of which digits would be lost;
+//! - a string is a string, a bool is a bool: nothing is converted, but where the column is `lenient`, and integers of 64
+//!   bits in strings, which is how Protobuf's JSON has them;
 //! - `binary` is standard base64 in a string; `json` is the text of any value, verbatim, and null for null;
-//! - a `timestamp` is RFC 3339 (with an offset if the type has a zone, without if not) or a number of its unit since
-//!   1970; a `date` is `2026-01-31` or days since 1970, a `time` is `23:59:59.999` or a number since midnight; digits
-//!   of a fraction that the unit can't hold are an error unless they are zero, and so is a leap second.
+//! - a `timestamp` is ISO 8601 (with an offset if the type has a zone, without if not) or a number of its unit since
+//!   1970; a `date` is `2026-01-31` or days since 1970, a `time` is `23:59:59.999` or a number since midnight; all of it
+//!   from the year 1 to 9999; digits of a fraction that the unit can't hold are an error unless they are zero, and so is a
+//!   leap second;
+//! - half of a surrogate pair is no text, but is passed over where no text is made of it.
 
 mod base64;
 mod column;
 pub(super) mod flaw;
+mod iso;
 mod names;
 mod nested;
 pub(super) mod number;
 mod paths;
 mod scalar;
 pub(super) mod scan;
+mod temporal;
 #[cfg(test)]
 mod tests;
 pub(super) mod time;
@@ -55,7 +60,8 @@ impl Json {
         let schema = columns::schema(columns, &format.metadata)?;
         let paths = Paths::new(columns)?;
         let fields = &schema.fields()[..columns.len()];
-        let columns = fields.iter().map(|field| column::Column::new(field)).collect();
+        let columns = fields.iter().zip(columns);
+        let columns = columns.map(|(field, column)| column::Column::new(field, &column.reading)).collect();
         let metadata = MetadataColumns::new(&format.metadata);
         Ok(Self { schema, tombstones: format.tombstones, paths, columns, metadata, rows: 0 })
     }
@@ -113,7 +119,10 @@ impl Decode for Json {
             self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
             return Err(reject);
         }
-        self.metadata.append(record);
+        if let Err(reject) = self.metadata.append(record) {
+            self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
+            return Err(reject);
+        }
         self.rows += 1;
         Ok(Appended::Row)
     }

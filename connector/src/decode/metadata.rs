@@ -6,8 +6,10 @@ use arrow::array::{
     ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder,
 };
 
+use super::Reject;
 use super::Value;
 use super::headers::Headers;
+use super::json::time::is_moment;
 use crate::config::Metadata;
 use crate::event::Record;
 
@@ -30,7 +32,25 @@ impl MetadataColumns {
         Self(metadata.iter().map(|&kind| Builder::new(kind)).collect())
     }
 
-    pub(super) fn append(&mut self, record: &Record<'_>) {
+    /// After an error nothing of the record is in the columns.
+    pub(super) fn append(&mut self, record: &Record<'_>) -> Result<(), Reject> {
+        let reject = |metadata: Metadata, error: &str| Reject {
+            error: error.to_owned(),
+            column: Some(metadata.column().to_owned()),
+        };
+        let has_timestamp = self.0.iter().any(|builder| matches!(builder, Builder::Timestamp(_)));
+        if has_timestamp && !record.timestamp.is_none_or(is_moment) {
+            // A producer sets it as it likes, and may count otherwise than in milliseconds.
+            let error = "the record's time is out of the years 1 to 9999";
+            return Err(reject(Metadata::Timestamp, error));
+        }
+        // Before all others, as nothing else can fail.
+        for builder in &mut self.0 {
+            if let Builder::Headers(headers) = builder {
+                let not_text = |_| reject(Metadata::Headers, "a header's name is not UTF-8");
+                headers.append(record).map_err(not_text)?;
+            }
+        }
         for builder in &mut self.0 {
             match builder {
                 Builder::Topic(topics) => topics.append_value(&record.partition.topic),
@@ -38,9 +58,10 @@ impl MetadataColumns {
                 Builder::Offset(offsets) => offsets.append_value(record.offset),
                 Builder::Timestamp(timestamps) => timestamps.append_option(record.timestamp),
                 Builder::Key(keys) => keys.append_option(record.key),
-                Builder::Headers(headers) => headers.append(record),
+                Builder::Headers(_) => {}
             }
         }
+        Ok(())
     }
 
     /// What [`MetadataColumns::append`] would append to the column.

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use super::metadata::MetadataColumns;
 use super::{Appended, Decode, Fits, Reject, Row, Value};
 use crate::columns::{self, ColumnError};
-use crate::config::{Column, Format, Tombstones};
+use crate::config::{Column, Format, Reading, Tombstones};
 use crate::event::Record;
 
 const VALUE: &str = "value";
@@ -27,7 +27,7 @@ pub(super) struct Raw {
 impl Raw {
     /// With no columns given: `value: binary`.
     pub(super) fn new(format: &Format, columns: &[Column]) -> Result<Self, ColumnError> {
-        let default = [Column { name: VALUE.to_owned(), type_name: "binary".to_owned(), path: None }];
+        let default = [Column::new(VALUE, "binary")];
         let columns = if columns.is_empty() { &default } else { columns };
         let schema = columns::schema(columns, &format.metadata)?;
         let text = match (schema.field(0).data_type(), columns) {
@@ -46,7 +46,7 @@ impl Raw {
 }
 
 fn is_value(column: &Column) -> bool {
-    column.name == VALUE && column.path.is_none()
+    column.name == VALUE && column.path.is_none() && column.reading == Reading::default()
 }
 
 struct RawRow<'a> {
@@ -81,8 +81,8 @@ impl Decode for Raw {
         if let Some(fits) = fits {
             fits(&RawRow { raw: self, record })?;
         }
+        self.metadata.append(record)?;
         self.values.append_option(record.payload);
-        self.metadata.append(record);
         self.rows += 1;
         Ok(Appended::Row)
     }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn column(name: &str, type_name: &str) -> Column {
-        Column { name: name.to_owned(), type_name: type_name.to_owned(), path: None }
+        Column::new(name, type_name)
     }
 
     fn fetch() -> Fetch {
@@ -178,6 +178,38 @@ mod tests {
         let batch = decoder.finish();
         assert_eq!((batch.num_rows(), batch.column(0).null_count()), (1, 0));
         assert_eq!(batch.column(1).as_primitive::<Int64Type>().values(), &[8]);
+    }
+
+    #[test]
+    fn a_header_whose_name_is_not_text_is_a_reject_of_rows_that_have_headers() {
+        let mut fetch = Fetch::new(TopicPartition::new("t", 0), 0, 0);
+        fetch.push_bytes(0, None, None, Some(b"v"), [(&b"good"[..], None), (b"\xffa", Some(&b"1"[..]))]);
+        fetch.push(1, None, None, Some(b"w"), [("good", None)]);
+        let metadata = vec![Metadata::Offset, Metadata::Headers];
+        let mut with = decoder(&format(Tombstones::Skip, metadata), &[]).unwrap();
+        let results: Vec<_> = fetch.records().map(|record| with.append(&record)).collect();
+        let reject = results[0].clone().unwrap_err();
+        assert_eq!(reject.column.as_deref(), Some("_headers"));
+        assert!(reject.error.contains("not UTF-8"), "{reject}");
+        assert_eq!(results[1], Ok(Appended::Row));
+        assert_eq!(with.finish().num_rows(), 1);
+        let mut without = decoder(&format(Tombstones::Skip, vec![Metadata::Offset]), &[]).unwrap();
+        assert!(fetch.records().all(|record| without.append(&record) == Ok(Appended::Row)));
+    }
+
+    #[test]
+    fn a_record_whose_time_no_reader_holds_is_a_reject_of_rows_that_have_it() {
+        let mut fetch = Fetch::new(TopicPartition::new("t", 0), 0, 0);
+        // Nanoseconds, where Kafka has milliseconds.
+        fetch.push(0, Some(1_700_000_000_000_000_000), None, Some(b"v"), []);
+        fetch.push(1, Some(1_700_000_000_000), None, Some(b"w"), []);
+        let metadata = vec![Metadata::Timestamp, Metadata::Headers];
+        let mut with = decoder(&format(Tombstones::Skip, metadata), &[]).unwrap();
+        let results: Vec<_> = fetch.records().map(|record| with.append(&record)).collect();
+        assert_eq!(results[0].clone().unwrap_err().column.as_deref(), Some("_timestamp"));
+        assert_eq!((&results[1], with.finish().num_rows()), (&Ok(Appended::Row), 1));
+        let mut without = decoder(&format(Tombstones::Skip, vec![]), &[]).unwrap();
+        assert!(fetch.records().all(|record| without.append(&record) == Ok(Appended::Row)));
     }
 
     #[test]

@@ -98,6 +98,22 @@ impl Fetch {
         payload: Option<&[u8]>,
         headers: impl IntoIterator<Item = (&'h str, Option<&'h [u8]>)>,
     ) {
+        let headers = headers.into_iter().map(|(name, value)| (name.as_bytes(), value));
+        self.push_bytes(offset, timestamp, key, payload, headers);
+    }
+
+    /// The same with names of headers that need not be UTF-8.
+    ///
+    /// # Panics
+    /// If the fetch is one of messages.
+    pub fn push_bytes<'h>(
+        &mut self,
+        offset: i64,
+        timestamp: Option<i64>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: impl IntoIterator<Item = (&'h [u8], Option<&'h [u8]>)>,
+    ) {
         let Records::Copied { parts, buffer } = &mut self.records else {
             panic!("a copy for a fetch of messages");
         };
@@ -110,7 +126,7 @@ impl Fetch {
         let start = buffer.len() as u32;
         for (name, value) in headers {
             buffer.extend_from_slice(&(name.len() as u32).to_le_bytes());
-            buffer.extend_from_slice(name.as_bytes());
+            buffer.extend_from_slice(name);
             buffer.extend_from_slice(&value.map_or(0, |value| value.len() as u32 + 1).to_le_bytes());
             buffer.extend_from_slice(value.unwrap_or_default());
         }
@@ -229,8 +245,8 @@ impl<'a> Record<'a> {
         Self { partition, offset, timestamp: None, key: None, payload, headers }
     }
 
-    /// Headers in their order; the same name may come more than once.
-    pub fn headers(&self) -> Vec<(&'a str, Option<&'a [u8]>)> {
+    /// Headers in their order; the same name may come more than once, and need not be UTF-8.
+    pub fn headers(&self) -> Vec<(&'a [u8], Option<&'a [u8]>)> {
         match self.headers {
             Headers::Copied(bytes) => copied(bytes).collect(),
             Headers::Lent(message) => message.headers(),
@@ -239,11 +255,11 @@ impl<'a> Record<'a> {
 }
 
 /// Bytes of headers: of their names and values.
-pub fn header_bytes(headers: &[(&str, Option<&[u8]>)]) -> usize {
-    headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum()
+pub fn header_bytes(headers: &[(impl AsRef<[u8]>, Option<&[u8]>)]) -> usize {
+    headers.iter().map(|(name, value)| name.as_ref().len() + value.map_or(0, <[u8]>::len)).sum()
 }
 
-fn copied(mut rest: &[u8]) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+fn copied(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     let mut take = move |count: usize| {
         let (head, tail) = rest.split_at_checked(count)?;
         rest = tail;
@@ -252,7 +268,7 @@ fn copied(mut rest: &[u8]) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
     std::iter::from_fn(move || {
         let length = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap_or_default()) as usize;
         let name = length(take(4)?);
-        let name = std::str::from_utf8(take(name)?).ok()?;
+        let name = take(name)?;
         let value = length(take(4)?);
         let value = if value == 0 { None } else { Some(take(value - 1)?) };
         Some((name, value))
@@ -271,7 +287,7 @@ mod tests {
         assert_eq!((fetch.len(), fetch.next, fetch.first()), (2, 12, Some(9)));
         let records: Vec<_> = fetch.records().collect();
         assert_eq!((records[0].key, records[0].payload), (Some(&b"k"[..]), None));
-        assert_eq!(records[0].headers(), [("h", Some(&b"v"[..])), ("n", None), ("e", Some(&b""[..]))]);
+        assert_eq!(records[0].headers(), [(&b"h"[..], Some(&b"v"[..])), (b"n", None), (b"e", Some(b"")),]);
         assert_eq!((records[1].offset, records[1].payload), (11, Some(&b"payload"[..])));
         assert_eq!(records[1].headers().len(), 0);
     }

@@ -9,6 +9,7 @@ use super::reader::Source;
 use super::section::Section;
 use super::types;
 use super::writer::Sink;
+use crate::config::{Column, Reading};
 
 /// A column of either side.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Field {
     pub(super) name: String,
     /// As the old job file has it.
     pub(super) type_text: Option<String>,
+    /// How its texts are written, in Java's letters, and where that stands.
+    pub(super) format: Option<(String, String)>,
     /// A folder level rather than a value of the file.
     pub(super) is_partition: bool,
     /// Where it stands.
@@ -51,7 +54,7 @@ fn field(item: &Value, path: String, report: &mut Report) -> Option<Field> {
             Some((name, type_text)) => (name.trim(), Some(type_text.trim().to_owned())),
             None => (text.trim(), None),
         };
-        return Some(Field { name: name.to_owned(), type_text, is_partition: false, path });
+        return Some(Field { name: name.to_owned(), type_text, format: None, is_partition: false, path });
     }
     let mut section = Section::of(Some(item), path.clone());
     section.skip("index");
@@ -61,10 +64,7 @@ fn field(item: &Value, path: String, report: &mut Report) -> Option<Field> {
         .map(|key| section.text(key, report).is_some_and(|is| is == "true"))
         .contains(&true);
     let type_text = section.text("type", report);
-    if let Some(format) = section.text("format", report) {
-        let reason = format!("{format}: times are read as RFC 3339 writes them, or as numbers since 1970");
-        report.left(section.path("format"), reason);
-    }
+    let format = section.text("format", report).map(|format| (format, section.path("format")));
     let constant = section.text("value", report).is_some();
     section.finish(report);
     match name {
@@ -72,7 +72,7 @@ fn field(item: &Value, path: String, report: &mut Report) -> Option<Field> {
             report.left(path, "a column of one value: it is left out, as a query can add it");
             None
         }
-        Some(name) => Some(Field { name, type_text, is_partition, path }),
+        Some(name) => Some(Field { name, type_text, format, is_partition, path }),
         None => {
             report.left(path, "a column without a name is left out");
             None
@@ -93,7 +93,8 @@ pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report:
         (Some(read), Some(written)) if read.len() == written.len() => {
             let pair = |(read, written): (Field, Field)| {
                 let type_text = written.type_text.or(read.type_text);
-                (Field { type_text, ..written }, Some(read.name))
+                let format = read.format.or(written.format);
+                (Field { type_text, format, ..written }, Some(read.name))
             };
             read.into_iter().zip(written).map(pair).collect()
         }
@@ -129,6 +130,15 @@ pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report:
         if let Some(from) = from.filter(|from| *from != field.name) {
             entries.push(("path".to_owned(), document::text(&from)));
         }
+        if let Some((format, path)) = field.format {
+            match readable(&mapped.type_name, &format) {
+                Some(format) => entries.push(("format".to_owned(), document::text(&format))),
+                None => report.left(
+                    path,
+                    format!("{format}: the column is read as ISO 8601, or as numbers since 1970; `format` may say otherwise"),
+                ),
+            }
+        }
         if field.is_partition {
             levels.push(document::text(&field.name));
         }
@@ -141,6 +151,14 @@ pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report:
         // The table is Hive's, which looks for the column in the folders' names alone.
         document.set("sink.partition_columns", document::text("folder"), &writer_path);
     }
+}
+
+/// The pattern as a column of the type has it, if it may.
+fn readable(type_name: &str, pattern: &str) -> Option<String> {
+    let format = super::format::strptime(pattern)?;
+    let reading = Reading { format: Some(format.clone()), ..Reading::default() };
+    let column = Column { reading, ..Column::new("c", type_name) };
+    crate::columns::schema(&[column], &[]).is_ok().then_some(format)
 }
 
 /// A record as one text is the column `value`, whatever it was called.

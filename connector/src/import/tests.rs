@@ -32,7 +32,7 @@ format:
   type: json
   columns:
     - {name: order_id, type: int64, path: id}
-    - {name: ts, type: \"timestamp(us)\"}
+    - {name: ts, type: \"timestamp(us)\", format: \"%Y-%m-%d %H:%M:%S\"}
     - {name: amount, type: \"decimal(18,2)\"}
     - {name: shop, type: string}
 sink:
@@ -57,7 +57,6 @@ log:
     assert_eq!(imported.text, expected);
     let (reader, writer) = ("content[0].reader.parameter", "content[0].writer.parameter");
     let expected = [
-        format!("{reader}.column[1].format"),
         format!("{reader}.consumerSettings.enable.auto.commit"),
         format!("{reader}.consumerSettings.max.poll.records"),
         format!("{reader}.consumerSettings.value.deserializer"),

@@ -154,7 +154,7 @@ mod tests {
     use crate::config::Column;
 
     fn is_type(text: &str) -> bool {
-        let column = Column { name: "c".to_owned(), type_name: text.to_owned(), path: None };
+        let column = Column::new("c", text);
         columns::schema(&[column], &[]).is_ok()
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rdkafka::bindings as native;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::BorrowedMessage;
 
 /// Must be dropped before its client is.
 #[derive(Debug)]
@@ -111,33 +112,46 @@ impl Message {
         (epoch >= 0).then_some(epoch)
     }
 
-    /// In their order. Costs more than reading the message, also when there are none.
-    pub fn headers(&self) -> Vec<(&str, Option<&[u8]>)> {
-        // librdkafka parses them into the message at the first question, without a lock of its own.
-        static PARSING: Mutex<()> = Mutex::new(());
-        let mut headers = ptr::null_mut();
-        // SAFETY: the headers belong to the message, and live as long.
-        let found = unsafe {
-            let _parsing = PARSING.lock().unwrap_or_else(PoisonError::into_inner);
-            native::rd_kafka_message_headers(self.0.as_ptr(), &mut headers)
-        };
-        if found != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Vec::new();
-        }
-        let header = |index| {
-            let (mut name, mut value, mut size) = (ptr::null(), ptr::null::<c_void>(), 0);
-            // SAFETY: librdkafka checks the index; what it fills in lives as long as the message.
-            unsafe {
-                let end = native::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size);
-                if end != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    return None;
-                }
-                let name = CStr::from_ptr(name).to_str().unwrap_or("");
-                Some((name, (!value.is_null()).then(|| slice::from_raw_parts(value.cast(), size))))
-            }
-        };
-        (0..).map_while(header).collect()
+    /// In their order. Costs more than reading the message, also when there are none. A name need not be UTF-8.
+    pub fn headers(&self) -> Vec<(&[u8], Option<&[u8]>)> {
+        // SAFETY: the message lives as long as what is borrowed of it.
+        unsafe { headers(self.0.as_ptr()) }
     }
+}
+
+/// Headers of a message of rust-rdkafka's, whose own accessor panics at a name that is not UTF-8.
+pub(crate) fn headers_of<'a>(message: &'a BorrowedMessage<'_>) -> Vec<(&'a [u8], Option<&'a [u8]>)> {
+    // SAFETY: the message lives as long as what is borrowed of it.
+    unsafe { headers(message.ptr()) }
+}
+
+/// # Safety
+/// The message must live for `'a`.
+unsafe fn headers<'a>(message: *mut native::rd_kafka_message_t) -> Vec<(&'a [u8], Option<&'a [u8]>)> {
+    // librdkafka parses them into the message at the first question, without a lock of its own.
+    static PARSING: Mutex<()> = Mutex::new(());
+    let mut headers = ptr::null_mut();
+    // SAFETY: the headers belong to the message, and live as long.
+    let found = unsafe {
+        let _parsing = PARSING.lock().unwrap_or_else(PoisonError::into_inner);
+        native::rd_kafka_message_headers(message, &mut headers)
+    };
+    if found != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Vec::new();
+    }
+    let header = |index| {
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null::<c_void>(), 0);
+        // SAFETY: librdkafka checks the index; what it fills in lives as long as the message.
+        unsafe {
+            let end = native::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size);
+            if end != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return None;
+            }
+            let name = CStr::from_ptr(name).to_bytes();
+            Some((name, (!value.is_null()).then(|| slice::from_raw_parts(value.cast(), size))))
+        }
+    };
+    (0..).map_while(header).collect()
 }
 
 /// Reads a code as the number that it is: a broker may know some that the client's enum does not.

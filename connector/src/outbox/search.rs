@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Headers;
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use tidegate_sinks::{Commit, TopicPartition};
 
 use super::message::COMMIT_HEADER;
 use super::{Outbox, SendError};
 use crate::config::Topics;
-use crate::kafka::Queries;
+use crate::kafka::{Queries, headers_of};
 
 /// How long the topic may give no record, and no end either.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -41,7 +40,7 @@ impl Outbox {
         while at_end.len() < starts.len() {
             match consumer.poll(Duration::from_millis(500)) {
                 Some(Ok(message)) => {
-                    if message.headers().is_some_and(|headers| names(headers, commit)) {
+                    if names(&headers_of(&message), commit) {
                         return Ok(true);
                     }
                 }
@@ -79,6 +78,6 @@ fn wait_until_stable(queries: &Queries, partitions: &[TopicPartition]) -> Result
     }
 }
 
-fn names(headers: &impl Headers, commit: &Commit) -> bool {
-    headers.iter().any(|header| header.key == COMMIT_HEADER && header.value == Some(commit.id.0.as_bytes()))
+fn names(headers: &[(&[u8], Option<&[u8]>)], commit: &Commit) -> bool {
+    headers.contains(&(COMMIT_HEADER.as_bytes(), Some(commit.id.0.as_bytes())))
 }

@@ -17,7 +17,7 @@ type Whole =
     (i64, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Option<Vec<u8>>)>, Option<String>);
 
 fn stager(sink: &Arc<dyn Sink>) -> Stager {
-    let column = Column { name: "id".into(), type_name: "int64".into(), path: None };
+    let column = Column::new("id", "int64");
     let format =
         Format { kind: FormatKind::Json, tombstones: Tombstones::Skip, columns: None, metadata: Vec::new() };
     let file = File { target_size: 1 << 30, compression: Compression::Zstd(1), row_group_rows: 1_000_000 };

@@ -3,6 +3,7 @@
 use arrow::array::RecordBatch;
 use tidegate_sinks::TopicPartition;
 
+use crate::decode::headers::unescape;
 use crate::event::Fetch;
 use crate::rejects::{ReadError, Rows};
 
@@ -18,7 +19,11 @@ pub(super) fn fetches(batch: &RecordBatch, path: &str) -> Result<Vec<Fetch>, Rea
             fetches.push(Fetch::new(partition, 0, reject.offset));
         }
         if let Some(fetch) = fetches.last_mut() {
-            fetch.push(reject.offset, reject.timestamp, reject.key, reject.payload, reject.headers);
+            // By the names that the record had, so that it is rejected again, or not, for what it was.
+            let headers: Vec<_> =
+                reject.headers.iter().map(|(name, value)| (unescape(name), *value)).collect();
+            let headers = headers.iter().map(|(name, value)| (&**name, *value));
+            fetch.push_bytes(reject.offset, reject.timestamp, reject.key, reject.payload, headers);
         }
     }
     Ok(fetches)

@@ -9,6 +9,7 @@ use tidegate_sinks::{Checkpoint, CommitId, Genesis, PartitionState, Restore, Sin
 
 use super::{RunError, given_up, identity, pins, starts};
 use crate::cluster::Cluster;
+use crate::columns;
 use crate::config::{Config, Mode, Table};
 
 /// How the job is to begin where that is not plain.
@@ -109,8 +110,10 @@ async fn begin(
     let starts = starts::resolve(&config.kafka, cluster, &partitions).await?;
     let place = |(partition, start)| (partition, PartitionState { start, next: start, rows: 0 });
     let starts = starts.into_iter().map(place).collect();
-    let mut first =
-        Checkpoint { pinned: pin().await?, ..Checkpoint::first(&config.job, Timestamp::now(), starts) };
+    let mut first = Checkpoint {
+        pinned: columns::pin_seconds(pin().await?),
+        ..Checkpoint::first(&config.job, Timestamp::now(), starts)
+    };
     let tables = super::tables(config, &first, pins::topics_of(config, &first))?.accepted()?;
     pins::merge(&mut first.pinned, tables);
     let topics = cluster.topic_ids(&identity::of(&partitions)).await?;
@@ -270,5 +273,20 @@ mod tests {
     async fn a_group_that_has_read_without_a_chain_is_refused() {
         let refused = opened(&Memory::new("j"), &HasRead { other: None }).await.unwrap_err();
         assert!(refused.to_string().contains("--new-incarnation"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_chain_of_before_goes_on_with_the_bare_seconds_that_its_files_have() {
+        let text = "job: j\nkafka: {bootstrap_servers: 'localhost:9092', topics: [t]}\nsink: {url: 'file:///l', table: t}\n\
+                    format: {columns: [{name: at, type: 'timestamp(s)'}]}\n";
+        let config = Config::parse(text, &Origin("job.yaml".into())).unwrap();
+        let of_before = serde_json::json!({"columns": []});
+        for (pinned, bare) in [(of_before.clone(), true), (columns::pin_seconds(of_before), false)] {
+            let genesis = Genesis { pinned, ..Genesis::default() };
+            let state = Memory::new("j").begin_chain(genesis).await.unwrap();
+            let columns = crate::run::columns(&config, &state).unwrap();
+            assert_eq!(columns[0].bare_seconds, bare);
+            assert_eq!(columns::cautions(&columns).len(), usize::from(bare));
+        }
     }
 }

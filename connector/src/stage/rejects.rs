@@ -61,7 +61,7 @@ impl Rejects {
         self.timestamp.append_option(record.timestamp);
         self.key.append_option(record.key);
         self.payload.append_option(record.payload);
-        self.headers.append(record);
+        self.headers.append_escaped(record);
         self.column.append_option(reject.column.as_deref());
         self.error.append_value(describe(reject));
     }

@@ -6,12 +6,7 @@ use tidegate::event::Record;
 use tidegate_sinks::TopicPartition;
 
 pub(crate) fn decoder(columns: &[(&str, &str)]) -> Box<dyn Decode> {
-    let column = |(name, type_name): &(&str, &str)| Column {
-        name: (*name).to_owned(),
-        type_name: (*type_name).to_owned(),
-        path: None,
-    };
-    let columns: Vec<_> = columns.iter().map(column).collect();
+    let columns: Vec<_> = columns.iter().map(|(name, type_name)| Column::new(*name, *type_name)).collect();
     let format =
         Format { kind: FormatKind::Json, tombstones: Tombstones::Skip, columns: None, metadata: Vec::new() };
     decode::decoder(&format, &columns).expect("the columns are right")

@@ -16,14 +16,16 @@ pub(crate) enum Tree {
     Null,
     Bool(bool),
     Number(Number),
-    Text(String),
+    /// `None` where it is no text: with half of a surrogate pair in it.
+    Text(Option<String>),
     List(Vec<Tree>),
     Object(Vec<(String, Tree)>),
 }
 
 #[derive(Debug)]
 pub(crate) struct Number {
-    /// `None` where no double is near it: too large, or so small that nothing is left.
+    /// `None` where no double is near it: too large, or so small that nothing is left; or where it is written as an integer
+    /// that the double would change.
     double: Option<f64>,
     /// `None` where it is no integer, or one of over 38 digits.
     integer: Option<i128>,
@@ -46,19 +48,29 @@ impl Tree {
         Self::of(serde_json::from_slice(document)?)
     }
 
+    /// Whether half of a surrogate pair stands in a string or a key, which arrow-json refuses, wherever it is.
+    pub(crate) fn has_no_text(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_none(),
+            Self::List(trees) => trees.iter().any(Self::has_no_text),
+            Self::Object(members) => members.iter().any(|(key, tree)| key == NO_TEXT || tree.has_no_text()),
+            _ => false,
+        }
+    }
+
     fn of(raw: &RawValue) -> serde_json::Result<Self> {
         let text = raw.get();
         Ok(match text.as_bytes()[0] {
             b'n' => Self::Null,
             b't' | b'f' => Self::Bool(serde_json::from_str(text)?),
-            b'"' => Self::Text(serde_json::from_str(text)?),
+            b'"' => Self::Text(serde_json::from_str(text).ok()),
             b'[' => {
                 let raws: Vec<&RawValue> = serde_json::from_str(text)?;
                 Self::List(raws.into_iter().map(Self::of).collect::<Result<_, _>>()?)
             }
             b'{' => {
                 let Members(raws) = serde_json::from_str(text)?;
-                let member = |(key, raw)| Ok((key, Self::of(raw)?));
+                let member = |(Key(key), raw)| Ok((key, Self::of(raw)?));
                 Self::Object(raws.into_iter().map(member).collect::<serde_json::Result<_>>()?)
             }
             _ => Self::Number(Number::of(text)),
@@ -81,13 +93,41 @@ impl Number {
             Some(shift @ 0..=38) => format!("{significant}{}", "0".repeat(shift as usize)).parse().ok(),
             _ => None,
         };
-        let double = serde_json::from_str(text).ok().filter(|double| *double != 0.0 || is_zero);
+        let double: Option<f64> = serde_json::from_str(text).ok().filter(|double| *double != 0.0 || is_zero);
+        let is_written_whole = !text.contains(['.', 'e', 'E']);
+        let double = double.filter(|double| {
+            let [exact, shortest] = [format!("{double:.0}"), format!("{double}")];
+            !is_written_whole || exact == text || shortest == text
+        });
         Self { double, integer }
     }
 }
 
+const NO_TEXT: &str = "no text";
+
+/// A member's name. One that is no text is like no column's.
+struct Key(String);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Key, E> {
+                Ok(Key(String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| NO_TEXT.to_owned())))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
 /// What an object holds, with what comes twice.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct Members<'a>(Vec<(Key, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -111,6 +151,24 @@ impl<'de> Visitor<'de> for MembersVisitor {
         }
         Ok(Members(members))
     }
+}
+
+/// The number that a text is, if it is one; it may have a plus and zeros before it.
+fn number_in(text: &str) -> Option<Number> {
+    let (sign, digits) = match text.strip_prefix(['+', '-']) {
+        Some(digits) => (if text.starts_with('-') { "-" } else { "" }, digits),
+        None => ("", text),
+    };
+    let significant = digits.trim_start_matches('0');
+    let zero = if digits.len() > significant.len() && !significant.starts_with(|c: char| c.is_ascii_digit()) {
+        "0"
+    } else {
+        ""
+    };
+    let number = format!("{sign}{zero}{significant}");
+    let raw: &RawValue = serde_json::from_str(&number).ok()?;
+    let is_number = raw.get() == number && number.ends_with(|c: char| c.is_ascii_digit());
+    (is_number && !significant.starts_with('-')).then(|| Number::of(&number))
 }
 
 /// The row that a document is; `None` when a value does not fit its column exactly.
@@ -137,12 +195,18 @@ fn convert(data_type: &DataType, tree: &Tree) -> Option<Cell> {
     Some(match (data_type, tree) {
         (_, Tree::Null) => Cell::Null,
         (DataType::Boolean, Tree::Bool(value)) => Cell::Bool(*value),
-        (DataType::Utf8, Tree::Text(text)) => Cell::Text(text.clone()),
+        (DataType::Utf8, Tree::Text(text)) => Cell::Text(text.clone()?),
         (DataType::Float64, Tree::Number(number)) => Cell::Double(number.double?.to_bits()),
         (DataType::List(element), Tree::List(trees)) => {
             Cell::List(trees.iter().map(|tree| convert(element.data_type(), tree)).collect::<Option<_>>()?)
         }
         (DataType::Struct(fields), Tree::Object(members)) => Cell::List(row(fields, members)?),
+        // An integer of 64 bits may stand in a string.
+        (DataType::Int64 | DataType::UInt64, Tree::Text(text)) => {
+            let (low, high) = bounds?;
+            let integer = number_in(text.as_deref()?)?.integer?;
+            (low..=high).contains(&integer).then_some(Cell::Integer(integer))?
+        }
         (_, Tree::Number(number)) => {
             let (low, high) = bounds?;
             number.integer.filter(|integer| (low..=high).contains(integer)).map(Cell::Integer)?

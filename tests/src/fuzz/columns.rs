@@ -5,7 +5,7 @@ use tidegate::config::Column;
 
 pub(crate) fn read(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let column = |type_name: &str| [Column { name: "c".into(), type_name: type_name.into(), path: None }];
+    let column = |type_name: &str| [Column::new("c", type_name)];
     let Ok(read) = schema(&column(text), &[]) else { return };
     let printed = type_name(read.field(0)).expect("what was read is printed");
     let again = schema(&column(&printed), &[]);

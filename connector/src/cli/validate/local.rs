@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Check;
 use crate::cli::schema::files_schema;
+use crate::columns;
 use crate::config::{Config, FormatKind, client_properties, timeouts};
 use crate::{http, kafka};
 
@@ -12,6 +13,8 @@ const CHAIN_MAX_COMMITS_PER_SECOND: u32 = 3;
 
 pub(super) fn checks(config: &Config) -> Vec<Check> {
     let mut checks = vec![Check::ok("job file", format!("job {}", config.job)), columns(config)];
+    let cautions = columns::cautions(config.format.columns.as_deref().unwrap_or_default());
+    checks.extend(cautions.into_iter().map(|caution| Check::warning("columns", caution)));
     let findings = timeouts::check(config, &client_properties(config), None, timeouts::kill_delay());
     if findings.is_empty() {
         checks.push(Check::ok("timeouts", "fit one another and the client's properties"));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::config::error::Wrong;
 use crate::config::section::{Parsed, Section, Value};
-use crate::config::{Column, Format, FormatKind, Metadata, Tombstones, values};
+use crate::config::{Column, Format, FormatKind, Metadata, Reading, Tombstones, values};
 use crate::limits::COLUMNS_MAX_COUNT;
 
 const METADATA: [(&str, Metadata); 6] = [
@@ -25,6 +25,7 @@ pub(super) fn check(format: &mut Section<'_>) -> Format {
     let is_value = |column: &Column| {
         column.name == "value"
             && column.path.is_none()
+            && column.reading == Reading::default()
             && matches!(column.type_name.trim(), "binary" | "string")
     };
     if let (FormatKind::Raw, Some(columns)) = (kind, &columns)
@@ -89,7 +90,20 @@ fn column(section: &mut Section<'_>, names: &mut BTreeSet<String>) -> Option<Col
         }
     };
     let path = section.value("path").and_then(|path| path.parse(values::text));
-    let column = Column { name: name?, type_name: type_name?, path };
+    let reading = Reading {
+        zone: section.value("zone").and_then(|zone| zone.parse(values::text)),
+        format: section.value("format").and_then(|format| format.parse(values::text)),
+        lenient: section.get("lenient", values::word(&[("true", true), ("false", false)]), false),
+    };
+    let column = Column { path, reading, ..Column::new(name?, type_name?) };
+    if let Ok(schema) = crate::columns::schema(&[Column::new("c", &column.type_name)], &[])
+        && let Err((key, problem)) = crate::columns::reading::check(schema.field(0), &column.reading)
+    {
+        // It may repeat the value, which by substitution may be anything.
+        let substituted = section.value(key).is_some_and(|value| value.is_substituted());
+        let problem = if substituted { "does not fit the type".to_owned() } else { problem };
+        section.wrong(key, Wrong::new(problem, "see docs/job-file.md, \"How values are read\""));
+    }
     if !names.insert(column.name.clone()) {
         let problem = "another column has this name";
         section.wrong(
@@ -103,7 +117,7 @@ fn column(section: &mut Section<'_>, names: &mut BTreeSet<String>) -> Option<Col
 /// A type of the grammar. What is wrong may repeat a part of it, so that is only said of what the file itself has.
 fn type_name(value: &Value<'_>) -> Option<String> {
     let type_name = value.parse(values::text)?;
-    let column = Column { name: "c".to_owned(), type_name: type_name.clone(), path: None };
+    let column = Column::new("c", &type_name);
     match crate::columns::schema(&[column], &[]) {
         Ok(_) => Some(type_name),
         Err(error) => {

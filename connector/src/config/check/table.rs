@@ -141,7 +141,7 @@ fn misfit(
 
 /// The columns that are known before any record is: all, unless they are inferred.
 fn known(format: &Format) -> Schema {
-    let value = [Column { name: "value".to_owned(), type_name: "binary".to_owned(), path: None }];
+    let value = [Column::new("value", "binary")];
     let listed = match (&format.columns, format.kind) {
         (Some(columns), _) => columns.as_slice(),
         (None, FormatKind::Raw) => &value,

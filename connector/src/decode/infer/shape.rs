@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::TimeUnit;
-
 use crate::columns;
 use crate::decode::json::number::Number;
 use crate::decode::json::time::Moment;
@@ -22,12 +20,10 @@ pub(super) enum Shape {
         as_double: bool,
     },
     Double,
-    /// RFC 3339 with an offset.
+    /// A time with an offset.
     Moment {
         /// Of the second's fraction.
         digits: usize,
-        /// Whether nanoseconds since 1970 fit an int64.
-        as_nanos: bool,
     },
     Text,
     List(Box<Shape>),
@@ -48,8 +44,9 @@ impl Shape {
 
     pub(super) fn text(text: &str) -> Self {
         match Moment::parse(text) {
-            Some(moment) if moment.has_offset => {
-                Self::Moment { digits: moment.digits, as_nanos: moment.at(TimeUnit::Nanosecond).is_ok() }
+            // The name of a zone would be lost, which somebody wrote on purpose.
+            Some(moment) if moment.has_offset && moment.is_in_range() && !text.ends_with(']') => {
+                Self::Moment { digits: moment.digits }
             }
             _ => Self::Text,
         }
@@ -65,14 +62,23 @@ impl Shape {
             (Self::Double, Self::Double)
             | (Self::Double, Self::Integer { as_double: true })
             | (Self::Integer { as_double: true }, Self::Double) => Self::Double,
-            (
-                Self::Moment { digits: left, as_nanos: left_nanos },
-                Self::Moment { digits: right, as_nanos: right_nanos },
-            ) => Self::Moment { digits: left.max(right), as_nanos: left_nanos && right_nanos },
+            (Self::Moment { digits: left }, Self::Moment { digits: right }) => {
+                Self::Moment { digits: left.max(right) }
+            }
             (Self::Text | Self::Moment { .. }, Self::Text | Self::Moment { .. }) => Self::Text,
             (Self::List(left), Self::List(right)) => Self::List(Box::new(left.merge(*right))),
             (Self::Object(left), Self::Object(right)) => Self::Object(merge_members(left, right)),
             _ => Self::Json,
+        }
+    }
+
+    /// Whether some of it is text for the digits of its times alone.
+    pub(super) fn has_nanoseconds(&self) -> bool {
+        match self {
+            Self::Moment { digits } => *digits > 6,
+            Self::List(elements) => elements.has_nanoseconds(),
+            Self::Object(members) => members.iter().any(|(_, shape)| shape.has_nanoseconds()),
+            _ => false,
         }
     }
 
@@ -82,9 +88,9 @@ impl Shape {
             Self::Bool => "bool".to_owned(),
             Self::Integer { .. } => "int64".to_owned(),
             Self::Double => "double".to_owned(),
-            Self::Moment { digits: 0..=3, .. } => "timestamp(ms, UTC)".to_owned(),
-            Self::Moment { digits: 4..=6, .. } => "timestamp(us, UTC)".to_owned(),
-            Self::Moment { as_nanos: true, .. } => "timestamp(ns, UTC)".to_owned(),
+            Self::Moment { digits: 0..=3 } => "timestamp(ms, UTC)".to_owned(),
+            Self::Moment { digits: 4..=6 } => "timestamp(us, UTC)".to_owned(),
+            // Nanoseconds are only written where they are asked for, as many readers refuse them; text loses nothing.
             Self::Moment { .. } | Self::Text | Self::Null => "string".to_owned(),
             Self::List(elements) => format!("list<{}>", elements.type_name()),
             Self::Object(members) if (1..=MAX_MEMBERS).contains(&members.len()) => {

@@ -12,6 +12,7 @@ use super::flaw::Flaw;
 use super::nested::{List, Map, Struct};
 use super::scalar;
 use super::scan::{Scanner, Token};
+use crate::config::Reading;
 use crate::decode::Value;
 
 /// The values of one type. A failed `read` may leave a part of a value behind; the caller truncates.
@@ -49,12 +50,13 @@ pub(super) struct Column {
 }
 
 impl Column {
-    pub(super) fn new(field: &Field) -> Self {
+    /// `reading` is of all that lies in it.
+    pub(super) fn new(field: &Field, reading: &Reading) -> Self {
         let values: Box<dyn Values> = match field.data_type() {
-            DataType::Struct(members) => Box::new(Struct::new(members)),
-            DataType::List(element) => Box::new(List::new(element)),
-            DataType::Map(entries, _) => Box::new(Map::new(entries)),
-            _ => scalar::values(field),
+            DataType::Struct(members) => Box::new(Struct::new(members, reading)),
+            DataType::List(element) => Box::new(List::new(element, reading)),
+            DataType::Map(entries, _) => Box::new(Map::new(entries, reading)),
+            _ => scalar::values(field, reading),
         };
         Self { values, nulls: NullBufferBuilder::new(0) }
     }

@@ -52,7 +52,7 @@ impl Names {
     }
 
     fn look_up(&mut self, ordinal: usize, json: &mut Scanner<'_>) -> Result<Option<usize>, Flaw> {
-        let found = self.by_name.get(&*json.key()?).copied();
+        let found = json.key()?.and_then(|key| self.by_name.get(&*key).copied());
         if let Some(index) = found
             && ordinal < MAX_GUESSES
         {

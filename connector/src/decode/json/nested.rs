@@ -11,6 +11,7 @@ use super::flaw::Flaw;
 use super::names::Names;
 use super::scalar;
 use super::scan::{Scanner, Token};
+use crate::config::Reading;
 
 #[derive(Debug)]
 pub(super) struct Struct {
@@ -21,9 +22,9 @@ pub(super) struct Struct {
 }
 
 impl Struct {
-    pub(super) fn new(fields: &Fields) -> Self {
+    pub(super) fn new(fields: &Fields, reading: &Reading) -> Self {
         let names = Names::new(fields.iter().map(|field| field.name().as_str()));
-        let members = fields.iter().map(|field| Column::new(field)).collect();
+        let members = fields.iter().map(|field| Column::new(field, reading)).collect();
         Self { fields: fields.clone(), names, members }
     }
 }
@@ -119,8 +120,8 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) fn new(element: &FieldRef) -> Self {
-        Self { field: element.clone(), elements: Column::new(element), offsets: Offsets::new() }
+    pub(super) fn new(element: &FieldRef, reading: &Reading) -> Self {
+        Self { field: element.clone(), elements: Column::new(element, reading), offsets: Offsets::new() }
     }
 }
 
@@ -171,7 +172,7 @@ pub(super) struct Map {
 }
 
 impl Map {
-    pub(super) fn new(entries: &FieldRef) -> Self {
+    pub(super) fn new(entries: &FieldRef, reading: &Reading) -> Self {
         let DataType::Struct(pair) = entries.data_type() else {
             unreachable!("the entries of a map are a struct of key and value");
         };
@@ -183,9 +184,9 @@ impl Map {
         Self {
             field: entries.clone(),
             pair: pair.clone(),
-            keys: scalar::values(&pair[0]),
+            keys: scalar::values(&pair[0], reading),
             keys_are_strings,
-            values: Column::new(&pair[1]),
+            values: Column::new(&pair[1], reading),
             offsets: Offsets::new(),
             sorted: Vec::new(),
         }

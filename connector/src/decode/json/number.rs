@@ -62,8 +62,7 @@ impl<'a> Number<'a> {
 
     /// `None` when it is written with a point or an exponent; inside, `None` when it does not fit.
     pub(in crate::decode) fn integer(&self) -> Option<Option<i64>> {
-        let plain = !self.text.contains(['.', 'e', 'E']);
-        plain.then(|| self.scaled(0).ok().and_then(|integer| integer.try_into().ok()))
+        self.is_integer().then(|| self.scaled(0).ok().and_then(|integer| integer.try_into().ok()))
     }
 
     /// The number times ten to the `scale`, exactly.
@@ -97,7 +96,8 @@ impl<'a> Number<'a> {
         Ok(if self.negative { -magnitude } else { magnitude })
     }
 
-    /// The nearest double. A number too big for one, or so small that nothing is left of it, is an error.
+    /// The nearest double. A number too big for one, or so small that nothing is left of it, is an error, and so is an
+    /// integer of which digits would be lost.
     #[inline]
     pub(in crate::decode) fn double(&self) -> Result<f64, Inexact> {
         const EXACT_POWERS: [f64; 23] = [
@@ -113,6 +113,9 @@ impl<'a> Number<'a> {
         if !magnitude.is_finite() || (magnitude == 0.0 && !self.is_zero()) {
             return Err(Inexact::Range);
         }
+        if self.is_integer() && !self.is_said_by(&magnitude) {
+            return Err(Inexact::Digits);
+        }
         Ok(if self.negative { -magnitude } else { magnitude })
     }
 
@@ -122,7 +125,23 @@ impl<'a> Number<'a> {
         if !magnitude.is_finite() || (magnitude == 0.0 && !self.is_zero()) {
             return Err(Inexact::Range);
         }
+        let is_small = self.simple && self.digits <= 1 << 24;
+        if !is_small && self.is_integer() && !self.is_said_by(&magnitude) {
+            return Err(Inexact::Digits);
+        }
         Ok(if self.negative { -magnitude } else { magnitude })
+    }
+
+    /// Whether it is written without a point and an exponent, as an integer is.
+    fn is_integer(&self) -> bool {
+        !self.text.contains(['.', 'e', 'E'])
+    }
+
+    /// Whether a float is just this integer; or has it as the shortest text that says which float it is, as JavaScript
+    /// writes floats beyond 2^53 without an exponent.
+    fn is_said_by(&self, float: &impl std::fmt::Display) -> bool {
+        let digits = self.text.trim_start_matches('0');
+        format!("{float:.0}") == digits || float.to_string() == digits
     }
 
     fn is_zero(&self) -> bool {

@@ -16,51 +16,38 @@ use super::column::{KeyValues, Values};
 use super::flaw::Flaw;
 use super::number::{Inexact, Number};
 use super::scan::{Scanner, Token};
-use super::time::{self, Moment};
+use super::temporal;
 use crate::columns;
+use crate::config::Reading;
 use crate::decode::Value;
 
 /// Empty values of a type of the job's grammar that is not nested.
-pub(super) fn values(field: &Field) -> Box<dyn KeyValues> {
+pub(super) fn values(field: &Field, reading: &Reading) -> Box<dyn KeyValues> {
+    if field.data_type().is_temporal() {
+        return temporal::values(field, reading);
+    }
+    let lenient = reading.lenient;
     let name = columns::type_name(field).expect("a schema comes from the grammar");
     let data_type = field.data_type();
     match *data_type {
-        DataType::Boolean => Box::new(Booleans { bits: BooleanBufferBuilder::new(0) }),
-        DataType::Int8 => integers::<Int8Type>(data_type, name),
-        DataType::Int16 => integers::<Int16Type>(data_type, name),
-        DataType::Int32 => integers::<Int32Type>(data_type, name),
-        DataType::Int64 => integers::<Int64Type>(data_type, name),
-        DataType::UInt8 => integers::<UInt8Type>(data_type, name),
-        DataType::UInt16 => integers::<UInt16Type>(data_type, name),
-        DataType::UInt32 => integers::<UInt32Type>(data_type, name),
-        DataType::UInt64 => integers::<UInt64Type>(data_type, name),
-        DataType::Float32 => floats::<Float32Type>(data_type, name, |number| number.float()),
-        DataType::Float64 => floats::<Float64Type>(data_type, name, |number| number.double()),
-        DataType::Date32 => primitive::<Date32Type, _>(data_type, move |token, json| match token {
-            Token::String => time::date(&json.string()?),
-            _ => integer(token, json, &name),
-        }),
-        DataType::Time32(TimeUnit::Second) => times::<Time32SecondType>(data_type, name, TimeUnit::Second),
-        DataType::Time32(_) => times::<Time32MillisecondType>(data_type, name, TimeUnit::Millisecond),
-        DataType::Time64(TimeUnit::Microsecond) => {
-            times::<Time64MicrosecondType>(data_type, name, TimeUnit::Microsecond)
-        }
-        DataType::Time64(_) => times::<Time64NanosecondType>(data_type, name, TimeUnit::Nanosecond),
-        DataType::Timestamp(TimeUnit::Second, _) => timestamps::<TimestampSecondType>(data_type, name),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            timestamps::<TimestampMillisecondType>(data_type, name)
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            timestamps::<TimestampMicrosecondType>(data_type, name)
-        }
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            timestamps::<TimestampNanosecondType>(data_type, name)
-        }
+        DataType::Boolean => Box::new(Booleans { bits: BooleanBufferBuilder::new(0), lenient }),
+        DataType::Int8 => integers::<Int8Type>(data_type, name, lenient),
+        DataType::Int16 => integers::<Int16Type>(data_type, name, lenient),
+        DataType::Int32 => integers::<Int32Type>(data_type, name, lenient),
+        // In a string in any case: Protobuf's JSON has them so, as JavaScript's numbers do not hold all of them.
+        DataType::Int64 => integers::<Int64Type>(data_type, name, true),
+        DataType::UInt8 => integers::<UInt8Type>(data_type, name, lenient),
+        DataType::UInt16 => integers::<UInt16Type>(data_type, name, lenient),
+        DataType::UInt32 => integers::<UInt32Type>(data_type, name, lenient),
+        DataType::UInt64 => integers::<UInt64Type>(data_type, name, true),
+        DataType::Float32 => floats::<Float32Type>(data_type, name, lenient, |number| number.float()),
+        DataType::Float64 => floats::<Float64Type>(data_type, name, lenient, |number| number.double()),
         DataType::Decimal128(precision, scale) => decimals(data_type, name, precision, scale as usize),
         _ => {
             let kind = match data_type {
                 DataType::Binary => Kind::Binary,
                 _ if columns::is_json(field) => Kind::Json,
+                _ if lenient => Kind::AnyText,
                 _ => Kind::Text,
             };
             Box::new(Bytes { kind, data: Vec::new(), offsets: vec![0] })
@@ -68,7 +55,7 @@ pub(super) fn values(field: &Field) -> Box<dyn KeyValues> {
     }
 }
 
-fn primitive<T: ArrowPrimitiveType, R>(data_type: &DataType, read: R) -> Box<dyn KeyValues>
+pub(super) fn primitive<T: ArrowPrimitiveType, R>(data_type: &DataType, read: R) -> Box<dyn KeyValues>
 where
     R: Fn(Token, &mut Scanner<'_>) -> Result<T::Native, Flaw> + Send + 'static,
 {
@@ -77,62 +64,68 @@ where
 
 /// A number as an integer: written with a point or an exponent it must still be one (`1.0`, `1e3`).
 #[inline]
-fn integer<N: TryFrom<i128>>(token: Token, json: &mut Scanner<'_>, name: &str) -> Result<N, Flaw> {
-    if token != Token::Number {
-        return Err(Flaw::mismatch(name, token.name()));
-    }
-    let integer = json.number()?.scaled(0).map_err(|inexact| inexact.flaw(name))?;
-    integer.try_into().map_err(|_| Inexact::Range.flaw(name))
+pub(super) fn integer<N: TryFrom<i128>>(
+    token: Token,
+    json: &mut Scanner<'_>,
+    name: &str,
+    lenient: bool,
+) -> Result<N, Flaw> {
+    let integer = match token {
+        Token::Number => json.number()?.scaled(0),
+        Token::String if lenient => Number::parse(&json.string()?)?.scaled(0),
+        _ => return Err(mismatch(name, token, lenient)),
+    };
+    integer.map_err(|inexact| inexact.flaw(name))?.try_into().map_err(|_| Inexact::Range.flaw(name))
 }
 
-fn integers<T>(data_type: &DataType, name: String) -> Box<dyn KeyValues>
+/// Says what would help against a number in a string.
+#[cold]
+pub(super) fn mismatch(name: &str, token: Token, lenient: bool) -> Flaw {
+    match token {
+        Token::String if !lenient => {
+            Flaw::mismatch(name, "a string (lenient: true takes numbers out of them)")
+        }
+        _ => Flaw::mismatch(name, token.name()),
+    }
+}
+
+fn integers<T>(data_type: &DataType, name: String, lenient: bool) -> Box<dyn KeyValues>
 where
     T: ArrowPrimitiveType,
     T::Native: TryFrom<i128>,
 {
-    primitive::<T, _>(data_type, move |token, json| integer(token, json, &name))
+    primitive::<T, _>(data_type, move |token, json| integer(token, json, &name, lenient))
 }
 
 fn floats<T: ArrowPrimitiveType>(
     data_type: &DataType,
     name: String,
+    lenient: bool,
     convert: impl Fn(&Number<'_>) -> Result<T::Native, Inexact> + Send + 'static,
-) -> Box<dyn KeyValues> {
+) -> Box<dyn KeyValues>
+where
+    T::Native: From<f32>,
+{
     primitive::<T, _>(data_type, move |token, json| match token {
         Token::Number => convert(&json.number()?).map_err(|inexact| inexact.flaw(&name)),
-        _ => Err(Flaw::mismatch(&name, token.name())),
-    })
-}
-
-fn times<T>(data_type: &DataType, name: String, unit: TimeUnit) -> Box<dyn KeyValues>
-where
-    T: ArrowPrimitiveType,
-    T::Native: TryFrom<i64>,
-{
-    primitive::<T, _>(data_type, move |token, json| {
-        let value = match token {
-            Token::String => time::time(&json.string()?, unit)?,
-            _ => integer(token, json, &name)?,
-        };
-        let value =
-            Some(value).filter(|&value| time::is_time(value, unit)).and_then(|value| value.try_into().ok());
-        value.ok_or_else(|| Inexact::Range.flaw(&name))
-    })
-}
-
-fn timestamps<T: ArrowTimestampType>(data_type: &DataType, name: String) -> Box<dyn KeyValues> {
-    let zoned = matches!(data_type, DataType::Timestamp(_, Some(_)));
-    primitive::<T, _>(data_type, move |token, json| match token {
-        Token::String => {
-            let moment = Moment::parse(&json.string()?)
-                .ok_or_else(|| Flaw::new("the text is no time as in 2026-01-31T23:59:59.999Z"))?;
-            match (zoned, moment.has_offset) {
-                (true, false) => Err(Flaw::new(format!("the time has no offset, which {name} needs"))),
-                (false, true) => Err(Flaw::new(format!("{name} would lose the offset of the time"))),
-                _ => moment.at(T::UNIT),
+        Token::String if lenient => {
+            let text = json.string()?;
+            match not_a_number(&text) {
+                Some(value) => Ok(value.into()),
+                None => convert(&Number::parse(&text)?).map_err(|inexact| inexact.flaw(&name)),
             }
         }
-        _ => integer(token, json, &name),
+        _ => Err(mismatch(&name, token, lenient)),
+    })
+}
+
+/// What floats hold besides numbers, as JSON writers that know of it write it.
+fn not_a_number(text: &str) -> Option<f32> {
+    Some(match text {
+        "NaN" => f32::NAN,
+        "Infinity" | "+Infinity" => f32::INFINITY,
+        "-Infinity" => f32::NEG_INFINITY,
+        _ => return None,
     })
 }
 
@@ -206,14 +199,41 @@ where
 #[derive(Debug)]
 struct Booleans {
     bits: BooleanBufferBuilder,
+    lenient: bool,
+}
+
+impl Booleans {
+    /// `"true"`, `"False"`, 0 and 1, and these in a string.
+    #[cold]
+    fn convert(token: Token, json: &mut Scanner<'_>) -> Result<bool, Flaw> {
+        let number = match token {
+            Token::Number => json.number()?.scaled(0).ok(),
+            Token::String => {
+                let text = json.string()?;
+                match text.to_ascii_lowercase().as_str() {
+                    "true" => Some(1),
+                    "false" => Some(0),
+                    text => Number::parse(text).ok().and_then(|number| number.scaled(0).ok()),
+                }
+            }
+            _ => return Err(Flaw::mismatch("bool", token.name())),
+        };
+        match number {
+            Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            _ => Err(Flaw::new("expected bool: true, false, 0 or 1")),
+        }
+    }
 }
 
 impl Values for Booleans {
     fn read(&mut self, token: Token, json: &mut Scanner<'_>) -> Result<(), Flaw> {
-        if token != Token::Bool {
-            return Err(Flaw::mismatch("bool", token.name()));
-        }
-        self.bits.append(json.bool()?);
+        let value = match token {
+            Token::Bool => json.bool()?,
+            _ if self.lenient => Self::convert(token, json)?,
+            _ => return Err(Flaw::mismatch("bool", token.name())),
+        };
+        self.bits.append(value);
         Ok(())
     }
 
@@ -243,6 +263,8 @@ impl KeyValues for Booleans {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,
+    /// Also of numbers and bools, as they stand in the record.
+    AnyText,
     /// Any value, its text verbatim.
     Json,
     /// Base64 in the record.
@@ -266,9 +288,12 @@ impl Values for Bytes {
     fn read(&mut self, token: Token, json: &mut Scanner<'_>) -> Result<(), Flaw> {
         match (self.kind, token) {
             (Kind::Json, _) => self.data.extend_from_slice(json.raw()?.as_bytes()),
-            (Kind::Text, Token::String) => json.string_into(&mut self.data)?,
+            (Kind::Text | Kind::AnyText, Token::String) => json.string_into(&mut self.data)?,
+            (Kind::AnyText, Token::Number | Token::Bool) => {
+                self.data.extend_from_slice(json.raw()?.as_bytes());
+            }
             (Kind::Binary, Token::String) => base64::decode(&json.string()?, &mut self.data)?,
-            (Kind::Text, _) => return Err(Flaw::mismatch("string", token.name())),
+            (Kind::Text | Kind::AnyText, _) => return Err(Flaw::mismatch("string", token.name())),
             (Kind::Binary, _) => return Err(Flaw::mismatch("binary (base64 in a string)", token.name())),
         }
         let end = i32::try_from(self.data.len())
@@ -305,7 +330,7 @@ impl Values for Bytes {
         let data = std::mem::replace(&mut self.data, next).into();
         match self.kind {
             Kind::Binary => Arc::new(BinaryArray::new(offsets, data, nulls)),
-            Kind::Text | Kind::Json => Arc::new(StringArray::new(offsets, data, nulls)),
+            Kind::Text | Kind::AnyText | Kind::Json => Arc::new(StringArray::new(offsets, data, nulls)),
         }
     }
 }

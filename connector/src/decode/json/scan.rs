@@ -1,5 +1,6 @@
 //! A JSON text, read once from left to right, exactly as RFC 8259 has it. What is skipped is checked like what is
-//! read, and depth is bounded everywhere, so that no record can exhaust the stack.
+//! read, but for what only text cannot be (half of a surrogate pair), and depth is bounded everywhere, so that no record
+//! can exhaust the stack.
 //!
 //! Written here and not taken from a library, because columns ask for what a visitor of values hides: the digits of a
 //! number as they stand, the raw text of a value, equal keys, and errors that hold nothing of the record. The caller
@@ -79,6 +80,18 @@ impl<'a> Scanner<'a> {
         Flaw::syntax(expected, self.at)
     }
 
+    /// Where there should be a value. What others write for numbers that JSON has none for is told by its name.
+    #[cold]
+    fn no_value(&self, expected: &'static str) -> Flaw {
+        let rest = &self.text[self.at..];
+        for word in ["NaN", "Infinity", "-Infinity", "undefined", "None", "True", "False"] {
+            if rest.starts_with(word) {
+                return Flaw::new(format!("not JSON: {word} at byte {}, which JSON does not have", self.at));
+            }
+        }
+        self.syntax(expected)
+    }
+
     /// The kind of the next value; nothing is consumed but space.
     #[inline]
     pub(in crate::decode) fn token(&mut self) -> Result<Token, Flaw> {
@@ -89,7 +102,7 @@ impl<'a> Scanner<'a> {
             Some(b'[') => Token::Array,
             Some(b't' | b'f') => Token::Bool,
             Some(b'n') => Token::Null,
-            _ => return Err(self.syntax("a value")),
+            _ => return Err(self.no_value("a value")),
         })
     }
 
@@ -122,7 +135,8 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     pub(in crate::decode) fn number(&mut self) -> Result<Number<'a>, Flaw> {
-        let (number, length) = Number::scan(&self.text[self.at..]).ok_or_else(|| self.syntax("a number"))?;
+        let (number, length) =
+            Number::scan(&self.text[self.at..]).ok_or_else(|| self.no_value("a number"))?;
         self.at += length;
         Ok(number)
     }
@@ -235,10 +249,11 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// The key of a member, up to its value.
-    pub(in crate::decode) fn key(&mut self) -> Result<Cow<'a, str>, Flaw> {
+    /// The key of a member, up to its value; `None` for one that is no text, with half of a surrogate pair in it, as no
+    /// column has such a name.
+    pub(in crate::decode) fn key(&mut self) -> Result<Option<Cow<'a, str>>, Flaw> {
         self.open_string()?;
-        let key = self.string()?;
+        let key = self.text_or_skip()?;
         self.colon()?;
         Ok(key)
     }
@@ -280,6 +295,16 @@ impl<'a> Scanner<'a> {
         Ok(Cow::Owned(String::from_utf8(text).map_err(|_| Flaw::new("a string that is not UTF-8"))?))
     }
 
+    /// The same, and `None` for a string that is no text.
+    pub(in crate::decode) fn text_or_skip(&mut self) -> Result<Option<Cow<'a, str>>, Flaw> {
+        let start = self.at;
+        if let Ok(text) = self.string() {
+            return Ok(Some(text));
+        }
+        self.at = start;
+        self.skip_string().map(|()| None)
+    }
+
     /// Appends the string's text, as UTF-8. After an error `out` may hold a part of it.
     #[inline]
     pub(super) fn string_into(&mut self, out: &mut Vec<u8>) -> Result<(), Flaw> {
@@ -305,6 +330,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// No text is made of it, so that half of a surrogate pair does no harm: RFC 8259 has it, and JavaScript writes it where
+    /// it cuts a text.
     fn skip_string(&mut self) -> Result<(), Flaw> {
         let bytes = self.text.as_bytes();
         self.at += 1;
@@ -314,6 +341,10 @@ impl<'a> Scanner<'a> {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(());
+                }
+                Some(b'\\') if bytes.get(self.at + 1) == Some(&b'u') => {
+                    self.at += 1;
+                    self.hex()?;
                 }
                 Some(b'\\') => drop(self.escape()?),
                 Some(_) => return Err(self.syntax("no control character in a string")),

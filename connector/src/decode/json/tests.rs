@@ -1,6 +1,7 @@
 //! What a JSON document becomes, type by type; `digits` has numbers and times at random.
 
 mod digits;
+mod spellings;
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::decode::{Appended, Decode, Reject, decoder};
 use crate::event::Record;
 
 fn column(name: &str, type_name: &str) -> Column {
-    Column { name: name.to_owned(), type_name: type_name.to_owned(), path: None }
+    Column::new(name, type_name)
 }
 
 fn at(path: &str, column: Column) -> Column {
@@ -72,7 +73,10 @@ fn integers_are_exact() {
     );
     let expected = [Some(i64::MIN), Some(i64::MAX), Some(1), Some(1000), Some(0), None, Some(12)];
     assert_eq!(int64.as_primitive::<Int64Type>().iter().collect::<Vec<_>>(), expected);
-    let uint64 = values("uint64", &["18446744073709551615", "9007199254740993.000"]);
+    // Of 64 bits also in a string, as Protobuf's JSON has them.
+    let texts = values("int64", &["\"-9223372036854775808\"", "\"9007199254740993\""]);
+    assert_eq!(texts.as_primitive::<Int64Type>().values(), &[i64::MIN, 9_007_199_254_740_993]);
+    let uint64 = values("uint64", &["\"18446744073709551615\"", "9007199254740993.000"]);
     assert_eq!(uint64.as_primitive::<UInt64Type>().values(), &[u64::MAX, 9_007_199_254_740_993]);
     assert_eq!(values("int8", &["-128", "127"]).as_primitive::<Int8Type>().values(), &[-128, 127]);
     assert_eq!(values("int64", &["0e999999999999999999999"]).as_primitive::<Int64Type>().values(), &[0]);
@@ -85,8 +89,11 @@ fn integers_are_exact() {
         ("int", "1.5", "v: int32 would lose digits of the number"),
         ("int", "9007199254740991.00000000000000000000001", "v: int32 would lose digits of the number"),
         ("int", "1e-99999999999999999999", "v: int32 would lose digits of the number"),
-        ("int", "\"1\"", "v: expected int32, found a string"),
+        ("int", "\"1\"", "v: expected int32, found a string (lenient: true takes numbers out of them)"),
         ("int", "true", "v: expected int32, found a bool"),
+        ("int64", "\"9223372036854775808\"", "v: the number is out of the range of int64"),
+        ("int64", "\"1.5\"", "v: int64 would lose digits of the number"),
+        ("uint64", "\"x\"", "v: the text is no number"),
     ] {
         assert_eq!(problem(type_name, text), expected, "{text}");
     }
@@ -148,7 +155,7 @@ fn decimals_are_exact_and_never_a_float() {
 #[test]
 fn floats_are_the_nearest() {
     let texts =
-        ["0.1", "1", "-0.0", "9007199254740993", "1.7976931348623157e308", "123456789.123456789", "5e-324"];
+        ["0.1", "1", "-0.0", "9007199254740993.0", "1.7976931348623157e308", "123456789.123456789", "5e-324"];
     let doubles = values("double", &texts);
     let bits: Vec<_> =
         doubles.as_primitive::<Float64Type>().values().iter().map(|value| value.to_bits()).collect();
@@ -165,7 +172,40 @@ fn floats_are_the_nearest() {
     for text in ["NaN", "Infinity", "-Infinity", "+1", ".5", "1.", "01", "1e", "-", "0x1"] {
         assert!(problem("double", text).contains("not JSON"), "{text}");
     }
-    assert_eq!(problem("double", "\"NaN\""), "v: expected double, found a string");
+    for word in ["NaN", "Infinity", "-Infinity"] {
+        for text in [word, &format!("[{word}]")] {
+            assert!(problem("json", text).contains(&format!("not JSON: {word} at byte ")), "{text}");
+        }
+    }
+    assert!(problem("double", "\"NaN\"").starts_with("v: expected double, found a string"));
+}
+
+#[test]
+fn an_integer_that_a_float_would_change_is_a_reject() {
+    let float = ["16777216", "-16777218", "340282346638528859811704183484516925440", "1e10", "16777217.0"];
+    let floats = values("float", &float);
+    let expected = float.map(|text| text.parse::<f32>().unwrap());
+    assert_eq!(floats.as_primitive::<Float32Type>().values(), &expected);
+    // As they are, or as JavaScript writes the double in between.
+    let double =
+        ["9007199254740992", "9007199254740994", "12345678901234567000", "12345678901234567168", "1e23"];
+    let doubles = values("double", &double);
+    let expected = double.map(|text| text.parse::<f64>().unwrap());
+    assert_eq!(doubles.as_primitive::<Float64Type>().values(), &expected);
+    for (type_name, text) in [
+        ("float", "16777217"),
+        ("float", "-16777217"),
+        ("float", "123456789"),
+        ("double", "9007199254740993"),
+        ("double", "-9007199254740993"),
+        ("double", "12345678901234567890"),
+    ] {
+        assert_eq!(
+            problem(type_name, text),
+            format!("v: {type_name} would lose digits of the number"),
+            "{text}"
+        );
+    }
 }
 
 #[test]
@@ -185,12 +225,12 @@ fn times_keep_every_digit() {
     assert_eq!(millis.as_primitive::<TimestampMillisecondType>().iter().collect::<Vec<_>>(), expected);
     assert_eq!(*millis.data_type(), DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())));
     let local = values("timestamp(s)", &[r#""2026-01-31T00:00:00""#]);
-    assert_eq!(local.as_primitive::<TimestampSecondType>().values(), &[1_769_817_600]);
+    assert_eq!(local.as_primitive::<TimestampMillisecondType>().values(), &[1_769_817_600_000]);
     let edges = [r#""1677-09-21T00:12:43.145224192Z""#, r#""2262-04-11T23:47:16.854775807Z""#];
     let nanos = values("timestamp(ns, UTC)", &edges);
     assert_eq!(nanos.as_primitive::<TimestampNanosecondType>().values(), &[i64::MIN, i64::MAX]);
-    let dates = values("date", &[r#""1970-01-02""#, r#""0000-03-01""#, "-1", r#""9999-12-31""#]);
-    assert_eq!(dates.as_primitive::<Date32Type>().values(), &[1, -719_468, -1, 2_932_896]);
+    let dates = values("date", &[r#""1970-01-02""#, r#""0001-01-01""#, "-1", r#""9999-12-31""#]);
+    assert_eq!(dates.as_primitive::<Date32Type>().values(), &[1, -719_162, -1, 2_932_896]);
     let clock = values("time(ms)", &[r#""23:59:59.999""#, "0", r#""00:00:01""#]);
     assert_eq!(clock.as_primitive::<Time32MillisecondType>().values(), &[86_399_999, 0, 1000]);
     let clock = values("time(ns)", &[r#""00:00:00.000000001""#]);
@@ -206,7 +246,7 @@ fn times_keep_every_digit() {
         ("date", r#""2026-1-31""#, "no date"),
         ("time(ms)", "86400000", "out of the range"),
         ("time(ms)", "-1", "out of the range"),
-        ("time(ms)", r#""24:00:00""#, "no time"),
+        ("time(ms)", r#""24:00:00""#, "out of the range"),
         ("time(s)", r#""00:00:00.5""#, "lose digits of the second"),
     ] {
         assert!(problem(type_name, text).contains(expected), "{text}: {}", problem(type_name, text));
@@ -216,11 +256,11 @@ fn times_keep_every_digit() {
         "2026-13-01T00:00:00Z",
         "2026-00-01T00:00:00Z",
         "2026-01-00T00:00:00Z",
-        "2026-01-01T24:00:00Z",
-        "2026-01-01T00:00Z",
+        "2026-01-01T24:00:01Z",
+        "2026-01-01T25:00Z",
         "2026-01-01T00:00:00.Z",
-        "2026-01-01T00:00:00.1234567890Z",
-        "2026-01-01T00:00:00+0200",
+        "2026-01-01T00:00:00.1234567891Z",
+        "2026-01-01T00:00:00+020",
         "2026-01-01T00:00:00+24:00",
         "2026-01-01T00:00:00+02:60",
         "2026-01-01T00:00:00ZZ",
@@ -280,9 +320,28 @@ fn text_binary_and_json() {
         ("bool", "\"true\"", "expected bool, found a string"),
         ("bool", "tru", "not JSON"),
         ("json", "{\"a\":}", "not JSON"),
-        ("json", r#"["\udc00"]"#, "a whole surrogate pair"),
     ] {
         assert!(problem(type_name, text).contains(expected), "{text}: {}", problem(type_name, text));
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_is_passed_over_where_no_text_is_made_of_it() {
+    let mut decoder = json(&[column("v", "json"), column("s", "struct<n: int>")]);
+    let payload =
+        r#"{"v": ["\ud83d", {"\udc00": 1}], "\ud83d": "\uD83D", "s": {"\ud83d": 1, "n": 2}, "x": "a\ud83d"}"#;
+    append(&mut *decoder, payload).unwrap();
+    let batch = decoder.finish();
+    assert_eq!(strings(&batch, 0), [Some(r#"["\ud83d", {"\udc00": 1}]"#)]);
+    assert_eq!(batch.column(1).as_struct().column(0).as_primitive::<Int32Type>().values(), &[2]);
+    for (type_name, text) in
+        [("string", r#""\ud83d""#), ("string", r#""\ud83d\u0041""#), ("map<string, int>", r#"{"\udc00": 1}"#)]
+    {
+        assert!(problem(type_name, text).contains("a whole surrogate pair"), "{text}");
+    }
+    for text in [r#""\ud8""#, r#""\u12g4""#, r#""\u""#] {
+        let reject = append(&mut *decoder, format!(r#"{{"x": {text}}}"#)).unwrap_err();
+        assert!(reject.error.contains("four hex digits"), "{text}: {reject}");
     }
 }
 
@@ -357,7 +416,7 @@ fn paths_lead_into_the_record() {
     let wrong = append(&mut *decoder, r#"{"a": {"b": {"c": "x"}}}"#).unwrap_err();
     assert_eq!(
         (wrong.error.as_str(), wrong.column.as_deref()),
-        ("a.b.c: expected int32, found a string", Some("half"))
+        ("a.b.c: expected int32, found a string (lenient: true takes numbers out of them)", Some("half"))
     );
     append(&mut *decoder, r#"{"a": {"b": {"c": 8}}}"#).unwrap();
     let batch = decoder.finish();

@@ -1,10 +1,18 @@
-//! Dates and times as RFC 3339 writes them, without losing a digit of a fraction.
+//! Dates and times as RFC 3339 writes them, without losing a digit of a fraction; other spellings are [`super::iso`]'s.
+//! However it is written, a date lies from 0001-01-01 to 9999-12-31, which is what every reader holds.
 
 use arrow::datatypes::TimeUnit;
+use jiff::SignedDuration;
+use jiff::civil::{self, DateTime};
 
 use super::flaw::Flaw;
+use super::iso;
 
-const DAY_SECONDS: i64 = 86_400;
+pub(super) const DAY_SECONDS: i64 = 86_400;
+
+/// Seconds since 1970 of 0001-01-01, and of the day after 9999-12-31.
+pub(super) const FIRST_SECOND: i64 = -719_162 * DAY_SECONDS;
+pub(super) const END_SECOND: i64 = 2_932_897 * DAY_SECONDS;
 
 /// A moment as written: `2026-01-31T12:00:00.5+02:00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,16 +20,21 @@ pub(in crate::decode) struct Moment {
     /// Seconds since 1970, in UTC if there is an offset, else as the clock on the wall shows.
     pub(in crate::decode) seconds: i64,
     pub(in crate::decode) nanos: u32,
-    /// Of the second's fraction as written, 0 to 9.
+    /// Of the second's fraction as written.
     pub(in crate::decode) digits: usize,
     pub(in crate::decode) has_offset: bool,
 }
 
 impl Moment {
-    /// A date, `T` or a space, a time, and an offset or none. Leap seconds have no place in the types, so they are
-    /// none.
+    /// A date, a time, and an offset or none. Leap seconds have no place in the types, so they are none.
     #[inline]
     pub(in crate::decode) fn parse(text: &str) -> Option<Self> {
+        Self::parse_rfc3339(text).or_else(|| iso::moment(text))
+    }
+
+    /// What nearly all are.
+    #[inline]
+    fn parse_rfc3339(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let days = parse_days(bytes.get(..10)?)?;
         if !matches!(bytes.get(10)?, b'T' | b't' | b' ') {
@@ -42,6 +55,11 @@ impl Moment {
         Some(Self { seconds, has_offset, ..clock })
     }
 
+    /// Whether it lies in the years 1 to 9999.
+    pub(in crate::decode) fn is_in_range(&self) -> bool {
+        (FIRST_SECOND..END_SECOND).contains(&self.seconds)
+    }
+
     /// In `unit` since 1970.
     #[inline]
     pub(in crate::decode) fn at(&self, unit: TimeUnit) -> Result<i64, Flaw> {
@@ -57,16 +75,30 @@ impl Moment {
 
 /// Days since 1970 of `2026-01-31`.
 pub(super) fn date(text: &str) -> Result<i32, Flaw> {
-    let days = parse_days(text.as_bytes()).and_then(|days| days.try_into().ok());
-    days.ok_or_else(|| Flaw::new("the text is no date as in 2026-01-31"))
+    let days = parse_days(text.as_bytes()).or_else(|| iso::date(text));
+    days.and_then(|days| days.try_into().ok())
+        .ok_or_else(|| Flaw::new("the text is no date as in 2026-01-31"))
 }
 
 /// In `unit` since midnight, of `23:59:59.999`.
 pub(super) fn time(text: &str, unit: TimeUnit) -> Result<i64, Flaw> {
-    match parse_clock(text.as_bytes()) {
-        Some((clock, [])) => clock.at(unit),
-        _ => Err(Flaw::new("the text is no time as in 23:59:59.999")),
-    }
+    let clock = match parse_clock(text.as_bytes()) {
+        Some((clock, [])) => Some(clock),
+        // Four digits may be a year as well: without colons there must be a `T`.
+        _ => match (text.strip_prefix(['T', 't']), text.contains(':')) {
+            (Some(text), _) => iso::clock(text),
+            (None, true) => iso::clock(text),
+            (None, false) => None,
+        }
+        .filter(|(_, rest)| rest.is_empty())
+        .map(|(clock, _)| clock),
+    };
+    clock.ok_or_else(|| Flaw::new("the text is no time as in 23:59:59.999"))?.at(unit)
+}
+
+/// Whether milliseconds since 1970 lie in the years 1 to 9999.
+pub(in crate::decode) fn is_moment(millis: i64) -> bool {
+    (FIRST_SECOND * 1_000..END_SECOND * 1_000).contains(&millis)
 }
 
 /// Whether a number of `unit` is a time of the day.
@@ -74,7 +106,7 @@ pub(super) fn is_time(value: i64, unit: TimeUnit) -> bool {
     (0..DAY_SECONDS * per_second(unit)).contains(&value)
 }
 
-fn per_second(unit: TimeUnit) -> i64 {
+pub(super) fn per_second(unit: TimeUnit) -> i64 {
     match unit {
         TimeUnit::Second => 1,
         TimeUnit::Millisecond => 1_000,
@@ -83,18 +115,28 @@ fn per_second(unit: TimeUnit) -> i64 {
     }
 }
 
-fn two_digits(bytes: &[u8], max: i64) -> Option<i64> {
+/// What a clock shows that many seconds after that of UTC showed the beginning of 1970.
+pub(super) fn civil(seconds: i64) -> Option<DateTime> {
+    civil::date(1970, 1, 1).at(0, 0, 0, 0).checked_add(SignedDuration::from_secs(seconds)).ok()
+}
+
+pub(super) fn two_digits(bytes: &[u8], max: i64) -> Option<i64> {
     let &[tens, ones] = bytes else { return None };
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
     let value = i64::from(tens) * 10 + i64::from(ones);
     (tens < 10 && ones < 10 && value <= max).then_some(value)
 }
 
-/// Days since 1970 of exactly `YYYY-MM-DD`, in the Gregorian calendar.
+/// Days since 1970 of exactly `YYYY-MM-DD`.
 fn parse_days(bytes: &[u8]) -> Option<i64> {
     let &[_, _, _, _, b'-', _, _, b'-', _, _] = bytes else { return None };
     let year = two_digits(&bytes[..2], 99)? * 100 + two_digits(&bytes[2..4], 99)?;
-    let (month, day) = (two_digits(&bytes[5..7], 12)?, two_digits(&bytes[8..], 31)?);
+    days(year, two_digits(&bytes[5..7], 12)?, two_digits(&bytes[8..], 31)?)
+}
+
+/// Days since 1970 of a day in the Gregorian calendar, if there is one.
+#[inline]
+pub(super) fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let last = match month {
         2 => 28 + i64::from(leap),

@@ -11,7 +11,7 @@ use crate::stage::StageSettings;
 
 /// Its first file is one too many.
 fn narrow_stager(sink: &Arc<dyn Sink>) -> Stager {
-    let column = Column { name: "id".into(), type_name: "int64".into(), path: None };
+    let column = Column::new("id", "int64");
     let format =
         Format { kind: FormatKind::Json, tombstones: Tombstones::Skip, columns: None, metadata: Vec::new() };
     let file = File { target_size: 1 << 30, compression: Compression::None, row_group_rows: 1_000_000 };

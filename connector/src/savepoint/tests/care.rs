@@ -81,8 +81,7 @@ async fn what_lies_between_two_is_told() {
     let a = read_at(&scene.create("a").await.unwrap()).await.unwrap();
     scene.commit().await;
     scene.config.checkpoint.max_records = 7;
-    scene.config.format.columns =
-        Some(vec![config::Column { name: "a".into(), type_name: "int64".into(), path: None }]);
+    scene.config.format.columns = Some(vec![config::Column::new("a", "int64")]);
     let b = read_at(&scene.create("b").await.unwrap()).await.unwrap();
     let found = diff(&a, &b);
     let moved: Vec<_> = found.partitions.iter().map(|p| (p.partition.partition, p.offsets, p.rows)).collect();

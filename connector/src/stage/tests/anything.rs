@@ -110,11 +110,7 @@ fn transform() -> impl Strategy<Value = Transform> {
 }
 
 fn columns() -> Vec<Column> {
-    let column = |(at, type_name): (usize, &&str)| Column {
-        name: format!("c{at}"),
-        type_name: (*type_name).to_owned(),
-        path: None,
-    };
+    let column = |(at, type_name): (usize, &&str)| Column::new(format!("c{at}"), *type_name);
     TYPES.iter().enumerate().map(column).collect()
 }
 
