@@ -12,7 +12,7 @@ use tidegate_sinks::TopicPartition;
 pub use connected::Connected;
 
 use crate::config::Start;
-use crate::kafka::TopicIds;
+use crate::kafka::{Look, TopicIds};
 
 /// Where a partition's log begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,13 @@ pub trait Cluster: fmt::Debug + Send + Sync + 'static {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError>;
+
+    /// How the topics that the job must read are now: those of its list, or those that match its pattern and those of
+    /// `known` that did. Tried once, so an election that is under way shows.
+    async fn look(&self, known: &BTreeSet<Arc<str>>) -> Result<Look, ClusterError> {
+        let _ = known;
+        Ok(Look::new())
+    }
 
     /// Payloads of a few records, to infer columns from.
     async fn sample(&self, partitions: &[TopicPartition]) -> Result<Vec<Vec<u8>>, ClusterError>;

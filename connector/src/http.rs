@@ -36,6 +36,7 @@ use crate::control::Board;
 use crate::limits::{REQUEST_HEAD_MAX, REQUEST_MAX_BYTES};
 use crate::run::RunError;
 use crate::status::Status;
+use crate::tasks::{self, Lost};
 use crate::telemetry::Metrics;
 use access::Access;
 use problem::Problem;
@@ -66,22 +67,22 @@ pub async fn serve(shown: Shown, stop: watch::Receiver<bool>) -> Result<SocketAd
     for caution in cautions(http) {
         tracing::warn!(%address, "{caution}");
     }
-    tokio::spawn(upkeep(shown.metrics.clone(), shown.status.clone(), stop.clone()));
+    tasks::spawn("http-upkeep", upkeep(shown.metrics.clone(), shown.status.clone(), stop.clone()));
     let access = Access { is_loopback: address.ip().is_loopback(), token: http.token.clone() };
     let service = router(shown, access).into_make_service();
     let handle = Handle::new();
     let mut server = Server::from_listener(listener).handle(handle.clone());
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD_MAX);
     match tls {
-        None => tokio::spawn(until_the_end(server.http1_only().serve(service))),
+        None => tasks::spawn("http-server", until_the_end(server.http1_only().serve(service))),
         Some((files, config)) => {
             let config = RustlsConfig::from_config(config);
-            tokio::spawn(tls::follow(files, config.clone(), stop.clone()));
+            tasks::spawn("http-certificate", tls::follow(files, config.clone(), stop.clone()));
             let server = server.acceptor(RustlsAcceptor::new(config)).http1_only();
-            tokio::spawn(until_the_end(server.serve(service)))
+            tasks::spawn("http-server", until_the_end(server.serve(service)))
         }
     };
-    tokio::spawn(shut_down(handle, stop));
+    tasks::spawn("http-stop", shut_down(handle, stop));
     tracing::info!(%address, "listening for HTTP");
     Ok(address)
 }
@@ -135,6 +136,7 @@ async fn upkeep(metrics: Metrics, status: Arc<Status>, mut stop: watch::Receiver
 async fn until_the_end(serving: impl Future<Output = io::Result<()>>) {
     if let Err(error) = serving.await {
         tracing::error!(%error, "the HTTP server ended");
+        tasks::lose(Lost { task: "http-server".to_owned(), why: format!("by an error: {error}") });
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here takes part in reading records or makes anything on the cluster: no topic, no group. Every call
 //! blocks, at most for [`TIMEOUT`] and a second, so async code calls it through `spawn_blocking`.
 
+mod look;
 mod message;
 mod native;
 mod refused;
@@ -25,6 +26,7 @@ use tidegate_sinks::TopicPartition;
 
 use crate::config::Topics;
 use crate::config::timeouts::BrokerLimits;
+pub use look::{Look, TopicLook};
 pub use message::Message;
 pub(crate) use message::headers_of;
 use native::Failure;

@@ -31,5 +31,6 @@ pub mod savepoint;
 pub mod source;
 pub mod stage;
 pub mod status;
+pub mod tasks;
 pub mod telemetry;
 pub mod traces;

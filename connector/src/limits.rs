@@ -58,6 +58,9 @@ pub const DURATION_MAX: Duration = Duration::from_secs(1_000 * 24 * 3_600);
 
 /// Partitions of a replica that have metrics of their own; each is three time series to whoever stores them.
 pub const PARTITION_METRICS_MAX_COUNT: usize = 1_000;
+
+/// Reasons of a replica that is not ready that have a metric of their own.
+pub const UNREADY_METRICS_MAX_COUNT: usize = 100;
 /// Open transactions that a replica names; beyond, the brokers have another trouble.
 pub const OPEN_TRANSACTIONS_MAX_COUNT: usize = 100;
 /// A savepoint reads every commit in force; closer together they would never end.

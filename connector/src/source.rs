@@ -11,9 +11,8 @@ mod queue;
 mod throttle;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::thread;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -22,11 +21,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tidegate_sinks::{Kind, LeaderEpoch, Position, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
-pub use group::{Ends, SharedEnds};
+pub use group::{Ends, Seen, SharedSeen};
 
 use crate::config::Topics;
 use crate::event::{Assignment, Budget, Command, Event, Fetch, Lender, SourceError};
 use crate::kafka::{self, QueryErrorKind, Refusal};
+use crate::tasks;
 use crate::telemetry::described::{SOURCE_WAIT, THROTTLED_MILLISECONDS};
 use batch::Batch;
 use compare::add_at;
@@ -88,7 +88,7 @@ impl SourceSettings {
 pub struct Source {
     pub events: mpsc::UnboundedReceiver<Event>,
     pub commands: Sender<Command>,
-    pub ends: SharedEnds,
+    pub seen: SharedSeen,
     /// What has been handed out and not yet decoded.
     pub budget: Budget,
     /// Closes when the thread has left the group and ends; nothing is ever sent.
@@ -100,9 +100,9 @@ impl Source {
     pub fn start(settings: SourceSettings) -> Result<Self, SourceError> {
         let (events, receiver) = mpsc::unbounded_channel();
         let (sender, commands) = channel();
-        let ends = SharedEnds::default();
+        let seen = SharedSeen::default();
         let (end, ended) = oneshot::channel();
-        let consumer = Group::join(&settings.properties, ends.clone()).map_err(|error| {
+        let consumer = Group::join(&settings.properties, seen.clone()).map_err(|error| {
             SourceError::passing(format!("the Kafka client refused its settings: {error}"))
         })?;
         let names: Vec<String> = match &settings.topics {
@@ -113,16 +113,15 @@ impl Source {
         consumer
             .subscribe(&names)
             .map_err(|error| SourceError::passing(format!("subscribing to {}: {error}", names.join(", "))))?;
-        let reader = Reader::new(consumer, &settings, events, commands);
+        let reader = Reader::new(consumer, &settings, events, commands, seen.clone());
         let budget = reader.budget.clone();
-        thread::Builder::new()
-            .name("source".into())
-            .spawn(move || {
-                reader.run();
-                drop(end);
-            })
+        let read = move || {
+            reader.run();
+            drop(end);
+        };
+        tasks::thread("source".to_owned(), read)
             .map_err(|error| SourceError::passing(format!("starting the consumer thread: {error}")))?;
-        Ok(Self { events: receiver, commands: sender, ends, budget, ended })
+        Ok(Self { events: receiver, commands: sender, seen, budget, ended })
     }
 }
 
@@ -152,6 +151,9 @@ struct Reader {
     budget: Budget,
     budget_bytes: usize,
     commands: Receiver<Command>,
+    seen: SharedSeen,
+    /// The last second that was counted in which all that the client had was taken.
+    drained: Option<Instant>,
     held: BTreeMap<TopicPartition, Held>,
     /// Read, but held back by the rate limit.
     waiting: VecDeque<Fetch>,
@@ -179,6 +181,7 @@ impl Reader {
         settings: &SourceSettings,
         events: mpsc::UnboundedSender<Event>,
         commands: Receiver<Command>,
+        seen: SharedSeen,
     ) -> Self {
         Self {
             events,
@@ -189,6 +192,8 @@ impl Reader {
             budget: Budget::default(),
             budget_bytes: settings.budget_bytes,
             commands,
+            seen,
+            drained: None,
             held: BTreeMap::new(),
             waiting: VecDeque::new(),
             outside: Vec::new(),
@@ -240,6 +245,18 @@ impl Reader {
         }
         self.ask_whether_all_is_there();
         self.read()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that the client had has been taken: once a second is enough.
+    fn note_drained(&mut self) {
+        if self.drained.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
+            self.drained = Some(Instant::now());
+            self.seen().drained += 1;
+        }
     }
 
     fn end_wait(&mut self) {
@@ -308,6 +325,7 @@ impl Reader {
             add_at(&mut list, &partition, offset, epoch);
             let unasked = epoch.is_some();
             let held = Held { generation, start: offset, silent: true, epoch, unasked, asked_for: None };
+            self.seen().taken_over(partition.clone());
             self.held.insert(partition, held);
         }
         self.consumer.incremental_assign(&list).map_err(|error| failed("taking partitions over", &error))?;
@@ -319,6 +337,9 @@ impl Reader {
     fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), End> {
         let held: Vec<_> =
             partitions.iter().filter(|partition| self.held.remove(*partition).is_some()).cloned().collect();
+        for partition in &held {
+            self.seen().given_up(partition);
+        }
         self.outside.retain(|(partition, _)| !partitions.contains(partition));
         if self.waiting.iter().any(|fetch| partitions.contains(&fetch.partition)) {
             self.waiting.retain(|fetch| !partitions.contains(&fetch.partition));
@@ -346,10 +367,20 @@ impl Reader {
     fn read(&mut self) -> Result<(), End> {
         let most = self.throttle.batch(self.record_bytes, BATCH_RECORDS);
         let lender: Lender = self.consumer.clone();
-        let mut batch = Batch::of(self.queue.read(most, QUIET), &self.held, &lender);
+        let mut taken = 0;
+        let messages = self.queue.read(most, QUIET).inspect(|_| taken += 1);
+        let mut batch = Batch::of(messages, &self.held, &lender);
+        for fetch in &batch.fetches {
+            if self.held.get(&fetch.partition).is_some_and(|held| held.silent) {
+                self.seen().answered(&fetch.partition);
+            }
+        }
         batch
             .fetches
             .retain(|fetch| self.held.get_mut(&fetch.partition).is_some_and(|held| held.take(fetch)));
+        if taken < most {
+            self.note_drained();
+        }
         let (bytes, records) = batch.fetches.iter().fold((0, 0), |(b, r), f| (b + f.bytes(), r + f.len()));
         if let Some(size) = bytes.checked_div(records) {
             self.record_bytes = (self.record_bytes * 7 + size) / 8;

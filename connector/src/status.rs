@@ -1,6 +1,7 @@
 //! What the engine says of itself while it runs: written by `run`, read by HTTP and the progress bar. It decides
 //! nothing; the sink's checkpoint is the truth.
 
+pub mod conditions;
 pub mod history;
 mod latency;
 pub mod overview;
@@ -50,6 +51,8 @@ pub struct Status {
     behind_since: RwLock<Option<Timestamp>>,
     config: RwLock<Option<Arc<Config>>>,
     reload: RwLock<Option<Reload>>,
+    conditions: RwLock<conditions::Conditions>,
+    lost: AtomicBool,
 }
 
 /// What became of the newest change of the job file.
@@ -163,6 +166,7 @@ impl Status {
     pub fn set_stopped(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.set_partitions(BTreeMap::new());
+        self.clear_conditions();
     }
 
     /// The job is stopped, and the process waits until it is resumed.
@@ -177,6 +181,17 @@ impl Status {
         for flag in [&self.started, &self.stopping, &self.paused, &self.stopped, &self.holding] {
             flag.store(false, Ordering::Relaxed);
         }
+        self.clear_conditions();
+    }
+
+    /// A task of the process is lost, and the process ends.
+    pub fn set_lost(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    /// A task of the process is lost, and the process ends.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// What this process calls itself among the replicas; the first call counts.

@@ -17,6 +17,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::config::{Config, LogFormat};
 use crate::status::Status;
+use crate::status::verdict::Verdict;
 use described::{COUNTERS, GAUGES, HISTOGRAMS, SECONDS, SOURCE_WAIT, STORE_REQUESTS, THROTTLED_MILLISECONDS};
 
 pub mod described;
@@ -130,10 +131,10 @@ impl Metrics {
         Self { recorded: PrometheusBuilder::new().build_recorder().handle(), job: String::new() }
     }
 
-    /// Prometheus' text format: what was recorded, and what `status` says now.
-    pub fn render(&self, status: &Status) -> String {
+    /// Prometheus' text format: what was recorded, and what `status` and the verdict on it say now.
+    pub fn render(&self, status: &Status, verdict: &Verdict) -> String {
         let mut text: String = self.recorded.render().lines().map(|line| in_seconds(line) + "\n").collect();
-        scrape::render(&mut text, status, &self.job);
+        scrape::render(&mut text, status, verdict, &self.job);
         process::render(&mut text);
         text
     }

@@ -219,15 +219,43 @@ pub fn reach(_name: &'static str) {
     fail::fail_point!(_name);
 }
 
+/// Passes the failpoint of a task or thread of the process, `task.` and its name, each time that it is worked on. Where
+/// failpoints are not compiled in, this is nothing.
+#[inline(always)]
+pub fn reach_task(_task: &str) {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!(format!("task.{_task}").as_str());
+}
+
 /// Has the process killed, as by a loss of power, when it meets the failpoint that `TIDEGATE_KILL_AT` names, or stopped,
-/// as by a frozen machine, at that of `TIDEGATE_STOP_AT`; with `name:3` at the third time. Does nothing where neither
-/// variable is set.
+/// as by a frozen machine, at that of `TIDEGATE_STOP_AT`; with `name:3` at the third time. Has it panic at that of
+/// `TIDEGATE_PANIC_AT`, once, which may be that of a task ([`reach_task`]); or fail there, each time, at that of
+/// `TIDEGATE_FAIL_AT`. Does nothing where no variable is set.
 ///
 /// Errors: `Config`, for a name that is in no list above.
 #[cfg(feature = "failpoints")]
 pub fn kill_at_from_env() -> Result<(), crate::error::Error> {
     signal_at("TIDEGATE_KILL_AT", libc::SIGKILL)?;
-    signal_at("TIDEGATE_STOP_AT", libc::SIGSTOP)
+    signal_at("TIDEGATE_STOP_AT", libc::SIGSTOP)?;
+    act_at("TIDEGATE_PANIC_AT", "1*panic")?;
+    act_at("TIDEGATE_FAIL_AT", "return")
+}
+
+#[cfg(feature = "failpoints")]
+fn act_at(variable: &str, action: &str) -> Result<(), crate::error::Error> {
+    use crate::error::{Error, Kind};
+
+    let Ok(name) = std::env::var(variable) else { return Ok(()) };
+    let unfit = || Error::new(Kind::Config, format!("{variable}: {name:?} is not a failpoint"));
+    if !name.starts_with("task.") && !is_known(&name) {
+        return Err(unfit());
+    }
+    fail::cfg(name.as_str(), action).map_err(|error| unfit().with_source(std::io::Error::other(error)))
+}
+
+#[cfg(feature = "failpoints")]
+fn is_known(name: &str) -> bool {
+    NAMES.iter().chain(SAVEPOINT_NAMES).chain(OUTBOX_NAMES).any(|known| *known == name)
 }
 
 #[cfg(feature = "failpoints")]
@@ -241,7 +269,7 @@ fn signal_at(variable: &str, signal: libc::c_int) -> Result<(), crate::error::Er
         || Error::new(Kind::Config, format!("{variable}: {wanted:?} is not a failpoint, or `name:count`"));
     let (name, hits) = wanted.split_once(':').unwrap_or((&wanted, "1"));
     let hits: u64 = hits.parse().map_err(|_| unfit())?;
-    if hits == 0 || !NAMES.iter().chain(SAVEPOINT_NAMES).chain(OUTBOX_NAMES).any(|known| *known == name) {
+    if hits == 0 || !is_known(name) {
         return Err(unfit());
     }
     let left = AtomicU64::new(hits);

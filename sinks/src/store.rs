@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Kind};
 use crate::sink::Upload;
 
+mod answering;
 mod answers;
 mod failing;
 mod local;
@@ -24,6 +25,7 @@ mod options;
 mod profile;
 mod requests;
 
+pub use answering::unanswered;
 pub use failing::Failing;
 pub use local::Local;
 pub use object::Object;

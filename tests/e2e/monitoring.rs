@@ -5,4 +5,5 @@ mod metrics;
 mod readiness;
 mod requests;
 mod scrape;
+mod standing;
 mod traces;

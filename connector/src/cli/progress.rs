@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::status::Status;
+use crate::tasks;
 
 const REFRESH: Duration = Duration::from_millis(100);
 const TEMPLATE: &str = "{msg} {wide_bar:.cyan/dim} {human_pos}/{human_len} records  {per_sec}  {eta}";
@@ -30,7 +31,7 @@ pub(super) struct Following {
 impl Following {
     pub(super) fn start(bar: ProgressBar, status: Arc<Status>) -> Self {
         let shown = bar.clone();
-        let task = tokio::spawn(async move {
+        let task = tasks::spawn("progress", async move {
             let mut total = None;
             loop {
                 let read = status.records_read();

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tidegate_sinks::files::FilesSink;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -26,6 +26,7 @@ use crate::reload::Reloader;
 use crate::run::{self, Beginning, OnStop, RunError, RunOptions, Summary};
 use crate::savepoint::Periodic;
 use crate::status::Status;
+use crate::tasks::{self, Lost};
 use crate::{http, savepoint, telemetry, traces};
 
 /// Between questions to a broker that does not answer.
@@ -63,6 +64,7 @@ pub(super) async fn execute(args: RunArgs, log: &LogArgs) -> Result<u8> {
     let config = Arc::new(Config::parse(&text, &origin)?);
     let bar = args.until_end.then(|| progress::bar(&config.job)).flatten();
     job::init_logs(log, &config.log.level, &config, bar.clone())?;
+    tasks::watch_panics();
     let metrics = telemetry::init_metrics(&config)?;
     let traces = traces::start(&config.job)?;
     let sink = Arc::new(job::open_sink(&config, args.restore.new_incarnation())?);
@@ -81,8 +83,13 @@ pub(super) async fn execute(args: RunArgs, log: &LogArgs) -> Result<u8> {
     };
     let address = http::serve(shown, served).await?;
     let (stop, stopped) = watch::channel(false);
-    let stopping =
-        Stopping { signals: signals()?, stop, status: status.clone(), limit: config.timeouts.stop };
+    let stopping = Stopping {
+        signals: signals()?,
+        lost: tasks::lost(),
+        stop,
+        status: status.clone(),
+        limit: config.timeouts.stop,
+    };
     let following = bar.map(|bar| progress::Following::start(bar, status.clone()));
     let on_stop = args.on_stop.into();
     let (changed, in_force) = watch::channel(config.clone());
@@ -94,7 +101,7 @@ pub(super) async fn execute(args: RunArgs, log: &LogArgs) -> Result<u8> {
         // What the command line says of the level stands.
         sets_log_level: log.log_level.is_none(),
     };
-    tokio::spawn(reloader.watch(hangups()?));
+    tasks::spawn("reload", reloader.watch(hangups()?));
     let result = stopping
         .watch(async {
             let starting = start_agent(&config, &sink, board, &status, address, on_stop);
@@ -236,37 +243,55 @@ pub(super) async fn check_timeouts(config: &Config) -> Result<()> {
 /// SIGHUP, which asks to read the job file again.
 fn hangups() -> Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel(1);
-    let mut signal = signal(SignalKind::hangup()).context("listening for signals")?;
-    tokio::spawn(async move { while signal.recv().await.is_some() && sender.send(()).await.is_ok() {} });
+    let signal = signal(SignalKind::hangup()).context("listening for signals")?;
+    tasks::spawn("hangups", pass_on(signal, sender));
     Ok(receiver)
+}
+
+async fn pass_on(mut signal: Signal, sender: mpsc::Sender<()>) {
+    while signal.recv().await.is_some() && sender.send(()).await.is_ok() {}
 }
 
 /// SIGTERM and Ctrl-C, in their order.
 fn signals() -> Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel(2);
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let mut signal = signal(kind).context("listening for signals")?;
-        let sender = sender.clone();
-        tokio::spawn(async move { while signal.recv().await.is_some() && sender.send(()).await.is_ok() {} });
+        let signal = signal(kind).context("listening for signals")?;
+        tasks::spawn("signals", pass_on(signal, sender.clone()));
     }
     Ok(receiver)
 }
 
 struct Stopping {
     signals: mpsc::Receiver<()>,
+    /// A task of the process that is lost stops it like a signal, and is why it ends.
+    lost: watch::Receiver<Option<Lost>>,
     stop: watch::Sender<bool>,
     status: Arc<Status>,
     limit: Duration,
 }
 
 impl Stopping {
+    async fn watch<T: fmt::Debug>(self, job: impl Future<Output = Result<T>>) -> Result<T> {
+        let lost = self.lost.clone();
+        let ended = self.until_stopped(job).await;
+        let Some(lost) = lost.borrow().clone() else { return ended };
+        if let Err(error) = ended.map(drop)
+            && error.to_string() != lost.to_string()
+        {
+            tracing::error!("{error:#}");
+        }
+        Err(lost.into())
+    }
+
     /// Runs `job`; the first signal asks it to stop, the second leaves it, as does `limit` after the first.
-    async fn watch<T: fmt::Debug>(mut self, job: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn until_stopped<T: fmt::Debug>(mut self, job: impl Future<Output = Result<T>>) -> Result<T> {
         const LOST: &str = "nothing is lost: the next start goes on from the newest checkpoint";
         tokio::pin!(job);
         tokio::select! {
             result = &mut job => return result,
             Some(()) = self.signals.recv() => {}
+            Ok(_) = self.lost.wait_for(Option::is_some) => self.status.set_lost(),
         }
         tracing::info!("stopping with a last checkpoint; a second signal stops at once");
         self.status.set_stopping();
@@ -291,6 +316,7 @@ mod tests {
 
     struct Scene {
         signals: mpsc::Sender<()>,
+        lose: watch::Sender<Option<Lost>>,
         stopped: watch::Receiver<bool>,
         status: Arc<Status>,
         stopping: Stopping,
@@ -301,13 +327,14 @@ mod tests {
         let (stop, stopped) = watch::channel(false);
         let status = Arc::new(Status::default());
         let limit = Duration::from_secs(25);
-        let stopping = Stopping { signals: received, stop, status: status.clone(), limit };
-        Scene { signals, stopped, status, stopping }
+        let (lose, lost) = watch::channel(None);
+        let stopping = Stopping { signals: received, lost, stop, status: status.clone(), limit };
+        Scene { signals, lose, stopped, status, stopping }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_signal_asks_for_a_last_checkpoint() {
-        let Scene { signals, mut stopped, status, stopping } = scene();
+        let Scene { signals, mut stopped, status, stopping, .. } = scene();
         signals.send(()).await.unwrap();
         let job = async move {
             stopped.wait_for(|stop| *stop).await?;
@@ -335,6 +362,23 @@ mod tests {
         let error = stopping.watch(pending::<Result<()>>()).await.unwrap_err().to_string();
         assert!(error.contains("second signal"), "{error}");
         assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    /// Even where the job makes its last checkpoint: a supervisor is to start the process again, and somebody to hear of it.
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_task_stops_the_job_and_is_why_the_process_ends() {
+        let Scene { signals, lose, mut stopped, status, stopping } = scene();
+        let lost = Lost { task: "agent".into(), why: "by a panic".into() };
+        lose.send_replace(Some(lost.clone()));
+        let job = async move {
+            stopped.wait_for(|stop| *stop).await?;
+            Ok(5)
+        };
+        let error = stopping.watch(job).await.unwrap_err();
+        assert_eq!(error.downcast_ref::<Lost>(), Some(&lost));
+        assert!(error.to_string().contains("agent") && error.to_string().contains("a panic"), "{error}");
+        assert!(status.is_lost() && status.stopping());
+        drop(signals);
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use tokio::task::JoinError;
 
 use super::{Cluster, ClusterError, LogBounds};
 use crate::config::{Start, Topics};
-use crate::kafka::{self, Queries, QueryError, QueryErrorKind, TopicIds};
+use crate::kafka::{self, Look, Queries, QueryError, QueryErrorKind, TopicIds};
 
 /// Records looked at to infer columns.
 const SAMPLE_RECORDS: usize = 1_000;
@@ -147,6 +147,11 @@ impl Cluster for Connected {
     ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError> {
         let (partitions, group) = (partitions.to_vec(), self.group_id.clone());
         self.ask(move |queries| queries.committed_group_offsets(&group, &partitions)).await
+    }
+
+    async fn look(&self, known: &BTreeSet<Arc<str>>) -> Result<Look, ClusterError> {
+        let (topics, known) = (self.topics.clone(), known.clone());
+        self.ask(move |queries| queries.look(&topics, &known)).await
     }
 
     async fn sample(&self, partitions: &[TopicPartition]) -> Result<Vec<Vec<u8>>, ClusterError> {

@@ -15,6 +15,7 @@ use super::address::host_name;
 use super::savepoints::{Maker, Worker};
 use super::{Board, Control, FORMAT, Replica, ReplicaState};
 use crate::status::Status;
+use crate::tasks;
 
 /// Looks between two cleanings of what dead replicas have left.
 const CLEAN_EVERY: u32 = 10;
@@ -92,7 +93,7 @@ impl Agent {
         task.say().await?;
         tracing::info!(replica = id, "looking for what is asked");
         let (end, ended) = oneshot::channel();
-        Ok(Self { board, id, asking: receiver, settled, end, task: tokio::spawn(task.run(ended)) })
+        Ok(Self { board, id, asking: receiver, settled, end, task: tasks::spawn("agent", task.run(ended)) })
     }
 
     /// The newest control object heard of.

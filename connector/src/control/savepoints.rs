@@ -22,6 +22,7 @@ use super::{Board, Change, Control, FORMAT, Replica, SavepointRequest};
 use crate::config::Config;
 use crate::run::RunError;
 use crate::savepoint;
+use crate::tasks;
 
 #[cfg(test)]
 mod tests;
@@ -288,7 +289,8 @@ impl Worker {
             waiting.copying = true;
         }
         tracing::info!(savepoint = record.id, to = record.to, "copying the newest state to a savepoint");
-        tokio::spawn(copy(self.board.clone(), record, self.make.clone(), self.settled.clone()));
+        let copy = copy(self.board.clone(), record, self.make.clone(), self.settled.clone());
+        tasks::spawn("savepoint", copy);
         Ok(())
     }
 }

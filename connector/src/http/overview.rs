@@ -17,6 +17,7 @@ use super::problem::Problem;
 use crate::control::Board;
 use crate::status::history::{CheckpointRecord, Sample};
 use crate::status::overview::{self, Overview, Peers};
+use crate::tasks;
 
 /// How long the store may take to tell of the replicas.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,7 +51,7 @@ impl Page {
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         if seen.asked.is_none_or(|asked| asked.elapsed() >= self.board.poll()) {
             seen.asked = Some(Instant::now());
-            tokio::spawn(self.clone().look());
+            tasks::spawn("page", self.clone().look());
         }
         let unknown = || Peers { failure: Some("The store has been asked.".into()), ..Peers::default() };
         seen.peers.clone().unwrap_or_else(unknown)

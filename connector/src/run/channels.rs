@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::event::{Fetch, Permit};
 use crate::stage::{Attempt, RejectAt, Staged, Stager};
+use crate::tasks::{self, Lost};
 
 /// A queue this long means that a worker is busy, so that the next one gets some; below, fewer files are better.
 const BUSY_BYTES: usize = 4 << 20;
@@ -58,6 +59,8 @@ pub(super) enum Report {
     TooManyRejects(Arc<Shared>),
     /// The attempt's open files hold all the memory that they may; the worker decodes no more of it before it is sealed.
     Crowded(Arc<Shared>),
+    /// The worker is lost by a panic.
+    Lost(Lost),
 }
 
 #[derive(Debug)]
@@ -98,7 +101,7 @@ pub(super) fn on_threads() -> Spawn {
     Box::new(move |number, worker| {
         let runtime = runtime.clone();
         let name = format!("channel-{number}");
-        std::thread::Builder::new().name(name).spawn(move || runtime.block_on(worker)).map(|_| ())
+        tasks::thread(name, move || runtime.block_on(worker)).map(|_| ())
     })
 }
 
@@ -124,7 +127,14 @@ impl Channels {
                 crowded: false,
                 waiting: Vec::new(),
             };
-            spawn(number, Box::pin(worker.run(queue, reports.clone())))?;
+            let reports = reports.clone();
+            let guarded = async move {
+                let working = tasks::guard("encode", worker.run(queue, reports.clone()));
+                if let Err(panicked) = working.await {
+                    reports(Report::Lost(panicked.lost));
+                }
+            };
+            spawn(number, Box::pin(guarded))?;
             channels.push(Channel { work, queued_bytes, memory });
         }
         Ok(Self(channels))
@@ -158,9 +168,7 @@ impl Channels {
         async move {
             let mut all = Sealed::default();
             for answer in answers {
-                let gone = |_| {
-                    Error::new(tidegate_sinks::Kind::Corrupt, "a thread that encodes has ended by a panic")
-                };
+                let gone = |_| Error::new(tidegate_sinks::Kind::Corrupt, "a thread that encodes is gone");
                 let Sealed { staged, encoded } = answer.await.map_err(gone)??;
                 merge(&mut all.staged, staged);
                 all.encoded = all.encoded.max(encoded);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidegate_sinks::{
     Begin, Checkpoint, Collected, Commit, CommitId, Error, Exceeded, Kind, Outcome, Sink, StagedTotal,
@@ -16,12 +15,11 @@ use crate::config::Rejects;
 use crate::event::Command;
 use crate::stage::Staged;
 use crate::status::history::CheckpointRecord;
+use crate::tasks;
 
 /// Checkpoints from one collection to the next, counted along the chain, so that a replica that often starts anew collects as
 /// well. With those that are kept, they should fit one page of a listing, which is a part of each commit.
 const COLLECT_EVERY: u64 = 50;
-/// The pause before publishing is tried again doubles so often at most: from one second to 16.
-const PUBLISH_DOUBLINGS: u32 = 4;
 
 impl Engine {
     pub(super) fn tick(&mut self) {
@@ -59,7 +57,7 @@ impl Engine {
         let shared = self.open.take();
         let staged = if let Some(shared) = &shared {
             let (sealing, id) = (self.parts.channels.seal(shared, &cut.delta), cut.id.clone());
-            self.spawn(async move { Done::Staged(id, sealing.await) });
+            self.spawn("seal", async move { Done::Staged(id, sealing.await) });
             None
         } else {
             Some(Staged::default())
@@ -101,7 +99,7 @@ impl Engine {
         });
         let (sink, base) = (self.parts.sink.clone(), self.parts.state.clone());
         let (most, limit) = (self.parts.config.error_limit.limit(), self.parts.config.checkpoint.timeout);
-        self.spawn(async move {
+        self.spawn("commit", async move {
             let outcome = tokio::time::timeout(limit, sink.commit(base, commit, Some(most))).await;
             let timed_out =
                 |_| Error::new(Kind::Retry, format!("no answer within checkpoint.timeout, {limit:?}"));
@@ -118,7 +116,7 @@ impl Engine {
         match result {
             Ok(Outcome::Committed(state)) => {
                 self.adopt(state);
-                self.mine.insert(id.clone());
+                self.in_force.committed(id);
                 self.sending.committed(id);
                 // Dropped before the answer came: it is in force all the same, and reading has been sent back.
                 if let Some(sealed) = current.then(|| self.sealed.pop_front()).flatten() {
@@ -135,6 +133,10 @@ impl Engine {
                 }
                 self.send_next();
                 self.stop_at_end();
+                if self.stopping && self.in_force.is_mine_visible() {
+                    // Another replica has published it, and nothing more comes of this one.
+                    self.settle();
+                }
                 Ok(())
             }
             Ok(Outcome::Fenced(state)) => {
@@ -206,20 +208,14 @@ impl Engine {
     /// Publishes what this replica has committed, and what another one has left lying.
     pub(super) fn publish(&mut self) {
         let patience = self.parts.config.checkpoint.interval * 2;
-        let due = |id: &&CommitId| {
-            self.mine.contains(*id) || self.others.get(*id).is_some_and(|since| since.elapsed() > patience)
-        };
-        let ids: BTreeSet<_> = self.parts.state.unpublished.iter().filter(due).cloned().collect();
+        let ids = self.in_force.due(patience);
         if self.publishing || ids.is_empty() {
             return;
         }
         self.publishing = true;
         let (sink, state) = (self.parts.sink.clone(), self.parts.state.clone());
-        let pause = match self.publish_failures {
-            0 => Duration::ZERO,
-            failures => Duration::from_secs(1 << (failures - 1).min(PUBLISH_DOUBLINGS)),
-        };
-        self.spawn(async move {
+        let pause = self.publish_tries.pause();
+        self.spawn("publish", async move {
             tokio::time::sleep(pause).await;
             let result = publish(&*sink, state, &ids).await;
             Done::Published(ids, result)
@@ -234,21 +230,20 @@ impl Engine {
         self.publishing = false;
         match result {
             Ok(()) => {
-                self.publish_failures = 0;
+                self.publish_tries.succeeded();
                 let now = (self.parts.clock)();
                 ids.iter().for_each(|id| self.observed.published(id, now, &self.parts.status));
-                self.mine.retain(|id| !ids.contains(id));
-                self.others.retain(|id, _| !ids.contains(id));
+                self.in_force.published(ids);
                 self.publish();
                 self.send_unsent();
-                if self.stopping && self.sealed.is_empty() && self.mine.is_empty() {
+                if self.stopping && self.sealed.is_empty() && self.in_force.is_mine_visible() {
                     self.settle();
                 }
                 Ok(())
             }
             Err(error) if error.kind == Kind::Retry => {
                 // Committed data is safe where it waits, so be patient.
-                self.publish_failures += 1;
+                self.publish_tries.failed(&error);
                 metrics::counter!("tidegate_errors_total").increment(1);
                 tracing::warn!(%error, "publishing failed; trying again");
                 self.publish();
@@ -264,7 +259,11 @@ impl Engine {
         }
         self.settling = true;
         let (sink, state) = (self.parts.sink.clone(), self.parts.state.clone());
-        self.spawn(async move { Done::Settled(sink.settle(state).await) });
+        let pause = self.settle_tries.pause();
+        self.spawn("settle", async move {
+            tokio::time::sleep(pause).await;
+            Done::Settled(sink.settle(state).await)
+        });
     }
 
     /// Removes checkpoints past retention, and attempts that can never commit.
@@ -274,13 +273,13 @@ impl Engine {
         }
         self.collect_from = u64::MAX;
         let (sink, state) = (self.parts.sink.clone(), self.parts.state.clone());
-        self.spawn(async move { Done::Collected(sink.collect(&state, false).await) });
+        self.spawn("collect", async move { Done::Collected(sink.collect(&state, false).await) });
     }
 
     /// Shows what lies staged when the run begins; later on, each collection does.
     pub(super) fn measure_staged(&self) {
         let sink = self.parts.sink.clone();
-        tokio::spawn(async move {
+        tasks::spawn("measure-staged", async move {
             match sink.staged().await {
                 Ok(staged) => show_staged(staged),
                 Err(error) => tracing::debug!(%error, "what lies staged is not measured"),

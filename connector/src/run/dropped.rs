@@ -8,6 +8,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tidegate_sinks::{CommitId, Sink};
 
+use crate::tasks;
+
 /// How long reading again waits for it. What takes longer goes on beside.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -36,7 +38,7 @@ impl Dropped {
         if attempts.is_empty() {
             return;
         }
-        let discarding = tokio::spawn(async move {
+        let discarding = tasks::spawn("discard", async move {
             quiet.await;
             for id in attempts {
                 if let Err(error) = sink.discard(&id).await {

@@ -15,18 +15,24 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use super::asked::{Asked, Asking};
 use super::channels::{self, Channels, Report, Shared};
 use super::commits::next_collection;
+use super::in_force::InForce;
+use super::look::Looks;
 use super::observed::Observed;
+use super::reading::Reading;
 use super::stalls::Stalls;
+use super::tries::Tries;
 use super::unsent::Sending;
 use super::{Clock, RunError, Summary};
 use crate::checkpoint::{Coverage, Cut, Verdict};
-use crate::cluster::{Cluster, LogBounds};
+use crate::cluster::{Cluster, ClusterError, LogBounds};
 use crate::config::Config;
 use crate::event::{Command, Event, Fetch, Permit};
+use crate::kafka::Look;
 use crate::outbox::{Outbox, SendError, Sent};
 use crate::source::Source;
 use crate::stage::{Attempt, Staged};
 use crate::status::Status;
+use crate::tasks::{self, Lost};
 
 /// Commits in a row that may run into `checkpoint.timeout`, or fail in passing, before the job gives up.
 pub(super) const FAILURES_IN_A_ROW: u32 = 3;
@@ -41,6 +47,8 @@ const SHOW: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Done {
     Worker(Report),
+    /// A task of the engine's is lost by a panic, and whatever it was to do is not done.
+    Lost(Lost),
     Staged(CommitId, Result<channels::Sealed, Error>),
     Committed(CommitId, Result<Outcome, Error>),
     Published(BTreeSet<CommitId>, Result<(), Error>),
@@ -50,6 +58,7 @@ pub(super) enum Done {
     Loaded(Purpose, Result<Loaded, RunError>),
     /// Whether the topics are the same, after all of an attempt was read; without one, of those that are being read.
     Identified(Option<CommitId>, Result<(), RunError>),
+    Looked(Result<Look, ClusterError>),
     /// Time to read a partition again whose offset was above the end of its log.
     LookAgain(TopicPartition, u64),
 }
@@ -120,13 +129,12 @@ pub(super) struct Engine {
     pub(super) revoking: Option<Revoking>,
     /// Starts of partitions that no checkpoint knew when they were assigned.
     pub(super) starts: BTreeMap<TopicPartition, i64>,
-    /// Commits of this replica that are not known to be visible.
-    pub(super) mine: BTreeSet<CommitId>,
-    /// Commits of other replicas that are not known to be visible, and since when.
-    pub(super) others: BTreeMap<CommitId, Instant>,
+    pub(super) in_force: InForce,
     pub(super) publishing: bool,
-    /// Times in a row that publishing has failed.
-    pub(super) publish_failures: u32,
+    pub(super) publish_tries: Tries,
+    pub(super) settle_tries: Tries,
+    /// When a job that stops no longer waits for publishing and dropping that fail.
+    pub(super) give_up: Option<Instant>,
     /// The number of the checkpoint from which on leftovers are collected again.
     pub(super) collect_from: u64,
     pub(super) sending: Sending,
@@ -142,6 +150,10 @@ pub(super) struct Engine {
     pub(super) asked: Asked,
     /// Since when a partition's offset is above the end of its log.
     pub(super) above_end: BTreeMap<TopicPartition, Instant>,
+    /// Since when a partition's offset is looked for that its log has.
+    pub(super) not_found: BTreeMap<TopicPartition, (Instant, LogBounds)>,
+    pub(super) looks: Looks,
+    pub(super) reading: Reading,
     pub(super) summary: Summary,
     pub(super) observed: Observed,
     pub(super) stalls: Stalls,
@@ -152,16 +164,17 @@ impl Engine {
         Self {
             sending: Sending::left_by(&parts.state),
             collect_from: next_collection(parts.state.n),
-            others: parts.state.unpublished.iter().map(|id| (id.clone(), Instant::now())).collect(),
+            in_force: InForce::of(&parts.state.unpublished),
             parts,
             coverage: Coverage::default(),
             open: None,
             sealed: VecDeque::new(),
             revoking: None,
             starts: BTreeMap::new(),
-            mine: BTreeSet::new(),
             publishing: false,
-            publish_failures: 0,
+            publish_tries: Tries::default(),
+            settle_tries: Tries::default(),
+            give_up: None,
             settling: false,
             rewinding: false,
             due: false,
@@ -170,6 +183,9 @@ impl Engine {
             limit: None,
             asked: Asked::default(),
             above_end: BTreeMap::new(),
+            not_found: BTreeMap::new(),
+            looks: Looks::default(),
+            reading: Reading::default(),
             summary: Summary::default(),
             observed: Observed::default(),
             stalls: Stalls::default(),
@@ -222,12 +238,14 @@ impl Engine {
                 _ = ticks.tick() => self.tick(),
                 _ = shows.tick() => {
                     self.show();
+                    self.look();
                     self.send_unsent();
+                    self.give_up()?;
                 }
                 _ = looks.tick() => self.identify_held(),
                 event = self.parts.source.events.recv() => match event {
                     Some(event) => self.event(event)?,
-                    None => return Err(RunError::failed("the consumer thread has ended by a panic")),
+                    None => return Err(RunError::failed("the consumer thread is gone")),
                 },
             }
         }
@@ -260,7 +278,7 @@ impl Engine {
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        let published = self.mine.is_empty() && !self.publishing && !self.settling;
+        let published = self.in_force.is_mine_visible() && !self.publishing && !self.settling;
         self.stopping
             && self.sealed.is_empty()
             && published
@@ -301,12 +319,16 @@ impl Engine {
         if self.stopping || self.rewinding {
             return Ok(());
         }
+        if self.coverage.is_held(&fetch.partition, fetch.generation) {
+            // Also the end of its log: what was next has been found.
+            self.above_end.remove(&fetch.partition);
+            self.not_found.remove(&fetch.partition);
+        }
         let (new_id, partition, next) = (&mut self.parts.new_id, fetch.partition.clone(), fetch.next);
         let verdict = self.coverage.accept(&fetch, new_id);
         let Verdict::Accepted(id) = verdict.map_err(|error| RunError::failed(error.to_string()))? else {
             return Ok(());
         };
-        self.above_end.remove(&partition);
         metrics::counter!("tidegate_records_read_total").increment(fetch.len() as u64);
         metrics::counter!("tidegate_bytes_read_total").increment(fetch.bytes() as u64);
         self.parts.status.add_read(fetch.len() as u64, fetch.bytes() as u64);
@@ -372,7 +394,9 @@ impl Engine {
         self.cut();
         self.stopping = true;
         // A quarter is for the last checkpoint, which drops what was sent.
-        self.sending.stop_by(Instant::now() + self.parts.config.timeouts.stop.mul_f64(0.75));
+        let timeouts = &self.parts.config.timeouts;
+        self.sending.stop_by(Instant::now() + timeouts.stop.mul_f64(0.75));
+        self.give_up = Some(Instant::now() + timeouts.stop.max(timeouts.store_retry));
         self.settle();
     }
 
@@ -384,6 +408,9 @@ impl Engine {
                 metrics::counter!("tidegate_checkpoints_crowded_total").increment(1);
                 tracing::debug!(commit = %shared.attempt.id, "its files hold all the memory that they may");
                 self.checkpoint_early(&shared);
+            }
+            Done::Lost(lost) | Done::Worker(Report::Lost(lost)) => {
+                return Err(RunError::failed(lost.to_string()));
             }
             Done::Worker(Report::Failed(shared, error)) => {
                 let open = self.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, &shared));
@@ -410,13 +437,18 @@ impl Engine {
             Done::Settled(result) => {
                 self.settling = false;
                 match result {
-                    Ok(state) => self.adopt(state),
+                    Ok(state) => {
+                        self.settle_tries.succeeded();
+                        self.adopt(state);
+                    }
                     Err(error) if error.kind == Kind::Retry => {
-                        tracing::warn!(%error, "to be dropped at the next checkpoint")
+                        metrics::counter!("tidegate_errors_total").increment(1);
+                        tracing::warn!(%error, "dropping what is published failed; trying again");
+                        self.settle_tries.failed(&error);
                     }
                     Err(error) => return Err(error.into()),
                 }
-                if self.stopping && self.parts.sink.has_finished() {
+                if self.stopping || self.settle_tries.are_failing() {
                     self.settle();
                 }
             }
@@ -426,6 +458,7 @@ impl Engine {
                 result?;
                 self.identified(id);
             }
+            Done::Looked(look) => self.looked(look),
             Done::LookAgain(partition, generation) => self.look_again(&partition, generation),
         }
         Ok(())
@@ -436,12 +469,13 @@ impl Engine {
         let _ = self.parts.source.commands.send(command);
     }
 
-    pub(super) fn spawn(&self, work: impl Future<Output = Done> + Send + 'static) {
+    pub(super) fn spawn(&self, task: &'static str, work: impl Future<Output = Done> + Send + 'static) {
         let done = self.parts.done.clone();
-        tokio::spawn(async move {
-            // Nobody listens any more when the run has ended.
-            let _ = done.send(work.await);
-        });
+        // Nobody listens any more when the run has ended.
+        let tell = move |outcome| drop(done.send(outcome));
+        let instead = tell.clone();
+        let work = async move { tell(work.await) };
+        tasks::spawn_or(task, work, move |lost| instead(Done::Lost(lost)));
     }
 }
 

@@ -82,11 +82,7 @@ impl Engine {
     /// Takes a state for the newest seen, if it is.
     pub(super) fn adopt(&mut self, state: Arc<Checkpoint>) {
         if state.n >= self.parts.state.n {
-            self.mine.retain(|id| state.unpublished.contains(id));
-            self.others.retain(|id, _| state.unpublished.contains(id));
-            for id in state.unpublished.iter().filter(|id| !self.mine.contains(*id)) {
-                self.others.entry(id.clone()).or_insert_with(Instant::now);
-            }
+            self.in_force.adopt(&state.unpublished);
             self.parts.status.set_newest(state.clone(), (self.parts.clock)());
             self.sending.adopt(&state);
             self.parts.state = state;
@@ -147,7 +143,7 @@ impl Engine {
     fn load_after(&self, before: impl Future<Output = ()> + Send + 'static, purpose: Purpose) {
         let (sink, cluster) = (self.parts.sink.clone(), self.parts.cluster.clone());
         let (known, config) = (self.parts.state.clone(), self.parts.config.clone());
-        self.spawn(async move {
+        self.spawn("load", async move {
             before.await;
             let loaded = load(&config, &*sink, &*cluster, &known, &purpose).await;
             Done::Loaded(purpose, loaded)
@@ -216,7 +212,9 @@ impl Engine {
         }
         if next <= log.high_watermark {
             self.above_end.remove(partition);
+            self.not_found.entry(partition.clone()).or_insert_with(|| (Instant::now(), log)).1 = log;
         } else {
+            self.not_found.remove(partition);
             let since = *self.above_end.entry(partition.clone()).or_insert_with(Instant::now);
             if since.elapsed() >= super::ABOVE_END_PATIENCE {
                 return Err(super::above_end(partition, next, log));
@@ -224,7 +222,7 @@ impl Engine {
         }
         // Look again a little later: a broker that has just become leader may lag behind.
         let partition = partition.clone();
-        self.spawn(async move {
+        self.spawn("look-again", async move {
             tokio::time::sleep(super::ABOVE_END_PAUSE).await;
             Done::LookAgain(partition, generation)
         });

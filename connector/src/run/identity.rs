@@ -144,7 +144,7 @@ impl Engine {
     /// Looks whether the topics are the same, after all of an attempt was read (`id`), or now and then.
     pub(super) fn identify(&self, id: Option<CommitId>, topics: Names) {
         let (cluster, state) = (self.parts.cluster.clone(), self.parts.state.clone());
-        self.spawn(async move { Done::Identified(id, look(cluster, state, topics).await) });
+        self.spawn("identify", async move { Done::Identified(id, look(cluster, state, topics).await) });
     }
 
     pub(super) fn identify_held(&self) {

@@ -8,6 +8,7 @@ use metrics::gauge;
 use tidegate_sinks::TopicPartition;
 
 use super::engine::Engine;
+use super::troubles::Client;
 use crate::source::Ends;
 use crate::status::{PartitionStatus, Standing};
 
@@ -16,14 +17,12 @@ impl Engine {
     pub(super) fn show(&mut self) {
         self.share_limit();
         let now = (self.parts.clock)();
-        let ends = self.parts.source.ends.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let partitions = self.partition_status(&ends);
-        let lag = |end: fn(&PartitionStatus) -> Option<i64>| {
-            partitions
-                .values()
-                .filter_map(|status| Some((end(status)? - status.next?).max(0) as f64))
-                .sum::<f64>()
+        let (ends, client) = {
+            let seen = self.parts.source.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            (seen.ends.clone(), Client::of(&seen))
         };
+        let partitions = self.partition_status(&ends);
+        let lag = |end| lag(partitions.values(), end);
         gauge!("tidegate_lag_records", "to" => "lso").set(lag(|status| status.last_stable_offset));
         gauge!("tidegate_lag_records", "to" => "hw").set(lag(|status| status.high_watermark));
         self.see_ends(&partitions, &ends, now);
@@ -38,6 +37,7 @@ impl Engine {
         self.parts.status.set_standing(Standing { complete_through, open_transactions });
         self.parts.status.set_partitions(partitions);
         self.parts.status.note_lag(now);
+        self.tell_troubles(&ends, &client, now);
     }
 
     /// The engine ends, and perhaps not the process: nothing is read any more.
@@ -53,6 +53,7 @@ impl Engine {
         ] {
             gauge!(name).set(0.0);
         }
+        self.parts.status.clear_conditions();
         self.parts.status.set_standing(Standing::default());
         self.parts.status.set_partitions(BTreeMap::new());
         self.parts.status.note_lag((self.parts.clock)());
@@ -62,18 +63,13 @@ impl Engine {
         &self,
         ends: &BTreeMap<TopicPartition, Ends>,
     ) -> BTreeMap<TopicPartition, PartitionStatus> {
-        let status = |(partition, _): (&TopicPartition, i64)| {
-            let ends = ends.get(partition);
+        let each = |(partition, _): (&TopicPartition, i64)| {
             let known = self.parts.state.partitions.get(partition).map(|state| state.next);
-            let status = PartitionStatus {
-                // No checkpoint knows a partition that has just been added.
-                next: known.or_else(|| self.starts.get(partition).copied()),
-                last_stable_offset: ends.map(|ends| ends.last_stable_offset),
-                high_watermark: ends.map(|ends| ends.high_watermark),
-            };
-            (partition.clone(), status)
+            // No checkpoint knows a partition that has just been added.
+            let next = known.or_else(|| self.starts.get(partition).copied());
+            (partition.clone(), status(next, ends.get(partition).copied()))
         };
-        self.coverage.partitions().map(status).collect()
+        self.coverage.partitions().map(each).collect()
     }
 
     /// Learns from the ends which transactions are open, and which partitions have nothing that is not visible.
@@ -87,7 +83,7 @@ impl Engine {
         self.stalls.see(held, now);
         self.observed.published_elsewhere(&self.parts.state.unpublished, now, &self.parts.status);
         self.observed.retain(|partition| partitions.contains_key(partition), &self.parts.state.unpublished);
-        if !self.mine.is_empty() {
+        if !self.in_force.is_mine_visible() {
             return;
         }
         for (partition, status) in partitions {
@@ -118,5 +114,53 @@ impl Engine {
     /// Bytes of fetched records, batches and open writers.
     fn memory(&self) -> usize {
         self.parts.source.budget.used_bytes() + self.parts.channels.memory()
+    }
+}
+
+/// A partition whose next offset to commit is `next`. Ends of before it was taken over tell no more than that its log goes
+/// up to there at least.
+fn status(next: Option<i64>, ends: Option<Ends>) -> PartitionStatus {
+    let is_known = |ends: &Ends| ends.is_fresh || next.is_some_and(|next| ends.last_stable_offset > next);
+    let ends = ends.filter(is_known);
+    PartitionStatus {
+        next,
+        last_stable_offset: ends.map(|ends| ends.last_stable_offset),
+        high_watermark: ends.map(|ends| ends.high_watermark),
+    }
+}
+
+/// Records of all partitions up to their ends, as far as those are known; NaN, which is no number, where none is known of
+/// and some end is not.
+fn lag<'a>(
+    partitions: impl Iterator<Item = &'a PartitionStatus>,
+    end: fn(&PartitionStatus) -> Option<i64>,
+) -> f64 {
+    let each = partitions.map(|status| Some((end(status)? - status.next?).max(0) as f64));
+    let (sum, is_unknown) = each.fold((0.0, false), |(sum, is_unknown), lag| {
+        (sum + lag.unwrap_or_default(), is_unknown || lag.is_none())
+    });
+    if is_unknown && sum == 0.0 { f64::NAN } else { sum }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(end: i64, is_fresh: bool) -> Option<Ends> {
+        Some(Ends { last_stable_offset: end, high_watermark: end, observed: None, position: 0, is_fresh })
+    }
+
+    /// Half a million records were written while the partition was away, and the client still knows the end of before.
+    #[test]
+    fn a_partition_that_comes_back_is_not_at_its_end_by_what_was_known_before() {
+        let back = status(Some(1_000), ends(1_000, false));
+        assert_eq!((back.high_watermark, back.lag()), (None, None));
+        let lso = |statuses: &[PartitionStatus]| lag(statuses.iter(), |status| status.last_stable_offset);
+        assert!(lso(&[back]).is_nan(), "it may be any number");
+        let behind = status(Some(1_000), ends(1_500, false));
+        assert_eq!(behind.lag(), Some(500), "so many at least");
+        assert_eq!(lso(&[back, behind]), 500.0);
+        assert_eq!(lso(&[status(Some(1_000), ends(1_000, true))]), 0.0);
+        assert_eq!(lso(&[]), 0.0, "a replica without partitions");
     }
 }

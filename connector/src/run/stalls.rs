@@ -70,7 +70,8 @@ mod tests {
         let partition = TopicPartition::new("t", 0);
         let mut stalls = Stalls::default();
         let mut see = async |last_stable_offset, high_watermark| {
-            let ends = Ends { last_stable_offset, high_watermark, observed: None };
+            let ends =
+                Ends { last_stable_offset, high_watermark, observed: None, position: 0, is_fresh: true };
             stalls.see([(&partition, ends)].into_iter(), Timestamp::UNIX_EPOCH);
             tokio::time::sleep(Duration::from_secs(4)).await;
             (stalls.longest().as_secs(), stalls.open_transactions().len())

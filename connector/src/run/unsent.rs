@@ -11,12 +11,11 @@ use tokio::time::Instant;
 
 use super::RunError;
 use super::engine::{Done, Engine};
+use super::tries::Tries;
 use crate::outbox::{SendError, Sent};
 
 /// Commits that may wait for their rejects to be sent; each is an id in every checkpoint.
 const UNSENT_MAX: usize = 256;
-/// Longest pause between two tries.
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub(super) struct Sending {
@@ -25,8 +24,7 @@ pub(super) struct Sending {
     /// Commits of other replicas, and since when.
     others: BTreeMap<CommitId, Instant>,
     busy: bool,
-    /// In a row.
-    failures: u32,
+    pub(super) tries: Tries,
     not_before: Option<Instant>,
     /// When a job that stops waits no longer.
     give_up: Option<Instant>,
@@ -76,12 +74,12 @@ impl Engine {
         let Some(outbox) = self.parts.outbox.clone() else { return };
         let Some(id) = self.sending.next(state, self.parts.config.checkpoint.interval * 2) else { return };
         // They are read from where they are visible.
-        if self.mine.contains(&id) || self.others.contains_key(&id) {
+        if self.in_force.contains(&id) {
             return;
         }
         self.sending.busy = true;
         let sink = self.parts.sink.clone();
-        self.spawn(async move {
+        self.spawn("send-rejects", async move {
             let sent = outbox.send(&sink, &id).await;
             Done::Sent(id, sent)
         });
@@ -96,7 +94,7 @@ impl Engine {
                     metrics::counter!("tidegate_rejects_sent_total").increment(count);
                 }
                 tracing::info!(commit = %id, ?sent, "rejects to their topic");
-                self.sending.failures = 0;
+                self.sending.tries.succeeded();
                 self.sending.not_before = None;
                 self.sending.own.remove(id);
                 self.sending.others.remove(id);
@@ -119,10 +117,9 @@ impl Engine {
                         self.parts.state.unsent.len()
                     )));
                 }
-                let longest = BACKOFF_MAX.min(Duration::from_secs(1 << self.sending.failures.min(6)));
+                self.sending.tries.failed(&error);
                 // Replicas that fenced each other do not meet again.
-                let pause = longest.mul_f64(rand::rng().random_range(0.5..1.0));
-                self.sending.failures += 1;
+                let pause = self.sending.tries.pause().mul_f64(rand::rng().random_range(0.5..1.0));
                 self.sending.not_before = Some(Instant::now() + pause);
                 Ok(())
             }
@@ -137,9 +134,9 @@ impl Engine {
     /// Whether a job that stops is to wait for the rejects of its own commits. A bounded run has all the time that the
     /// topic needs, as long as it takes them.
     pub(super) fn waits_for_rejects(&self) -> bool {
-        let Sending { own, give_up, failures, .. } = &self.sending;
+        let Sending { own, give_up, tries, .. } = &self.sending;
         let is_late = give_up.is_some_and(|give_up| Instant::now() >= give_up);
-        let gives_up = is_late && (self.parts.ends.is_none() || *failures > 0);
+        let gives_up = is_late && (self.parts.ends.is_none() || tries.are_failing());
         self.parts.outbox.is_some() && !own.is_empty() && !gives_up
     }
 

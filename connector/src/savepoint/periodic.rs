@@ -18,6 +18,7 @@ use super::folder::{CHECKPOINT, Folder, HASH};
 use super::{default_to, store_options, uri};
 use crate::config::Config;
 use crate::run::RunError;
+use crate::tasks;
 
 const PREFIX: &str = "savepoint-periodic-";
 const SLOT: &str = "%Y%m%dT%H%M%SZ";
@@ -42,7 +43,7 @@ impl Periodic {
         if every.is_zero() {
             return None;
         }
-        Some(Self(tokio::spawn(async move {
+        Some(Self(tasks::spawn("periodic-savepoints", async move {
             loop {
                 let now = Timestamp::now();
                 let slot = next_slot(now, every);

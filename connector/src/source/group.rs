@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rdkafka::bindings::rd_kafka_resp_err_t as ResponseError;
@@ -11,12 +11,12 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::statistics::{Broker, Statistics};
+use rdkafka::statistics::{Broker, ConsumerGroup, Partition, Statistics};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, TopicPartitionList};
 use tidegate_sinks::TopicPartition;
 
-/// Ends of a partition as the client last saw them.
+/// Ends of a partition as the client last saw them, and how far it has fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     /// No record at or above it is decided yet.
@@ -24,10 +24,96 @@ pub struct Ends {
     pub high_watermark: i64,
     /// When the broker said so, by this machine's clock; `None` where that is not known.
     pub observed: Option<Timestamp>,
+    /// The offset that the client fetches next. It goes on over what is never handed out, as aborted records.
+    pub position: i64,
+    /// Whether the broker has answered since the partition was taken over. Before, the client tells what it has known for
+    /// how long ever: the log may have grown since.
+    pub is_fresh: bool,
 }
 
-/// The ends of the partitions this replica reads, for lag.
-pub type SharedEnds = Arc<Mutex<BTreeMap<TopicPartition, Ends>>>;
+/// What the client says of itself.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The ends of the partitions this replica reads, as far as they are known.
+    pub ends: BTreeMap<TopicPartition, Ends>,
+    /// Seconds in which all that the client had was taken.
+    pub drained: u64,
+    /// While the replica is not a member of the group with all its partitions taken over: the client's words for where it
+    /// stands, and since when.
+    pub joining: Option<(String, Instant)>,
+    /// The last error that the client told, and when.
+    pub error: Option<(String, Instant)>,
+    held: BTreeMap<TopicPartition, Answer>,
+}
+
+/// What has come of a partition since it was taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    None,
+    /// Something; statistics that are under way may be older.
+    First,
+    /// Statistics of after that have come as well.
+    Settled,
+}
+
+impl Seen {
+    /// The partition is read from a place of its own choice: nothing is known of its ends until the broker answers.
+    pub(super) fn taken_over(&mut self, partition: TopicPartition) {
+        self.ends.remove(&partition);
+        self.held.insert(partition, Answer::None);
+    }
+
+    /// The partition is read no more.
+    pub(super) fn given_up(&mut self, partition: &TopicPartition) {
+        self.ends.remove(partition);
+        self.held.remove(partition);
+    }
+
+    /// A record of the partition has come, or its end.
+    pub(super) fn answered(&mut self, partition: &TopicPartition) {
+        if let Some(answer) = self.held.get_mut(partition)
+            && *answer == Answer::None
+        {
+            *answer = Answer::First;
+        }
+    }
+
+    fn of_partition(
+        &mut self,
+        partition: TopicPartition,
+        statistics: &Partition,
+        observed: Option<Timestamp>,
+    ) {
+        let Some(answer) = self.held.get_mut(&partition) else { return };
+        let is_fresh = *answer == Answer::Settled && statistics.fetch_state == "active";
+        if *answer == Answer::First {
+            *answer = Answer::Settled;
+        }
+        let high_watermark = statistics.hi_offset;
+        if high_watermark < 0 {
+            return;
+        }
+        // Without transactions brokers may report no last stable offset.
+        let last_stable_offset =
+            if statistics.ls_offset >= 0 { statistics.ls_offset } else { high_watermark };
+        let position = statistics.next_offset;
+        self.ends
+            .insert(partition, Ends { last_stable_offset, high_watermark, observed, position, is_fresh });
+    }
+
+    fn of_group(&mut self, group: &ConsumerGroup) {
+        let joining = match (group.state.as_str(), group.join_state.as_str()) {
+            ("up", "steady") => None,
+            ("up", joining) => Some(joining),
+            (state, _) => Some(state),
+        };
+        let since = self.joining.take().map(|(_, since)| since);
+        self.joining = joining.map(|words| (words.to_owned(), since.unwrap_or_else(Instant::now)));
+    }
+}
+
+/// What the client says, to whoever looks.
+pub type SharedSeen = Arc<Mutex<Seen>>;
 
 /// A wish of the group, not yet granted.
 #[derive(Clone, Debug)]
@@ -44,7 +130,7 @@ pub(super) struct Group {
     leaving: AtomicBool,
     /// Whether the member keeps its partitions while it is away for less than a session timeout.
     pub(super) is_static: bool,
-    ends: SharedEnds,
+    seen: SharedSeen,
     /// What the client says of the error that it has told last.
     reason: Mutex<String>,
 }
@@ -54,7 +140,7 @@ pub(super) type GroupConsumer = BaseConsumer<Group>;
 impl Group {
     pub(super) fn join(
         properties: &BTreeMap<String, String>,
-        ends: SharedEnds,
+        seen: SharedSeen,
     ) -> Result<GroupConsumer, KafkaError> {
         let mut config = ClientConfig::new();
         config.extend(properties.clone());
@@ -62,7 +148,7 @@ impl Group {
         config.set("statistics.interval.ms", "1000");
         config.set_log_level(RDKafkaLogLevel::Warning);
         let is_static = properties.contains_key("group.instance.id");
-        config.create_with_context(Self { ends, is_static, ..Self::default() })
+        config.create_with_context(Self { seen, is_static, ..Self::default() })
     }
 
     pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
@@ -91,19 +177,15 @@ impl ClientContext for Group {
         let now = Timestamp::now();
         let heard: BTreeMap<i32, Timestamp> =
             statistics.brokers.values().filter_map(|b| heard(b, now)).collect();
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = &statistics.cgrp {
+            seen.of_group(group);
+        }
         for (topic, statistics) in statistics.topics {
             let topic: Arc<str> = topic.into();
             for (partition, statistics) in statistics.partitions {
-                // Without transactions brokers may report no last stable offset.
-                let high_watermark = statistics.hi_offset;
-                let last_stable_offset =
-                    if statistics.ls_offset >= 0 { statistics.ls_offset } else { high_watermark };
-                if partition >= 0 && high_watermark >= 0 {
-                    let partition = TopicPartition { topic: topic.clone(), partition };
-                    let observed = heard.get(&statistics.broker).copied();
-                    ends.insert(partition, Ends { last_stable_offset, high_watermark, observed });
-                }
+                let partition = TopicPartition { topic: topic.clone(), partition };
+                seen.of_partition(partition, &statistics, heard.get(&statistics.broker).copied());
             }
         }
     }
@@ -111,6 +193,8 @@ impl ClientContext for Group {
     /// Called by the poll that returns the error.
     fn error(&self, _: KafkaError, reason: &str) {
         reason.clone_into(&mut self.reason.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.error = Some((reason.to_owned(), Instant::now()));
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -145,5 +229,65 @@ impl ConsumerContext for Group {
             .collect();
         let rebalance = if assign { Rebalance::Assign(partitions) } else { Rebalance::Revoke(partitions) };
         self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push_back(rebalance);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statistics(fetch_state: &str, end: i64) -> Partition {
+        Partition {
+            fetch_state: fetch_state.into(),
+            hi_offset: end,
+            ls_offset: end,
+            next_offset: end,
+            ..Partition::default()
+        }
+    }
+
+    /// The client keeps what it knew of a partition while others read it, and tells it as if it were of now.
+    #[test]
+    fn ends_count_only_when_the_broker_has_answered_since_the_partition_was_taken_over() {
+        let partition = TopicPartition::new("t", 0);
+        let mut seen = Seen::default();
+        let tell = |seen: &mut Seen, fetch_state: &str, end| {
+            seen.of_partition(partition.clone(), &statistics(fetch_state, end), None);
+            seen.ends.get(&partition).map(|ends| (ends.high_watermark, ends.is_fresh))
+        };
+        assert_eq!(tell(&mut seen, "active", 9), None, "not held");
+        seen.taken_over(partition.clone());
+        assert_eq!(tell(&mut seen, "active", 9), Some((9, false)), "of before it was given away");
+        seen.answered(&partition);
+        assert_eq!(
+            tell(&mut seen, "active", 9),
+            Some((9, false)),
+            "may be on its way since before the answer"
+        );
+        assert_eq!(tell(&mut seen, "active", 500), Some((500, true)));
+        assert_eq!(tell(&mut seen, "offset-wait", 500), Some((500, false)), "not being fetched");
+        assert_eq!(tell(&mut seen, "active", 501), Some((501, true)));
+        seen.taken_over(partition.clone());
+        assert!(seen.ends.is_empty(), "rewound, or back again");
+        seen.answered(&partition);
+        seen.given_up(&partition);
+        assert_eq!(tell(&mut seen, "active", 501), None);
+    }
+
+    #[test]
+    fn a_replica_joins_its_group_until_all_its_partitions_are_taken_over() {
+        let mut seen = Seen::default();
+        let mut tell = |state: &str, join_state: &str| {
+            seen.of_group(&ConsumerGroup {
+                state: state.into(),
+                join_state: join_state.into(),
+                ..ConsumerGroup::default()
+            });
+            seen.joining.clone()
+        };
+        let (words, since) = tell("query-coord", "init").unwrap();
+        assert_eq!(words, "query-coord");
+        assert_eq!(tell("up", "wait-assign-call"), Some(("wait-assign-call".into(), since)));
+        assert_eq!(tell("up", "steady"), None);
     }
 }

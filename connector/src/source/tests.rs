@@ -11,10 +11,10 @@ fn reader(bytes_per_second: u64) -> (Reader, mpsc::UnboundedReceiver<Event>, Sen
         bytes_per_second,
         budget_bytes: 1 << 20,
     };
-    let consumer = Group::join(&settings.properties, SharedEnds::default()).unwrap();
+    let consumer = Group::join(&settings.properties, SharedSeen::default()).unwrap();
     let (events, receiver) = mpsc::unbounded_channel();
     let (sender, commands) = channel();
-    let reader = Reader::new(consumer, &settings, events, commands);
+    let reader = Reader::new(consumer, &settings, events, commands, SharedSeen::default());
     (reader, receiver, sender)
 }
 

@@ -13,7 +13,7 @@ use super::history::Sample;
 use super::verdict::Verdict;
 use crate::control::{Control, Replica, ReplicaState};
 
-pub use assemble::overview;
+pub use assemble::{overview, verdict};
 
 /// What the replicas of the job said when they were last asked.
 #[derive(Clone, Debug, Default)]

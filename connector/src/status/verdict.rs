@@ -7,6 +7,7 @@ use serde::Serialize;
 use tidegate_sinks::limit::RATIO_MIN_RECORDS;
 use utoipa::ToSchema;
 
+use super::conditions::Condition;
 use super::history::Sample;
 use super::overview::RejectRatio;
 use crate::control::ReplicaState;
@@ -53,6 +54,8 @@ pub struct Finding {
     pub level: Level,
     /// For programs; does not change.
     pub code: &'static str,
+    /// The topic or partition that it is about, where it is about one; otherwise empty.
+    pub subject: String,
     pub text: String,
     pub remedy: String,
 }
@@ -88,8 +91,17 @@ pub struct Facts<'a> {
     pub copy_grace: Duration,
     /// Why the job file as it is now is not taken over.
     pub reload_failure: Option<&'a str>,
+    /// What keeps the replica from doing all of its work, and for how long.
+    pub conditions: &'a [(Condition, Duration)],
     /// Oldest first.
     pub samples: &'a [Sample],
+}
+
+impl Verdict {
+    /// Why the replica is not ready: some of its work stands still.
+    pub fn unready(&self) -> impl Iterator<Item = &Finding> {
+        self.problems.iter().filter(|finding| finding.level == Level::Bad)
+    }
 }
 
 /// Judges.
@@ -111,12 +123,29 @@ pub fn judge(facts: &Facts<'_>) -> Verdict {
     .into_iter()
     .flatten()
     .collect();
+    problems.extend(conditions(facts));
     problems.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     Verdict { level: problems.first().map_or(Level::Ok, |finding| finding.level), problems }
 }
 
 fn finding(level: Level, code: &'static str, text: impl Into<String>, remedy: &str) -> Option<Finding> {
-    Some(Finding { level, code, text: text.into(), remedy: remedy.into() })
+    Some(Finding { level, code, subject: String::new(), text: text.into(), remedy: remedy.into() })
+}
+
+/// Each is bad: some of the work stands still until it is gone.
+fn conditions(facts: &Facts<'_>) -> impl Iterator<Item = Finding> {
+    facts.conditions.iter().map(|(condition, age)| Finding {
+        level: Level::Bad,
+        code: condition.cause.code(),
+        subject: condition.subject.clone(),
+        text: format!("{} (for {}).", capitalized(&condition.text), words(*age)),
+        remedy: condition.cause.remedy().into(),
+    })
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
 fn passing(facts: &Facts<'_>) -> Option<Finding> {

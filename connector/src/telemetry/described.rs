@@ -130,6 +130,16 @@ pub(super) const STOPPED: Shown = (
     "gauge",
     "1 while the replica has stopped because it was asked to, and holds or ends",
 );
+pub(super) const READY: Shown = (
+    "tidegate_ready",
+    "gauge",
+    "1 while /readyz says so, but for http.ready_max_commit_age; 0 while the replica starts, stops, or some of its work stands still",
+);
+pub(super) const UNREADY: Shown = (
+    "tidegate_unready",
+    "gauge",
+    "1 for each reason why some of the work of a replica stands still, with the topic or partition that it is about; absent otherwise",
+);
 pub(super) const BUILD_INFO: Shown =
     ("tidegate_build_info", "gauge", "1, with the version and the name of the job");
 
@@ -137,8 +147,17 @@ pub(super) const BUILD_INFO: Shown =
 pub type Shown = (&'static str, &'static str, &'static str);
 
 /// All that is shown of the status.
-pub const SHOWN: &[Shown] =
-    &[PAUSED, STOPPED, RECORD_LATENCY, COMPLETE_THROUGH, PARTITION_LAG, PARTITION_POSITION, BUILD_INFO];
+pub const SHOWN: &[Shown] = &[
+    PAUSED,
+    STOPPED,
+    READY,
+    UNREADY,
+    RECORD_LATENCY,
+    COMPLETE_THROUGH,
+    PARTITION_LAG,
+    PARTITION_POSITION,
+    BUILD_INFO,
+];
 
 /// What Prometheus' own client libraries say of a process, by the same names.
 pub const PROCESS: &[Shown] = &[

@@ -7,13 +7,15 @@ use std::sync::Once;
 use tidegate_sinks::TopicPartition;
 
 use super::described::{
-    BUILD_INFO, COMPLETE_THROUGH, PARTITION_LAG, PARTITION_POSITION, PAUSED, RECORD_LATENCY, STOPPED, Shown,
+    BUILD_INFO, COMPLETE_THROUGH, PARTITION_LAG, PARTITION_POSITION, PAUSED, READY, RECORD_LATENCY, STOPPED,
+    Shown, UNREADY,
 };
 use crate::control::ReplicaState;
-use crate::limits::PARTITION_METRICS_MAX_COUNT;
+use crate::limits::{PARTITION_METRICS_MAX_COUNT, UNREADY_METRICS_MAX_COUNT};
+use crate::status::verdict::Verdict;
 use crate::status::{BOUNDS, LatencyCounts, PartitionStatus, Status};
 
-pub(super) fn render(text: &mut String, status: &Status, job: &str) {
+pub(super) fn render(text: &mut String, status: &Status, verdict: &Verdict, job: &str) {
     head(text, BUILD_INFO);
     sample(text, BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION")), ("tidegate_job", job)], 1.0);
     head(text, PAUSED);
@@ -21,6 +23,7 @@ pub(super) fn render(text: &mut String, status: &Status, job: &str) {
     let is_stopped = matches!(status.state(), ReplicaState::Stopped | ReplicaState::Holding);
     head(text, STOPPED);
     sample(text, STOPPED, &[], f64::from(u8::from(is_stopped)));
+    readiness(text, status, verdict);
     latency(text, &status.latency());
     if let Some(through) = status.standing().complete_through {
         head(text, COMPLETE_THROUGH);
@@ -52,6 +55,17 @@ pub(super) fn render(text: &mut String, status: &Status, job: &str) {
         if let Some(next) = next {
             of_partition(text, PARTITION_POSITION, partition, None, *next as f64);
         }
+    }
+}
+
+fn readiness(text: &mut String, status: &Status, verdict: &Verdict) {
+    let is_up = matches!(status.state(), ReplicaState::Running | ReplicaState::Paused);
+    let is_ready = is_up && verdict.unready().next().is_none();
+    head(text, READY);
+    sample(text, READY, &[], f64::from(u8::from(is_ready)));
+    head(text, UNREADY);
+    for finding in verdict.unready().take(UNREADY_METRICS_MAX_COUNT) {
+        sample(text, UNREADY, &[("reason", finding.code), ("subject", &finding.subject)], 1.0);
     }
 }
 

@@ -6,6 +6,8 @@ use tidegate_sinks::TopicPartition;
 
 use super::*;
 use crate::limits::PARTITION_METRICS_MAX_COUNT;
+use crate::status::conditions::Cause;
+use crate::status::verdict::{Finding, Level};
 use crate::status::{LatencyCounts, PartitionStatus, Standing};
 
 fn rendered(status: &Status, record: impl FnOnce()) -> String {
@@ -15,7 +17,14 @@ fn rendered(status: &Status, record: impl FnOnce()) -> String {
         describe();
         record();
     });
-    metrics.render(status)
+    let conditions = status.conditions().into_iter().map(|held| Finding {
+        level: Level::Bad,
+        code: held.cause.code(),
+        subject: held.subject,
+        text: held.text,
+        remedy: String::new(),
+    });
+    metrics.render(status, &Verdict { level: Level::Ok, problems: conditions.collect() })
 }
 
 fn assert_shows(text: &str, lines: &[&str]) {
@@ -76,6 +85,22 @@ fn a_job_that_holds_is_stopped_until_it_starts_again() {
     assert_stopped(1);
     status.set_starting();
     assert_stopped(0);
+}
+
+#[test]
+fn a_replica_that_is_not_ready_shows_each_reason_and_what_it_is_about() {
+    let status = Status::default();
+    assert_shows(&rendered(&status, || {}), &["tidegate_ready 0"]);
+    status.set_started();
+    let text = rendered(&status, || {});
+    assert_shows(&text, &["tidegate_ready 1"]);
+    assert!(!text.contains("tidegate_unready{"), "{text}");
+    let missing = BTreeMap::from([("orders".to_owned(), "topic orders does not exist".to_owned())]);
+    status.set_conditions(Cause::TopicMissing, missing, Timestamp::now());
+    assert_shows(
+        &rendered(&status, || {}),
+        &["tidegate_ready 0", "tidegate_unready{reason=\"topic_missing\",subject=\"orders\"} 1"],
+    );
 }
 
 #[test]

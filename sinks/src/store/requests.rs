@@ -7,6 +7,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
+use super::answering::Asked;
 use super::answers;
 
 /// The name under which requests are counted; label `operation`.
@@ -48,10 +49,19 @@ impl HttpService for Counted {
         let operation = operation(request.method().as_str(), request.uri().query().unwrap_or(""), has);
         metrics::counter!(REQUESTS, "operation" => operation).increment(1);
         let secrets = answers::secrets(request.headers());
-        let response = self.0.execute(request).await?;
+        let asked = Asked::now();
+        let response = self.0.execute(request).await;
+        match &response {
+            Ok(answer) if answer.status().is_server_error() || answer.status().as_u16() == 429 => {
+                asked.failed(format!("status {}", answer.status().as_u16()));
+            }
+            Ok(_) => asked.answered(),
+            // The whole error may name the address with what it signs in by.
+            Err(error) => asked.failed(format!("{:?}", error.kind())),
+        }
         // S3 refuses these two with a status of success, too.
         let may_refuse = matches!(operation, "copy" | "finish_upload");
-        answers::without_secrets(response, may_refuse, &secrets).await
+        answers::without_secrets(response?, may_refuse, &secrets).await
     }
 }
 

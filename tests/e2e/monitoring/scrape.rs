@@ -50,7 +50,11 @@ pub(super) async fn produce(topic: &str, partitions: i32, seed: u64, records: u6
 
 impl Running {
     pub(super) async fn start(job: &Job) -> Result<Self> {
-        let process = job.start(Program::Plain, &["run"], None, None)?;
+        Self::of(job.start(Program::Plain, &["run"], None, None)?).await
+    }
+
+    /// One that was started in another way.
+    pub(super) async fn of(process: Process) -> Result<Self> {
         let deadline = Instant::now() + LIMIT;
         loop {
             let log = process.log()?;
@@ -90,6 +94,10 @@ impl Running {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    pub(super) async fn overview(&self) -> Result<Value> {
+        Ok(reqwest::get(format!("http://{}/api/v1/overview", self.address)).await?.json().await?)
     }
 
     /// Status and text of `/readyz`.

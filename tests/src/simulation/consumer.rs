@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use tidegate::event::{Assignment, Budget, Command, Event, Fetch};
-use tidegate::source::{Ends, SharedEnds, Source};
+use tidegate::source::{Ends, SharedSeen, Source};
 use tidegate_sinks::TopicPartition;
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,7 +31,7 @@ pub(super) struct Consumer {
     delivered: Vec<(TopicPartition, u64, i64, i64)>,
     events: mpsc::UnboundedSender<Event>,
     commands: Receiver<Command>,
-    ends: SharedEnds,
+    seen: SharedSeen,
     budget: Budget,
     is_paused: bool,
 }
@@ -41,7 +41,7 @@ impl Consumer {
     pub(super) fn start(id: usize, kafka: Kafka, group: Group, gate: Gate, chance: Chance) -> Source {
         let (events, receiver) = mpsc::unbounded_channel();
         let (sender, commands) = channel();
-        let (ends, budget) = (SharedEnds::default(), Budget::default());
+        let (seen, budget) = (SharedSeen::default(), Budget::default());
         group.join(id);
         let consumer = Self {
             id,
@@ -53,14 +53,14 @@ impl Consumer {
             delivered: Vec::new(),
             events,
             commands,
-            ends: ends.clone(),
+            seen: seen.clone(),
             budget: budget.clone(),
             is_paused: false,
         };
         tokio::spawn(consumer.run());
         // Nobody waits for it: that others find out late that it has left is among what is simulated.
         let (_, ended) = oneshot::channel();
-        Source { events: receiver, commands: sender, ends, budget, ended }
+        Source { events: receiver, commands: sender, seen, budget, ended }
     }
 
     async fn run(mut self) {
@@ -143,11 +143,12 @@ impl Consumer {
             let some = log.visible(next, i64::MAX).take(most).last().map(|(offset, _)| offset + 1);
             let at_end = some.is_none_or(|to| log.visible(to, i64::MAX).next().is_none());
             let (last_stable_offset, high_watermark) = (log.last_stable_offset, log.high_watermark());
-            let ends = Ends { last_stable_offset, high_watermark, observed: None };
+            let position = some.unwrap_or(next);
+            let ends = Ends { last_stable_offset, high_watermark, observed: None, position, is_fresh: true };
             (some.unwrap_or(next), at_end.then_some(log.last_stable_offset), ends)
         };
-        if let Ok(mut ends) = self.ends.lock() {
-            ends.insert(partition.clone(), bounds);
+        if let Ok(mut seen) = self.seen.lock() {
+            seen.ends.insert(partition.clone(), bounds);
         }
         // The end comes with the last records, or by itself later.
         let to = end.filter(|end| *end > last && self.chance.happens(0.5)).unwrap_or(last);

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::config::Config;
 use crate::control::Replica;
+use crate::status::conditions::Condition;
 use crate::status::verdict::{self, Facts, Verdict};
 use crate::status::{OpenTransaction, PartitionStatus, Status};
 
@@ -28,11 +29,7 @@ pub fn overview(
     let servers = &config.kafka.bootstrap_servers;
     let open_transactions = status.standing().open_transactions;
     let held_back: Vec<_> = open_transactions.into_iter().map(|open| held_back(open, servers)).collect();
-    let samples = status.samples();
-    let lag = lag(&assigned);
     let rejects = checkpoint.as_ref().map(|checkpoint| checkpoint.outstanding_rejects());
-    let reject_ratio = reject_ratio(config, checkpoint.as_deref(), now);
-    let verdict = judged(config, status, now, &Known { lag, held_back: &held_back, rejects, reject_ratio });
     Overview {
         now,
         process,
@@ -41,16 +38,16 @@ pub fn overview(
         state: status.state(),
         paused: peers.control.as_ref().is_some_and(|control| control.paused || control.stopped),
         sink: config.sink.url.clone(),
-        verdict,
-        latest: samples.last().copied(),
-        lag,
+        verdict: verdict(config, status, now),
+        latest: status.samples().last().copied(),
+        lag: lag(&assigned),
         partitions: partitions(checkpoint.as_deref(), &assigned, &peers.replicas, id),
         left_out: status.left_out().into_iter().map(|(topic, problem)| LeftOut { topic, problem }).collect(),
         held_back,
         rejects: Rejects {
             total: rejects,
             limit: config.error_limit.records,
-            ratio: reject_ratio,
+            ratio: reject_ratio(config, checkpoint.as_deref(), now),
             place: format!("{}/_tidegate/{}/rejects/", config.sink.url.trim_end_matches('/'), config.job),
         },
         limits: Limits {
@@ -76,13 +73,6 @@ pub fn overview(
     }
 }
 
-struct Known<'a> {
-    lag: Lag,
-    held_back: &'a [HeldBack],
-    rejects: Option<u64>,
-    reject_ratio: Option<RejectRatio>,
-}
-
 fn reject_ratio(config: &Config, checkpoint: Option<&Checkpoint>, now: Timestamp) -> Option<RejectRatio> {
     let limit = config.error_limit.limit().ratio?;
     let (rejects, records) = checkpoint.map(|checkpoint| limit.counts(checkpoint, now)).unwrap_or_default();
@@ -90,7 +80,8 @@ fn reject_ratio(config: &Config, checkpoint: Option<&Checkpoint>, now: Timestamp
     Some(RejectRatio { most: limit.most, window_seconds, rejects, records })
 }
 
-fn judged(config: &Config, status: &Status, now: Timestamp, known: &Known<'_>) -> Verdict {
+/// Whether all is well as of `now`, for the page, for `/readyz` and for metrics.
+pub fn verdict(config: &Config, status: &Status, now: Timestamp) -> Verdict {
     let checkpoint = status.newest();
     let age = |since: Timestamp| now.duration_since(since).try_into().unwrap_or_default();
     let samples = status.samples();
@@ -100,24 +91,31 @@ fn judged(config: &Config, status: &Status, now: Timestamp, known: &Known<'_>) -
         Some((checkpoint.unsent.len(), age(oldest)))
     });
     let retracted = checkpoint.as_ref().zip(status.retracted_since());
+    let with_age = |held: Condition| {
+        let age = age(held.since);
+        (held, age)
+    };
+    let conditions: Vec<_> = status.conditions().into_iter().map(with_age).collect();
+    let held_back = |open: &OpenTransaction| {
+        let records = (open.high_watermark - open.last_stable_offset).max(0) as u64;
+        (format!("{}-{}", open.partition.topic, open.partition.partition), age(open.since), records)
+    };
     verdict::judge(&Facts {
         state: status.state(),
         checkpoint_age: checkpoint.as_ref().map(|checkpoint| age(checkpoint.created)),
         interval: config.checkpoint.interval,
-        lag_lso: known.lag.lso,
+        lag_lso: lag(&status.partitions()).lso,
         behind: status.behind_since().map(age),
-        held_back: known
-            .held_back
-            .first()
-            .map(|held| (format!("{}-{}", held.topic, held.partition), age(held.since), held.records)),
-        rejects: known.rejects,
+        held_back: status.standing().open_transactions.first().map(held_back),
+        rejects: checkpoint.as_ref().map(|checkpoint| checkpoint.outstanding_rejects()),
         rejects_limit: config.error_limit.records,
-        reject_ratio: known.reject_ratio,
+        reject_ratio: reject_ratio(config, checkpoint.as_deref(), now),
         unpublished: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.unpublished.len()),
         unsent,
         retracted: retracted.map(|(checkpoint, since)| (checkpoint.retracted.len(), age(since))),
         copy_grace: config.checkpoint.copy_grace,
         reload_failure: reload.as_ref().and_then(|reload| reload.failure.as_deref()),
+        conditions: &conditions,
         samples: &samples,
     })
 }

@@ -1,6 +1,7 @@
 use jiff::Timestamp;
 
 use super::*;
+use crate::status::conditions::Cause;
 
 fn facts(samples: &[Sample]) -> Facts<'_> {
     Facts {
@@ -18,6 +19,7 @@ fn facts(samples: &[Sample]) -> Facts<'_> {
         retracted: None,
         copy_grace: Duration::from_secs(600),
         reload_failure: None,
+        conditions: &[],
         samples,
     }
 }
@@ -42,6 +44,29 @@ fn codes(facts: &Facts<'_>) -> Vec<&'static str> {
 #[test]
 fn a_job_that_checkpoints_in_time_is_well_though_it_has_lag() {
     assert_eq!(judge(&facts(&[])), Verdict { level: Level::Ok, problems: Vec::new() });
+}
+
+#[test]
+fn what_stands_still_is_bad_and_names_its_reason_and_for_how_long() {
+    let held = |cause, subject: &str, text: &str| {
+        let condition =
+            Condition { cause, subject: subject.into(), text: text.into(), since: Timestamp::UNIX_EPOCH };
+        (condition, Duration::from_secs(45))
+    };
+    let conditions = [
+        held(Cause::TopicMissing, "orders", "topic orders does not exist"),
+        held(Cause::NotPublished, "", "publishing fails again and again: no room"),
+    ];
+    let verdict = judge(&Facts { conditions: &conditions, ..facts(&[]) });
+    assert_eq!(verdict.level, Level::Bad);
+    let found: Vec<_> = verdict.unready().map(|f| (f.code, f.subject.as_str(), f.text.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("topic_missing", "orders", "Topic orders does not exist (for 45 s)."),
+            ("not_published", "", "Publishing fails again and again: no room (for 45 s)."),
+        ]
+    );
 }
 
 #[test]
