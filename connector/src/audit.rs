@@ -7,14 +7,15 @@
 //! and its files may be there or not. Files of others are listed and do no harm.
 
 pub mod deep;
+mod others;
 mod replays;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::stage::footer::{FileSpan, Footer};
+use crate::stage::footer::Footer;
+use others::{Judged, Other};
 use serde::Serialize;
-use tidegate_sinks::files::FinalName;
 use tidegate_sinks::{Checkpoint, Commit, CommitId, FileKind, Retracted, Span, StagedFile, TopicPartition};
 
 /// What was found, to be judged.
@@ -385,40 +386,20 @@ impl Report {
         }
         let others = found.visible.iter().filter(|(path, _)| !tables.contains(path.as_str()));
         let others = others.chain(found.rejects.iter().filter(|(path, _)| !rejects.contains(path.as_str())));
+        let in_force: BTreeSet<_> = found.commits.iter().map(|commit| &commit.id).collect();
         for (path, seen) in others {
-            let footer = seen.footer.as_ref().and_then(|footer| footer.as_ref().ok());
-            let commit = footer.and_then(|footer| footer.commit.as_ref());
-            if files.contains(path) || commit.is_some_and(|id| commits.contains(id)) {
+            let other = Other::new(path, seen);
+            if files.contains(path) || other.named_commit().is_some_and(|id| commits.contains(id)) {
                 self.retracted.push(path.clone());
-            } else if footer.is_some_and(|footer| is_forgotten(&found.checkpoint, path, footer)) {
-                self.forgotten.push(path.clone());
-            } else if footer.is_some_and(|footer| footer.job.as_deref() == Some(&found.checkpoint.job)) {
-                self.problem(
-                    ProblemKind::Uncommitted,
-                    path,
-                    "a file of this job that no commit in force names",
-                );
-            } else {
-                self.foreign.push(path.clone());
+                continue;
+            }
+            match other.judge(&found.checkpoint, &in_force) {
+                Judged::Foreign => self.foreign.push(path.clone()),
+                Judged::Forgotten => self.forgotten.push(path.clone()),
+                Judged::Problem(kind, detail) => self.problem(kind, path, detail),
             }
         }
     }
-}
-
-/// Whether a file is what a forgotten commit left: all its spans lie in the base, and no rollback has cut them off.
-fn is_forgotten(checkpoint: &Checkpoint, path: &str, footer: &Footer) -> bool {
-    let name = path.rsplit('/').next().and_then(FinalName::parse);
-    let (Some(base), Some(name), Some(spans)) = (&checkpoint.base, name, &footer.spans) else { return false };
-    let is_named =
-        footer.job.as_deref() == Some(&checkpoint.job) && footer.commit.as_ref() == Some(&name.commit);
-    let since = (name.incarnation as usize).saturating_sub(1);
-    let is_below = |span: &FileSpan| {
-        let partition = TopicPartition::new(span.topic.clone(), span.partition);
-        let mut cuts = checkpoint.cuts.iter().skip(since);
-        base.partitions.get(&partition).is_some_and(|base| span.to <= base.next)
-            && cuts.all(|cut| cut.next(&partition).is_some_and(|at| span.to <= at))
-    };
-    is_named && name.incarnation <= checkpoint.incarnation && !spans.is_empty() && spans.iter().all(is_below)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::LogFormat;
 use crate::control::Change;
+use crate::telemetry;
 
 pub use job::open_sink;
 
@@ -151,6 +152,10 @@ enum Command {
 /// Runs the command. Returns the exit code of a command that did what it was asked to do: 0, or what it found wrong.
 pub async fn execute(cli: Cli) -> Result<u8> {
     let Cli { log, command } = cli;
+    // These have no log: what they say is for the person who asked.
+    if !matches!(command, Command::Import(_) | Command::Reference | Command::Completions { .. }) {
+        telemetry::expect_logs(log.log_format.map_or(LogFormat::Auto, Into::into));
+    }
     match command {
         Command::Run(args) => run::execute(args, &log).await,
         Command::Demo(args) => demo::execute(args, &log).await,

@@ -2,6 +2,7 @@
 //! status page on top of it.
 
 mod access;
+mod bounds;
 mod changing;
 mod extract;
 mod health;
@@ -23,6 +24,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::get;
+use axum_server::accept::DefaultAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
@@ -39,6 +41,7 @@ use crate::status::Status;
 use crate::tasks::{self, Lost};
 use crate::telemetry::Metrics;
 use access::Access;
+use bounds::{Bounds, Limited};
 use problem::Problem;
 
 pub use tls::load as load_tls;
@@ -58,6 +61,10 @@ pub struct Shown {
 
 /// Binds the address (port 0: a free one) and serves until `stop` is true or dropped. Returns the address bound.
 pub async fn serve(shown: Shown, stop: watch::Receiver<bool>) -> Result<SocketAddr> {
+    serve_within(Bounds::default(), shown, stop).await
+}
+
+async fn serve_within(bounds: Bounds, shown: Shown, stop: watch::Receiver<bool>) -> Result<SocketAddr> {
     let http = &shown.config.http;
     let listen = http.listen;
     let tls =
@@ -69,16 +76,19 @@ pub async fn serve(shown: Shown, stop: watch::Receiver<bool>) -> Result<SocketAd
     }
     tasks::spawn("http-upkeep", upkeep(shown.metrics.clone(), shown.status.clone(), stop.clone()));
     let access = Access { is_loopback: address.ip().is_loopback(), token: http.token.clone() };
-    let service = router(shown, access).into_make_service();
+    let service = router(shown, access, bounds).into_make_service();
     let handle = Handle::new();
     let mut server = Server::from_listener(listener).handle(handle.clone());
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD_MAX);
     match tls {
-        None => tasks::spawn("http-server", until_the_end(server.http1_only().serve(service))),
+        None => {
+            let server = server.acceptor(Limited::new(bounds, DefaultAcceptor::new())).http1_only();
+            tasks::spawn("http-server", until_the_end(server.serve(service)))
+        }
         Some((files, config)) => {
             let config = RustlsConfig::from_config(config);
             tasks::spawn("http-certificate", tls::follow(files, config.clone(), stop.clone()));
-            let server = server.acceptor(RustlsAcceptor::new(config)).http1_only();
+            let server = server.acceptor(Limited::new(bounds, RustlsAcceptor::new(config))).http1_only();
             tasks::spawn("http-server", until_the_end(server.serve(service)))
         }
     };
@@ -147,7 +157,7 @@ async fn shut_down(handle: Handle<SocketAddr>, mut stop: watch::Receiver<bool>) 
 }
 
 /// Everything that is served, where each request is let through by what `access` says of it.
-fn router(shown: Shown, access: Access) -> Router {
+fn router(shown: Shown, access: Access, bounds: Bounds) -> Router {
     let routes = reading::routes().merge(changing::routes()).merge(overview::routes(&shown));
     let (api, document) = openapi::head().nest("/api/v1", routes).split_for_parts();
     let document = Arc::new(openapi::complete(document, &access));
@@ -160,6 +170,7 @@ fn router(shown: Shown, access: Access) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "served, but not by this method; see Allow")
         })
         .layer(DefaultBodyLimit::max(REQUEST_MAX_BYTES))
+        .layer(middleware::from_fn_with_state(bounds.request, bounds::in_time))
         .layer(middleware::from_fn_with_state(access, access::everywhere))
         .with_state(shown)
 }

@@ -15,6 +15,7 @@ pub mod config;
 pub mod control;
 pub mod decode;
 pub mod event;
+pub mod failure;
 pub mod http;
 pub mod import;
 pub mod kafka;

@@ -83,6 +83,12 @@ pub const TOKEN_MIN_CHARS: usize = 16;
 pub const REQUEST_MAX_BYTES: usize = 16 << 10;
 /// How long a connection may stay without a whole request's head: who says nothing must not hold a socket for ever.
 pub const REQUEST_HEAD_MAX: Duration = Duration::from_secs(10);
+/// How long a request may take, its body included: the store has a third of it to answer in.
+pub const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// Connections that are open at the same time: some dozen people, Prometheus and probes need a tenth of them.
+pub const CONNECTIONS_MAX_COUNT: usize = 256;
+/// Of those, from one address: a browser opens six.
+pub const CONNECTIONS_MAX_COUNT_EACH: usize = 64;
 /// The largest whole number that every reader of JSON keeps exact.
 pub const SPEED_MAX_BYTES_PER_SECOND: u64 = (1 << 53) - 1;
 /// A certificate with its chain, or a key.

@@ -4,11 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use jiff::Timestamp;
 use tidegate::cli::{self, Cli};
-use tidegate::config::ConfigErrors;
-use tidegate::kafka::QueryError;
-use tidegate::run::RunError;
-use tidegate_sinks::{Error, Kind};
+use tidegate::{failure, telemetry};
 
 /// How long the process waits for its threads when it is done: none of them holds anything that is not durable.
 const LINGER: Duration = Duration::from_millis(100);
@@ -33,8 +31,8 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("tidegate: {error:#}");
-            ExitCode::from(exit_code(&error))
+            eprintln!("{}", failure::line(&error, telemetry::logs_in_json(), Timestamp::now()));
+            ExitCode::from(failure::exit_code(&error))
         }
     }
 }
@@ -61,27 +59,4 @@ fn allow_open_files() {
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
     }
-}
-
-/// 1: failed; 2: the job file or the environment must be changed; 3: refused for safety.
-fn exit_code(error: &anyhow::Error) -> u8 {
-    error
-        .chain()
-        .find_map(|cause| {
-            if let Some(error) = cause.downcast_ref::<RunError>() {
-                return Some(error.exit_code());
-            }
-            if let Some(error) = cause.downcast_ref::<Error>() {
-                return Some(match error.kind {
-                    Kind::Retry | Kind::Corrupt => 1,
-                    Kind::Config => 2,
-                    Kind::Refused => 3,
-                });
-            }
-            if let Some(error) = cause.downcast_ref::<QueryError>() {
-                return Some(if error.kind.may_pass() { 1 } else { 2 });
-            }
-            cause.is::<ConfigErrors>().then_some(2)
-        })
-        .unwrap_or(1)
 }

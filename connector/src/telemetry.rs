@@ -5,6 +5,7 @@
 
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
@@ -28,11 +29,8 @@ mod scrape;
 /// rust-rdkafka's, which call the end of a partition an error, not at all. A progress bar steps aside for each line.
 pub fn init_logs(level: &str, format: LogFormat, bar: Option<ProgressBar>) -> Result<()> {
     let (filter, handle) = reload::Layer::new(filter(level)?);
-    let text = match format {
-        LogFormat::Text => true,
-        LogFormat::Json => false,
-        LogFormat::Auto => stderr().is_terminal(),
-    };
+    expect_logs(format);
+    let text = !logs_in_json();
     let lines = fmt::layer().with_writer(move || Lines(bar.clone()));
     let lines = if text {
         lines.with_ansi(stderr().is_terminal()).with_target(false).boxed()
@@ -44,6 +42,23 @@ pub fn init_logs(level: &str, format: LogFormat, bar: Option<ProgressBar>) -> Re
     LEVEL.get_or_init(|| handle);
     Ok(())
 }
+
+/// Says which form the log is to have, before it is started: a job file that does not read is told in it, too.
+pub fn expect_logs(format: LogFormat) {
+    let json = match format {
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+        LogFormat::Auto => !stderr().is_terminal(),
+    };
+    IN_JSON.store(json, Ordering::Relaxed);
+}
+
+/// Whether lines of the log are JSON.
+pub fn logs_in_json() -> bool {
+    IN_JSON.load(Ordering::Relaxed)
+}
+
+static IN_JSON: AtomicBool = AtomicBool::new(false);
 
 static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 

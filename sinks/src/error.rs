@@ -10,7 +10,7 @@ pub enum Kind {
     Retry,
     /// The job file, the rights or the environment must be changed; trying again does not help.
     Config,
-    /// Stored state is damaged or contradicts itself: stop, and let a person look.
+    /// Stored state is damaged, cut short or contradicts itself: stop, and let a person look. No option goes past it.
     Corrupt,
     /// Going on could lose or double records: stop, unless a person says otherwise.
     Refused,

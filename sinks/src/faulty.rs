@@ -194,6 +194,10 @@ impl Store for Faulty {
         Ok(entries)
     }
 
+    async fn list_with_hidden(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        self.read("list", folder, self.inner.list_with_hidden(folder)).await
+    }
+
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
         self.read("list folders", folder, self.inner.list_folders(folder)).await
     }

@@ -49,6 +49,7 @@ pub use forget::Forgetting;
 pub use inspect::{VisibleFile, check_inventory};
 pub use paths::{FinalName, RESERVED, path_room};
 pub use proof::Proof;
+pub use restore::Known;
 pub use settings::{Clock, FilesSettings, MAX_RETAINED, Tables};
 
 use finished::Finished;

@@ -92,7 +92,7 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error>;
     /// Reads an object, if there is one.
     async fn get(&self, path: &str) -> Result<Option<Bytes>, Error>;
-    /// Reads a part of an object, if there is one. The range lies within its size.
+    /// Reads a part of an object, if there is one. The range lies within its size. What is hidden may be read, too.
     async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>, Error> {
         let part = |bytes: Bytes| {
             let at = |offset: u64| bytes.len().min(offset as usize);
@@ -104,6 +104,10 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn head(&self, path: &str) -> Result<Option<u64>, Error>;
     /// All objects below a folder, at any depth, sorted by path. An empty path is the root.
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error>;
+    /// The same with what a dot in front hides: nothing of ours is ever there, but not every reader passes it by.
+    async fn list_with_hidden(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        self.list(folder).await
+    }
     /// The objects below a folder whose paths are above `after`, sorted by path. Where the store can, it skips the others.
     async fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Entry>, Error> {
         let mut entries = self.list(folder).await?;
@@ -148,6 +152,15 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
 pub fn check_path(path: &str) -> Result<(), Error> {
     let sound = path.split('/').all(|segment| !segment.is_empty() && !segment.starts_with('.'))
         && !path.contains(['\\', '\0']);
+    if sound { Ok(()) } else { Err(Error::new(Kind::Corrupt, format!("{path:?} is not a path of a store"))) }
+}
+
+/// Like [`check_path`], but hidden names are sound: for what was found in a listing.
+///
+/// Errors: `Corrupt`.
+pub(crate) fn check_listed(path: &str) -> Result<(), Error> {
+    let sound =
+        path.split('/').all(|segment| !["", ".", ".."].contains(&segment)) && !path.contains(['\\', '\0']);
     if sound { Ok(()) } else { Err(Error::new(Kind::Corrupt, format!("{path:?} is not a path of a store"))) }
 }
 

@@ -49,6 +49,7 @@ async fn copies_exactly(place: Place, sink: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "each place and each layout is proven by the other two: ./x soak"]
 async fn a_million_records_to_a_folder() -> Result<()> {
     copies_exactly(Place::Folder, "").await
 }
@@ -64,6 +65,7 @@ async fn a_million_records_to_a_partitioned_folder() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "each place and each layout is proven by the other two: ./x soak"]
 async fn a_million_records_to_a_partitioned_table_in_s3() -> Result<()> {
     copies_exactly(Place::S3, "  partition_by: [country]\n").await
 }

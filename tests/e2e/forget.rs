@@ -63,7 +63,7 @@ fn paths(value: &Value) -> Vec<String> {
 async fn audit_fails(job: &Job) -> Result<bool> {
     let mut audit = job.start(Program::Plain, &["audit"], None, None)?;
     let status = audit.wait(LIMIT).await?;
-    Ok(status.code() == Some(1) && audit.output()?.contains("missing file"))
+    Ok(status.code() == Some(4) && audit.output()?.contains("missing file"))
 }
 
 async fn forgets_and_still_adds_up(place: Place) -> Result<()> {

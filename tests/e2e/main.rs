@@ -11,6 +11,7 @@ mod kubernetes;
 mod manual;
 mod memory;
 mod monitoring;
+mod older;
 mod operate;
 mod page;
 mod promises;

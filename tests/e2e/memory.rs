@@ -232,12 +232,14 @@ async fn memory_is_bounded_with_messages_of_60_bytes() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "no queue has met more by this shape than by those above: ./x soak"]
 async fn memory_is_bounded_with_most_in_one_partition() -> Result<()> {
     let events = shape(200_000, event);
     stays_within(Shape { plan: Transactions { first: 0.9, ..events.plan }, ..events }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "no queue has met more by this shape than by those above: ./x soak"]
 async fn memory_is_bounded_with_half_of_all_aborted() -> Result<()> {
     let events = shape(400_000, event);
     stays_within(Shape { plan: Transactions { aborted: 0.5, ..events.plan }, ..events }).await

@@ -109,11 +109,14 @@ enum Harm {
     ChangeCommitRows,
     ChangeCheckpointRows,
     ShowUncommitted,
+    ShowTorn,
+    ShowRewritten,
+    CopyFile,
     LoseStaged,
     ChangeRejects,
 }
 
-const HARMS: [(Harm, ProblemKind); 19] = [
+const HARMS: [(Harm, ProblemKind); 22] = [
     (Harm::DropFile, ProblemKind::Missing),
     (Harm::DropCommit, ProblemKind::Gap),
     (Harm::RepeatCommit, ProblemKind::Overlap),
@@ -131,6 +134,9 @@ const HARMS: [(Harm, ProblemKind); 19] = [
     (Harm::ChangeCommitRows, ProblemKind::Rows),
     (Harm::ChangeCheckpointRows, ProblemKind::Rows),
     (Harm::ShowUncommitted, ProblemKind::Uncommitted),
+    (Harm::ShowTorn, ProblemKind::Uncommitted),
+    (Harm::ShowRewritten, ProblemKind::Uncommitted),
+    (Harm::CopyFile, ProblemKind::Duplicate),
     (Harm::LoseStaged, ProblemKind::Missing),
     (Harm::ChangeRejects, ProblemKind::Rows),
 ];
@@ -170,8 +176,25 @@ fn spoil(found: &mut Found, harm: Harm, at: Index) {
         Harm::ChangeCommitRows => *found.commits[which].rows.get_mut(&partition).unwrap() += 1,
         Harm::ChangeCheckpointRows => state.rows += 1,
         Harm::ShowUncommitted => {
+            let mut seen = found.visible[&path].clone();
+            let id = CommitId(format!("{:032x}", 0xffff).into());
+            seen.footer.as_mut().unwrap().as_mut().unwrap().commit = Some(id.clone());
+            found.visible.insert(format!("t/1-{id}-000.parquet"), seen);
+        }
+        Harm::ShowTorn => {
+            let torn = Seen { bytes: 9, footer: Some(Err("torn".into())) };
+            found.visible.insert(format!("t/1-{:032x}-000.parquet", 0xffff), torn);
+        }
+        Harm::ShowRewritten => {
+            let rewritten = Seen { bytes: 9, footer: Some(Ok(Footer { rows: 1, ..Footer::default() })) };
+            found.visible.insert(format!("t/1-{:032x}-000.parquet", 0xffff), rewritten);
+        }
+        Harm::CopyFile => {
+            // Under its own name elsewhere, under another, under a hidden one: readers see its rows once more.
             let seen = found.visible[&path].clone();
-            found.visible.insert("t/1-other-000.parquet".into(), seen);
+            let elsewhere = path.replace("t/", "t/old/");
+            let copies = ["t/day=2/copy.parquet", "t/.old/x.parquet", "t/copy", &elsewhere];
+            found.visible.insert(copies[at.index(copies.len())].to_owned(), seen);
         }
         Harm::LoseStaged => {
             // As if it had been swept between the commit and its publication.
@@ -227,6 +250,7 @@ fn forget(found: &mut Found, count: usize) {
         partitions: BTreeMap::new(),
     };
     for commit in found.commits.drain(..count) {
+        base.last = commit.id;
         for (partition, span) in commit.delta.0 {
             let at = base.partitions.entry(partition.clone()).or_insert(Forgotten { next: 0, rows: 0 });
             *at = Forgotten { next: span.to, rows: at.rows + commit.rows[&partition] };
@@ -245,13 +269,17 @@ proptest! {
         prop_assert!(left.exact, "{:?}", left.problems);
         prop_assert_eq!((left.forgotten.len(), left.files), (count, shape.len() - count));
         if count > 0 {
-            // Deleted, or compacted into one without our footer.
+            // Deleted, or compacted into one.
             let path = &left.forgotten[gone.index(count)];
             found.visible.remove(path).unwrap();
-            found.visible.insert("t/compacted.parquet".into(), Seen { bytes: 9, footer: None });
+            // One that has kept the footer of what it was made of, or none.
+            let kept = left.forgotten.last().and_then(|path| found.visible.get(path)).cloned();
+            let keeps = usize::from(kept.is_some());
+            let compacted = kept.unwrap_or(Seen { bytes: 9, footer: Some(Ok(Footer::default())) });
+            found.visible.insert("t/compacted.parquet".into(), compacted);
             let report = judge(&found);
             prop_assert!(report.exact, "{:?}", report.problems);
-            prop_assert_eq!(report.forgotten.len(), count - 1);
+            prop_assert_eq!(report.forgotten.len(), count - 1 + keeps);
         }
         if count < shape.len() {
             let (harm, kind) = HARMS[harm];

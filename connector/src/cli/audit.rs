@@ -20,6 +20,8 @@ use crate::stage::footer::{self, Footer, ReadError};
 const AT_ONCE: usize = 16;
 /// Looks at the commits, in case some are forgotten at that moment.
 const LOOKS: u32 = 3;
+/// The exit code where something was found: cron tells it from an outage by that.
+const NOT_EXACT: u8 = 4;
 /// Files of others that a person is shown.
 const SHOWN: usize = 20;
 
@@ -41,30 +43,42 @@ pub(super) async fn execute(args: AuditArgs, log: &LogArgs) -> Result<u8> {
         compare_ends(&config, &mut report).await?;
     }
     args.output.print(&report, || text(&report))?;
-    Ok(if report.exact { 0 } else { 1 })
+    Ok(if report.exact { 0 } else { NOT_EXACT })
 }
 
 /// Looks at everything and judges it. Exact also while the job runs and commits.
 pub(super) async fn report(config: &Config, sink: &FilesSink, deep: bool) -> Result<Report> {
     // What is visible before the state was loaded is committed in that state; what the state commits is visible or
-    // staged after it. So files are listed before and after.
-    let mut tries = 0;
+    // staged after it. So files are listed before and after. Which tables there are is known only by the commits.
+    let (mut known, mut tries) = (Vec::new(), 0);
     let (before, checkpoint, commits) = loop {
-        let before: BTreeSet<_> = sink.visible_files().await?.into_iter().map(|file| file.path).collect();
+        let before: BTreeSet<_> =
+            sink.visible_files(&known).await?.into_iter().map(|file| file.path).collect();
         let Some(checkpoint) = sink.load().await? else {
             bail!("{sink} has no checkpoint of job {}: nothing has been written yet", config.job);
         };
         tries += 1;
-        match sink.commits(&checkpoint).await {
+        let listed: BTreeSet<_> = tables(&known)
+            .chain(before.iter().map(String::as_str).map(table_of))
+            .map(str::to_owned)
+            .collect();
+        let read = known.drain(..).map(|commit: Commit| (commit.id.clone(), commit)).collect();
+        match sink.commits_beside(&checkpoint, read).await {
             // Some were forgotten meanwhile.
             Err(error) if error.kind == Kind::Retry && tries < LOOKS => {
                 tracing::debug!(%error, "looking again")
             }
-            commits => break (before, checkpoint, commits?),
+            commits => {
+                let commits = commits?;
+                if tables(&commits).all(|table| listed.contains(table)) {
+                    break (before, checkpoint, commits);
+                }
+                known = commits;
+            }
         }
     };
     let staged = sink.staged_files(&checkpoint).await?;
-    let (visible, rejects) = visible(sink, &before, &commits).await?;
+    let (visible, rejects) = visible(sink, &config.job, &before, &commits).await?;
     let staged = staged.into_iter().map(|(id, name, bytes)| ((id, name), bytes)).collect();
     let found = Found { checkpoint: Checkpoint::clone(&checkpoint), commits, visible, rejects, staged };
     let mut report = audit::judge(&found);
@@ -76,27 +90,51 @@ pub(super) async fn report(config: &Config, sink: &FilesSink, deep: bool) -> Res
 
 type Files = BTreeMap<String, Seen>;
 
+/// The folders that data files of `commits` lie in.
+fn tables(commits: &[Commit]) -> impl Iterator<Item = &str> {
+    let files = commits.iter().flat_map(|commit| &commit.files);
+    files.filter(|file| file.kind == FileKind::Data).map(|file| table_of(&file.path))
+}
+
+fn table_of(path: &str) -> &str {
+    path.split('/').next().unwrap_or_default()
+}
+
 /// Files in tables, and those among the rejects; those that became visible since `before` only if `commits` name
-/// them.
+/// them. Each with its footer: readers take whatever lies there, and only the footer says whose it is.
 async fn visible(
     sink: &FilesSink,
+    job: &str,
     before: &BTreeSet<String>,
     commits: &[Commit],
 ) -> Result<(Files, Files), Error> {
     let named = commits.iter().flat_map(|commit| &commit.files).map(|file| sink.visible_path(file));
     let named: BTreeSet<_> = named.collect::<Result<_, _>>()?;
-    let files = sink.visible_files().await?.into_iter();
+    let files = sink.visible_files(commits).await?.into_iter();
     let files = files.filter(|file| before.contains(&file.path) || named.contains(&file.path));
     let seen = files.map(async |file| {
-        let ours = named.contains(&file.path) || file.name.is_some();
-        let footer = if ours { Some(footer(sink, &file.path, file.bytes).await?) } else { None };
-        Ok::<_, Error>((file.path, Seen { bytes: file.bytes, footer }))
+        let footer = match footer(sink, &file.path, file.bytes).await {
+            Ok(footer) => footer,
+            Err(error) if named.contains(&file.path) => return Err(error),
+            // Others' files may go, be links into nowhere, or be nobody's to read.
+            Err(error) if error.kind == Kind::Config => Err(error.to_string()),
+            Err(error) => match sink.read_range(&file.path, 0..1).await? {
+                None => return Ok(None),
+                Some(_) => return Err(error),
+            },
+        };
+        // What others hide stays so.
+        let is_hidden = file.path.split('/').any(|segment| segment.starts_with('.'));
+        let is_ours = file.name.is_some() || footer.as_ref().is_ok_and(|f| f.job.as_deref() == Some(job));
+        let seen = Seen { bytes: file.bytes, footer: Some(footer) };
+        Ok::<_, Error>((!is_hidden || is_ours).then_some((file.path, seen)))
     });
     let seen: Vec<_> = stream::iter(seen).buffer_unordered(AT_ONCE).try_collect().await?;
     let (rejects, tables): (Vec<_>, Vec<_>) =
-        seen.into_iter().partition(|(path, _)| path.split('/').next() == Some(RESERVED));
-    let name = |path: String| path.rsplit('/').next().unwrap_or_default().to_owned();
-    Ok((tables.into_iter().collect(), rejects.into_iter().map(|(path, seen)| (name(path), seen)).collect()))
+        seen.into_iter().flatten().partition(|(path, _)| table_of(path) == RESERVED);
+    // Below `_tidegate/<job>/rejects/`.
+    let name = |path: &str| path.splitn(4, '/').last().unwrap_or_default().to_owned();
+    Ok((tables.into_iter().collect(), rejects.into_iter().map(|(path, seen)| (name(&path), seen)).collect()))
 }
 
 /// What a footer says, or why it does not read; the outer error is the store's.

@@ -27,7 +27,7 @@ use crate::run::{self, Beginning, OnStop, RunError, RunOptions, Summary};
 use crate::savepoint::Periodic;
 use crate::status::Status;
 use crate::tasks::{self, Lost};
-use crate::{http, savepoint, telemetry, traces};
+use crate::{failure, http, savepoint, telemetry, traces};
 
 /// Between questions to a broker that does not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -201,7 +201,7 @@ async fn reach_broker(config: &Config) -> Result<()> {
     loop {
         match check_timeouts(config).await {
             Err(error) if is_unreachable(&error) && Instant::now() + ASK_AGAIN < give_up => {
-                tracing::warn!("{error:#}; asking again");
+                tracing::warn!("{}; asking again", failure::words(error.as_ref()));
                 tokio::time::sleep(ASK_AGAIN).await;
             }
             answer => return answer,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::output::{OutputArg, table};
 use super::{JobArg, LogArgs};
 use crate::config::{Config, ConfigErrors};
-use crate::telemetry;
+use crate::{failure, telemetry};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ValidateArgs {
@@ -59,7 +59,8 @@ impl Check {
 
     /// The error with its causes.
     fn failed_with(check: &str, error: impl Into<anyhow::Error>) -> Self {
-        Self::failed(check, format!("{:#}", error.into()))
+        let error: anyhow::Error = error.into();
+        Self::failed(check, failure::words(error.as_ref()))
     }
 }
 

@@ -75,7 +75,12 @@ impl Json {
         let mut json = Scanner::new(text);
         match json.token()? {
             Token::Object => self.paths.read(&mut json, &mut self.columns)?,
-            token => return Err(Flaw::mismatch("an object", token.name())),
+            token => {
+                // Text may begin like JSON and be none: "no json" like a null.
+                json.skip()?;
+                json.end()?;
+                return Err(Flaw::mismatch("an object", token.name()));
+            }
         }
         json.end()
     }

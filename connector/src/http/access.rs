@@ -3,7 +3,8 @@
 //! - Health and metrics: everybody.
 //! - On a loopback address: whoever is on this machine reads; what changes the job needs the token, if one is set.
 //!   Requests that name another host are refused, so that a web page in somebody's browser cannot point its own name
-//!   here; and what changes the job, when it comes from a page, must come from a page of ours.
+//!   here; and what comes from a page must come from a page of ours, though another site's could not see the answer:
+//!   each read asks the store, and costs.
 //! - Beyond loopback: the whole API needs the token, and is closed without one.
 //!
 //! Whatever is asked by another method than GET or HEAD changes the job, so no route can be forgotten.
@@ -44,9 +45,12 @@ impl Access {
     }
 
     fn check(&self, request: &Request) -> Result<(), Problem> {
+        if self.is_loopback {
+            of_our_page(request)?;
+        }
         let Some(token) = &self.token else {
             if self.is_loopback {
-                return if is_changing(request.method()) { of_our_page(request) } else { Ok(()) };
+                return Ok(());
             }
             let detail = "beyond loopback the API is served to those who have the token, and none is set: set http.token, \
                           or http.listen to 127.0.0.1:8080";
@@ -103,7 +107,7 @@ fn of_our_page(request: &Request) -> Result<(), Problem> {
     };
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if !origin.is_none_or(own) || !site.is_none_or(|site| [&b"same-origin"[..], b"none"].contains(&site)) {
-        let detail = "this was sent by a page of another site, which may not change the job";
+        let detail = "this was sent by a page of another site, which may not ask or change the job";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
     Ok(())

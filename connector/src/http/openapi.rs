@@ -34,7 +34,8 @@ const ANY: [(&str, &str); 5] = [
 ];
 
 /// And those that only a request that changes something may meet.
-const CHANGING: [(&str, &str); 3] = [
+const CHANGING: [(&str, &str); 4] = [
+    ("408", "The body was not whole in time"),
     ("413", "The body is too large"),
     ("415", "The body is not `application/json`"),
     ("422", "The body has an unknown field, or a value that does not fit"),

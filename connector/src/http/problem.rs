@@ -80,6 +80,7 @@ impl From<RunError> for Problem {
             RunError::Config(..) => StatusCode::UNPROCESSABLE_ENTITY,
             RunError::Refused(..) => StatusCode::CONFLICT,
             RunError::Failed(..) => StatusCode::SERVICE_UNAVAILABLE,
+            RunError::Corrupt(..) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
     }

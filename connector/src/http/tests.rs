@@ -1,3 +1,4 @@
+mod bounds;
 mod changing;
 
 use std::collections::BTreeMap;
@@ -56,7 +57,7 @@ async fn scene() -> Scene {
 
 impl Scene {
     async fn ask(&self, access: Access, request: Request<Body>) -> Response {
-        router(self.shown.clone(), access).oneshot(request).await.unwrap()
+        router(self.shown.clone(), access, Bounds::default()).oneshot(request).await.unwrap()
     }
 
     async fn get(&self, path: &str) -> (StatusCode, Value) {

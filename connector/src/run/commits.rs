@@ -348,7 +348,7 @@ mod tests {
         let state = scene.newest().await;
         assert!(!state.retracted.is_empty() && state.unpublished.contains(&id));
         publish(&scene.sink, state, &BTreeSet::from([id.clone()])).await.unwrap();
-        let files = scene.sink.visible_files().await.unwrap();
+        let files = scene.sink.visible_files([]).await.unwrap();
         let commits: Vec<_> = files.into_iter().filter_map(|file| Some(file.name?.commit)).collect();
         assert!(commits.contains(&id) && !commits.contains(&taken_back), "{commits:?}");
     }

@@ -41,6 +41,9 @@ pub enum RunError {
     /// Going on could lose or double records.
     #[error("{0}")]
     Refused(String, #[source] Option<Box<dyn StdError + Send + Sync>>),
+    /// What is stored is damaged, cut short, or contradicts itself. A refusal as well, but one that no option lifts.
+    #[error("{0}")]
+    Corrupt(String, #[source] Option<Box<dyn StdError + Send + Sync>>),
 }
 
 impl RunError {
@@ -57,7 +60,7 @@ impl RunError {
         match self {
             Self::Failed(..) => 1,
             Self::Config(..) => 2,
-            Self::Refused(..) => 3,
+            Self::Refused(..) | Self::Corrupt(..) => 3,
         }
     }
 }
@@ -66,9 +69,10 @@ impl From<Error> for RunError {
     fn from(error: Error) -> Self {
         let Error { kind, context, source } = error;
         match kind {
-            Kind::Retry | Kind::Corrupt => Self::Failed(context, source),
+            Kind::Retry => Self::Failed(context, source),
             Kind::Config => Self::Config(context, source),
             Kind::Refused => Self::Refused(context, source),
+            Kind::Corrupt => Self::Corrupt(context, source),
         }
     }
 }

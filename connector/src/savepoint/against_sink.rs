@@ -55,8 +55,8 @@ pub async fn compare(
         None => Vec::new(),
     };
     let staged: BTreeSet<_> = staged.into_iter().collect();
-    let visible: BTreeMap<_, _> =
-        sink.visible_files().await?.into_iter().map(|file| (file.path, file.bytes)).collect();
+    let visible = sink.visible_files(&savepoint.commits).await?;
+    let visible: BTreeMap<_, _> = visible.into_iter().map(|file| (file.path, file.bytes)).collect();
     let mut compared = Compared::default();
     for (commit, file) in savepoint.commits.iter().flat_map(|c| c.files.iter().map(move |file| (c, file))) {
         compared.files += 1;

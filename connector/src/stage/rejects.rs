@@ -84,10 +84,31 @@ impl Rejects {
     }
 }
 
-/// The error as people read it, with the column first where one is to blame.
+/// The error as people read it, with the column first where one is to blame and the place in the record does not name it.
 pub(crate) fn describe(reject: &Reject) -> String {
+    let names = |column: &str| {
+        let rest = reject.error.strip_prefix(column);
+        rest.is_some_and(|rest| rest.starts_with([':', '.', '[']))
+    };
     match &reject.column {
-        Some(column) => format!("{column}: {}", reject.error),
-        None => reject.error.clone(),
+        Some(column) if !names(column) => format!("{column}: {}", reject.error),
+        _ => reject.error.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_named_once() {
+        let told = |column: Option<&str>, error: &str| {
+            describe(&Reject { column: column.map(str::to_owned), error: error.to_owned() })
+        };
+        assert_eq!(told(Some("ts"), "ts: no time"), "ts: no time");
+        assert_eq!(told(Some("tags"), "tags[0].x: no time"), "tags[0].x: no time");
+        assert_eq!(told(Some("amount"), "net: no number"), "amount: net: no number");
+        assert_eq!(told(Some("t"), "ts: no time"), "t: ts: no time");
+        assert_eq!(told(None, "not JSON"), "not JSON");
     }
 }

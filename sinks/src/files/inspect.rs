@@ -10,7 +10,7 @@ use super::paths::Paths;
 use super::restore::Known;
 use super::{FilesSink, FinalName, Tables, paths, rules};
 use crate::checkpoint::Checkpoint;
-use crate::commit::{Commit, CommitId, StagedFile};
+use crate::commit::{Commit, CommitId, FileKind, StagedFile};
 use crate::error::{Error, Kind};
 use crate::shared::SharedObjects;
 use crate::store::check_path;
@@ -95,7 +95,13 @@ impl FilesSink {
     /// Errors: `Corrupt`, when one does not read, or an unpublished one is gone; `Retry`, when some were forgotten since
     /// the state was loaded: load it again.
     pub async fn commits(&self, state: &Checkpoint) -> Result<Vec<Commit>, Error> {
-        let mut known = Known::new();
+        self.commits_beside(state, Known::new()).await
+    }
+
+    /// The same, where some were read before: only the others are read.
+    ///
+    /// Errors: as those of [`FilesSink::commits`].
+    pub async fn commits_beside(&self, state: &Checkpoint, mut known: Known) -> Result<Vec<Commit>, Error> {
         let ids = self.commits_in_force(state, &mut known).await?;
         // A `forget` removes commits that the state still counts one by one, after it has put them into a newer base.
         let newest = self.newest().await?;
@@ -138,16 +144,25 @@ impl FilesSink {
         Ok(ids)
     }
 
-    /// Everything that lies in this job's tables and among its rejects, sorted by path within each.
-    pub async fn visible_files(&self) -> Result<Vec<VisibleFile>, Error> {
+    /// Everything that lies in this job's tables and among its rejects, also what a dot in front hides, sorted by path
+    /// within each. Its tables are those of today's job file, and those in which files of `commits` lie: a table may have
+    /// been called otherwise when they were made.
+    pub async fn visible_files<'a>(
+        &self,
+        commits: impl IntoIterator<Item = &'a Commit>,
+    ) -> Result<Vec<VisibleFile>, Error> {
         // A job whose tables were called otherwise until its last start still has its files there.
         let tables = match &self.settings.tables {
             tables @ Tables::Named(_) => tables,
             Tables::ByTopic { .. } => &Tables::of_topics(),
         };
+        let mut folders: BTreeSet<_> = self.table_folders(tables).await?.into_iter().collect();
+        let files = commits.into_iter().flat_map(|commit| &commit.files);
+        let data = files.filter(|file| file.kind == FileKind::Data);
+        folders.extend(data.filter_map(|file| Some(file.path.split_once('/')?.0.to_owned())));
         let mut files = Vec::new();
-        for folder in self.table_folders(tables).await? {
-            let entries = self.data.list(&folder).await?;
+        for folder in folders {
+            let entries = self.data.list_with_hidden(&folder).await?;
             files.extend(entries.into_iter().map(|entry| VisibleFile {
                 name: final_name(&entry.path),
                 path: entry.path,

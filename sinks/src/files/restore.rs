@@ -21,7 +21,7 @@ use crate::restore::{Plan, Restore};
 const AT_ONCE: usize = 16;
 
 /// Commits that were read already: none ever changes.
-pub(super) type Known = BTreeMap<CommitId, Commit>;
+pub type Known = BTreeMap<CommitId, Commit>;
 
 impl FilesSink {
     /// Builds everything anew each time that somebody else was faster, until the chain says that it is restored.

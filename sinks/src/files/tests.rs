@@ -17,6 +17,7 @@ use crate::store::{Created, Entry, Local, Moved, Object};
 
 mod chains;
 pub(crate) mod forget;
+mod limit;
 mod proof;
 mod visible;
 

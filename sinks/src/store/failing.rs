@@ -93,6 +93,10 @@ impl Store for Failing {
         between(folder, "list", self.inner.list_tagged(folder, after)).await
     }
 
+    async fn list_with_hidden(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        between(folder, "list", self.inner.list_with_hidden(folder)).await
+    }
+
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
         between(folder, "list_folders", self.inner.list_folders(folder)).await
     }

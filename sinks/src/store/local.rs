@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Created, Entry, Labels, Moved, Store, check_folder, check_path};
+use super::{Created, Entry, Labels, Moved, Store, check_folder, check_listed, check_path};
 use crate::error::{Error, Kind};
 use crate::sink::Upload;
 
@@ -25,6 +25,8 @@ mod links;
 mod moves;
 mod steps;
 mod upload;
+
+use steps::Names;
 
 /// See the module.
 #[derive(Clone)]
@@ -126,7 +128,7 @@ impl Store for Local {
     }
 
     async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>, Error> {
-        check_path(path)?;
+        check_listed(path)?;
         self.run("read", path, move |root, path| steps::get_range(root, path, range)).await
     }
 
@@ -138,7 +140,12 @@ impl Store for Local {
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
         check_folder(folder)?;
-        self.run("list", folder, steps::list).await
+        self.run("list", folder, |root, folder| steps::list(root, folder, Names::Shown)).await
+    }
+
+    async fn list_with_hidden(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        check_folder(folder)?;
+        self.run("list", folder, |root, folder| steps::list(root, folder, Names::All)).await
     }
 
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {

@@ -17,7 +17,9 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions}
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::{Created, Entry, Labels, Moved, Retries, Store, bare_tag, check_folder, check_path};
+use super::{
+    Created, Entry, Labels, Moved, Retries, Store, bare_tag, check_folder, check_listed, check_path,
+};
 use crate::error::{Error, Kind};
 use crate::sink::Upload;
 
@@ -132,7 +134,9 @@ impl Object {
     /// The object's key. Taken as it stands: hive folders carry their own percent signs, which must not be escaped
     /// a second time.
     fn key(&self, path: &str) -> Result<Path, Error> {
-        check_folder(path)?;
+        if !path.is_empty() {
+            check_listed(path)?;
+        }
         let key = match (self.root.is_empty(), path.is_empty()) {
             (true, _) => path.to_owned(),
             (_, true) => self.root.to_string(),
@@ -147,21 +151,24 @@ impl Object {
         if self.root.is_empty() { Some(key) } else { key.strip_prefix(&*self.root)?.strip_prefix('/') }
     }
 
+    /// Those of a listing whose paths are `sound`.
     async fn entries(
         &self,
         folder: &str,
         listing: BoxStream<'_, object_store::Result<ObjectMeta>>,
+        sound: fn(&str) -> Result<(), Error>,
     ) -> Result<Vec<Entry>, Error> {
-        let listed = listing.try_filter_map(async |meta| Ok(self.entry(&meta)));
+        check_folder(folder)?;
+        let listed = listing.try_filter_map(async |meta| Ok(self.entry(&meta, sound)));
         let mut entries: Vec<_> =
             listed.try_collect().await.map_err(|source| self.error("list", folder, source))?;
         entries.sort_unstable();
         Ok(entries)
     }
 
-    fn entry(&self, meta: &ObjectMeta) -> Option<Entry> {
+    fn entry(&self, meta: &ObjectMeta, sound: fn(&str) -> Result<(), Error>) -> Option<Entry> {
         let path = self.below_root(&meta.location)?;
-        check_path(path).ok()?;
+        sound(path).ok()?;
         Some(Entry { path: path.to_owned(), size: meta.size })
     }
 
@@ -260,7 +267,7 @@ impl Store for Object {
     }
 
     async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>, Error> {
-        check_path(path)?;
+        check_listed(path)?;
         let part = found(self.inner.get_range(&self.key(path)?, range).await);
         part.map_err(|source| self.error("read", path, source))
     }
@@ -272,17 +279,22 @@ impl Store for Object {
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
-        self.entries(folder, self.inner.list(Some(&self.key(folder)?))).await
+        self.entries(folder, self.inner.list(Some(&self.key(folder)?)), check_path).await
+    }
+
+    async fn list_with_hidden(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        self.entries(folder, self.inner.list(Some(&self.key(folder)?)), check_listed).await
     }
 
     async fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Entry>, Error> {
-        self.entries(folder, self.inner.list_with_offset(Some(&self.key(folder)?), &self.key(after)?)).await
+        let listing = self.inner.list_with_offset(Some(&self.key(folder)?), &self.key(after)?);
+        self.entries(folder, listing, check_path).await
     }
 
     async fn list_tagged(&self, folder: &str, after: &str) -> Result<Vec<(Entry, Option<String>)>, Error> {
         let listing = self.inner.list_with_offset(Some(&self.key(folder)?), &self.key(after)?);
         let tagged = listing.try_filter_map(async |meta| {
-            Ok(self.entry(&meta).map(|entry| (entry, meta.e_tag.as_deref().map(bare_tag))))
+            Ok(self.entry(&meta, check_path).map(|entry| (entry, meta.e_tag.as_deref().map(bare_tag))))
         });
         let mut entries: Vec<_> =
             tagged.try_collect().await.map_err(|source| self.error("list", folder, source))?;
@@ -291,6 +303,7 @@ impl Store for Object {
     }
 
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        check_folder(folder)?;
         let listed = self.inner.list_with_delimiter(Some(&self.key(folder)?)).await;
         let listed = listed.map_err(|source| self.error("list", folder, source))?;
         let mut names: Vec<String> = listed

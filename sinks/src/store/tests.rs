@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 
 use super::*;
@@ -115,6 +116,31 @@ async fn paths_that_leave_the_root_or_hide_are_refused() {
             assert_eq!(store.move_to_final("a", path, 0).await.unwrap_err().kind, Kind::Corrupt);
         }
     }
+}
+
+#[tokio::test]
+async fn what_a_dot_hides_is_listed_and_read_where_it_is_asked_for() {
+    let (folder, stores) = stores();
+    let hidden = folder.path().join("t/.old");
+    std::fs::create_dir_all(&hidden).unwrap();
+    std::fs::write(hidden.join("x.parquet"), b"rows").unwrap();
+    std::fs::write(folder.path().join("t/.tidegate-tmp-1"), b"torn").unwrap();
+    let local = Local::new(folder.path());
+    assert_eq!(local.list("t").await.unwrap(), []);
+    let listed = local.list_with_hidden("t").await.unwrap();
+    assert_eq!(listed, [Entry { path: "t/.old/x.parquet".to_owned(), size: 4 }]);
+    assert_eq!(local.get_range("t/.old/x.parquet", 1..3).await.unwrap().unwrap(), "ow");
+    for store in stores {
+        for path in ["t/../x", "t/./x", "/etc/passwd", "t//x"] {
+            assert_eq!(store.get_range(path, 0..1).await.unwrap_err().kind, Kind::Corrupt, "{path}");
+        }
+    }
+    let bucket = Arc::new(InMemory::new());
+    bucket.put(&"lake/t/.old/x.parquet".into(), "rows".into()).await.unwrap();
+    let bucket = Object::new(bucket, "memory://", "lake");
+    assert_eq!(bucket.list("t").await.unwrap(), []);
+    assert_eq!(bucket.list_with_hidden("t").await.unwrap(), listed);
+    assert_eq!(bucket.get_range("t/.old/x.parquet", 1..3).await.unwrap().unwrap(), "ow");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use tidegate_testcontainers::Kafka;
 
 use super::scene::{Scene, Sections};
+use crate::support::JOB_FILE;
 
 /// A job that has written three records in two runs.
 async fn written() -> Result<Scene> {
@@ -27,7 +28,7 @@ async fn a_corrupt_checkpoint_stops_every_command_and_is_named() -> Result<()> {
     for damaged in [&b""[..], &sound[..sound.len() / 2], b"{\"format\": 1}", b"\xff\xfe\x00"] {
         fs::write(&path, damaged)?;
         for (code, command) in
-            [(1, &["run", "--until-end"][..]), (2, &["validate"]), (1, &["audit"]), (1, &["position"])]
+            [(3, &["run", "--until-end"][..]), (2, &["validate"]), (3, &["audit"]), (3, &["position"])]
         {
             let said = scene.ends_with(code, command).await?;
             ensure!(said.contains(name), "{command:?} does not name {name}: {said}");
@@ -52,7 +53,7 @@ async fn missing_newest_checkpoints_are_noticed() -> Result<()> {
         fs::remove_file(scene.newest_checkpoint()?)?;
     }
     for command in [&["run", "--until-end"][..], &["run", "--until-end", "--new-incarnation"], &["audit"]] {
-        let said = scene.ends_with(1, command).await?;
+        let said = scene.ends_with(3, command).await?;
         ensure!(said.contains("newer checkpoints"), "{command:?}: {said}");
     }
     ensure!(scene.rows("t").await?.len() == 3, "records were written again");
@@ -112,19 +113,72 @@ async fn a_deleted_or_changed_data_file_is_named_by_the_audit() -> Result<()> {
     let name = file.file_name().and_then(|name| name.to_str()).context("a name")?;
     let sound = fs::read(&file)?;
     fs::remove_file(&file)?;
-    let said = scene.ends_with(1, &["audit"]).await?;
+    let said = scene.ends_with(4, &["audit"]).await?;
     ensure!(said.contains("missing") && said.contains(name), "{said}");
     fs::write(&file, &sound[..sound.len() - 1])?;
-    let said = scene.ends_with(1, &["audit"]).await?;
+    let said = scene.ends_with(4, &["audit"]).await?;
     ensure!(said.contains(name), "{said}");
     // A byte of the data that only a reader of all of it sees.
     let mut flipped = sound.clone();
     flipped[8] ^= 0xff;
     fs::write(&file, flipped)?;
-    let said = scene.ends_with(1, &["audit", "--deep"]).await?;
+    let said = scene.ends_with(4, &["audit", "--deep"]).await?;
     ensure!(said.contains(name), "{said}");
     fs::write(&file, sound)?;
     scene.assert_raw().await
+}
+
+/// Readers take whatever lies in the table's folder, under whatever name; some also what is hidden.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_or_a_torn_file_in_a_table_is_named_by_the_audit() -> Result<()> {
+    let scene = written().await?;
+    let table = scene.folder().join("t");
+    let file = fs::read_dir(&table)?.next().context("a file")??.path();
+    let name = file.file_name().and_then(|name| name.to_str()).context("a name")?.to_owned();
+    let sound = fs::read(&file)?;
+    for copy in ["copy.parquet", "copy", "day=1/copy.parquet", ".old/copy.parquet", &format!("_old/{name}")] {
+        let copy = table.join(copy);
+        fs::create_dir_all(copy.parent().context("a folder")?)?;
+        fs::write(&copy, &sound)?;
+        let said = scene.ends_with(4, &["audit"]).await?;
+        let path = copy.strip_prefix(scene.folder())?.to_string_lossy().into_owned();
+        ensure!(said.contains(&format!("duplicate: {path}")), "{path}: {said}");
+        fs::remove_file(&copy)?;
+    }
+    let number = name.rfind('-').context("a number")?;
+    let torn = table.join(format!("{}-777.parquet", &name[..number]));
+    fs::write(&torn, &sound[..sound.len() / 2])?;
+    let said = scene.ends_with(4, &["audit"]).await?;
+    ensure!(said.contains("uncommitted file: t/") && said.contains("-777.parquet"), "{said}");
+    fs::remove_file(&torn)?;
+    // What others have there is theirs.
+    fs::write(table.join("part-0.parquet"), b"others")?;
+    fs::write(table.join(".part-0.parquet.crc"), b"others")?;
+    let said = scene.ends_with(0, &["audit"]).await?;
+    ensure!(said.contains("t/part-0.parquet") && !said.contains("crc"), "{said}");
+    fs::remove_file(table.join("part-0.parquet"))?;
+    scene.assert_raw().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_called_otherwise_since_is_no_false_alarm() -> Result<()> {
+    let scene = written().await?;
+    let at = format!("file://{}", scene.folder().join("kept").display());
+    let made =
+        scene.ends_with(0, &["savepoint", "create", JOB_FILE, "--to", &at, "--output", "json"]).await?;
+    let made: serde_json::Value = serde_json::from_str(made.trim())?;
+    let uri = made["uri"].as_str().context("a URI")?.to_owned();
+    scene.write(Sections { sink: "  table: renamed\n", ..Default::default() })?;
+    for command in [&["audit"][..], &["audit", "--deep"]] {
+        let said = scene.ends_with(0, command).await?;
+        ensure!(said.contains("\nexact"), "{said}");
+    }
+    scene.ends_with(0, &["savepoint", "verify", &uri, "--against-sink", JOB_FILE, "--deep"]).await?;
+    let file = fs::read_dir(scene.folder().join("t"))?.next().context("a file")??.path();
+    fs::copy(&file, scene.folder().join("t/copy.parquet"))?;
+    let said = scene.ends_with(4, &["audit"]).await?;
+    ensure!(said.contains("duplicate: t/copy.parquet"), "{said}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

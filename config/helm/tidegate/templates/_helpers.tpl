@@ -96,6 +96,11 @@ Takes {root, key}; gives the values with: key, name, kind, labels, selector, con
 {{- end -}}
 {{/* A volume that only one node mounts: a new replica elsewhere would wait for the old one, and the old one for the new one. */}}
 {{- $oneNode := and $job.persistence.enabled (not (has "ReadWriteMany" $job.persistence.accessModes)) -}}
+{{- $scales := and (ne $job.autoscaling.type "none") (gt (int $job.autoscaling.maxReplicas) 1) -}}
+{{- if and $oneNode (or $scales (and (eq $job.autoscaling.type "none") (gt (int $job.replicas) 1))) -}}
+{{- $many := ternary (printf "autoscaling.maxReplicas is %d" (int $job.autoscaling.maxReplicas)) (printf "replicas is %d" (int $job.replicas)) $scales -}}
+{{- fail (printf "jobs.%s.persistence.accessModes: %s lets one node mount the volume, and %s: those on other nodes would wait for ever; use ReadWriteMany, or one replica" $key (join ", " $job.persistence.accessModes) $many) -}}
+{{- end -}}
 {{- $rolling := dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" 1 "maxUnavailable" 0) -}}
 {{- $strategy := default (ternary (dict "type" "Recreate") $rolling $oneNode) $job.strategy -}}
 {{- $scheme := ternary "HTTPS" "HTTP" (not (empty (default dict $http.tls).cert)) -}}

@@ -75,17 +75,27 @@ fn without_a_token_the_api_is_closed_beyond_loopback() {
 }
 
 #[test]
-fn without_a_token_a_page_of_another_site_changes_nothing() {
+fn a_page_of_another_site_neither_reads_nor_changes_on_loopback() {
     const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let here = (header::HOST, "localhost:8080");
-    let post = |sent: (HeaderName, &str)| answer(&access(true, None), Method::POST, &[here.clone(), sent]);
-    assert_eq!(post((header::ACCEPT, "*/*")), 200, "a command line names no site");
-    assert_eq!(post((header::ORIGIN, "http://localhost:8080")), 200);
-    assert_eq!(post((SITE, "same-origin")), 200);
-    for origin in ["http://localhost:3000", "https://evil.example", "null"] {
-        assert_eq!(post((header::ORIGIN, origin)), 403, "{origin}");
+    let right = (header::AUTHORIZATION, "Bearer 0123456789abcdef");
+    for token in [None, Some(TOKEN)] {
+        for method in [Method::GET, Method::HEAD, Method::POST] {
+            let sent = |sent: (HeaderName, &str)| {
+                answer(&access(true, token), method.clone(), &[here.clone(), right.clone(), sent])
+            };
+            assert_eq!(sent((header::ACCEPT, "*/*")), 200, "a command line names no site");
+            assert_eq!(sent((header::ORIGIN, "http://localhost:8080")), 200);
+            assert_eq!([sent((SITE, "same-origin")), sent((SITE, "none"))], [200, 200]);
+            for origin in ["http://localhost:3000", "https://evil.example", "null"] {
+                assert_eq!(sent((header::ORIGIN, origin)), 403, "{method} {origin}");
+            }
+            for site in ["cross-site", "same-site"] {
+                assert_eq!(sent((SITE, site)), 403, "{method} {site}");
+            }
+        }
     }
-    for site in ["cross-site", "same-site"] {
-        assert_eq!(post((SITE, site)), 403, "{site}");
-    }
+    // Beyond loopback the token says who asks.
+    let away = [here, right, (SITE, "cross-site")];
+    assert_eq!(answer(&access(false, Some(TOKEN)), Method::GET, &away), 200);
 }

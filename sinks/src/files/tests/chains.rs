@@ -55,7 +55,7 @@ async fn folders_that_are_no_tables_say_nothing_about_the_job() {
     put("raw_orders").await;
     assert_eq!(sink.load().await.unwrap_err().kind, Kind::Refused);
     // Tables that were called otherwise are looked at, once there is a chain.
-    let files = sink.visible_files().await.unwrap();
+    let files = sink.visible_files([]).await.unwrap();
     let folders: Vec<_> = files.iter().filter_map(|file| file.path.split('/').next()).collect();
     assert_eq!(folders, ["orders", "raw_", "raw_orders"]);
 }
@@ -104,8 +104,11 @@ async fn unknown_fields_are_carried_along() {
 
 /// What happens while this store executes its first create of a checkpoint, or its first read of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meanwhile {
+pub(super) enum Meanwhile {
     Nothing,
+    /// It is done; its answer is lost, and so is that of the next listing.
+    LandsUnseen,
+    NextListFails,
     /// It is done first; then others commit so often; its answer is lost.
     LandsAndIsOvertaken(i64),
     /// Others commit so often; then it fails, since its slot is filled; that answer is lost.
@@ -165,6 +168,11 @@ impl Store for Overtaken {
                 self.others_commit(times).await;
                 Err(Error::new(Kind::Retry, "the answer is lost"))
             }
+            Meanwhile::LandsUnseen => {
+                assert_eq!(self.inner.create(path, bytes).await.unwrap(), Created::Created);
+                *lock(&self.meanwhile) = Meanwhile::NextListFails;
+                Err(Error::new(Kind::Retry, "the answer is lost"))
+            }
             Meanwhile::IsOvertaken(times) => {
                 self.others_commit(times).await;
                 assert_eq!(self.inner.create(path, bytes).await.unwrap(), Created::Exists);
@@ -186,7 +194,9 @@ impl Store for Overtaken {
                 }
                 self.inner.create(path, bytes).await
             }
-            Meanwhile::Nothing | Meanwhile::ReadsAGhost => self.inner.create(path, bytes).await,
+            Meanwhile::Nothing | Meanwhile::NextListFails | Meanwhile::ReadsAGhost => {
+                self.inner.create(path, bytes).await
+            }
         }
     }
 
@@ -210,6 +220,9 @@ impl Store for Overtaken {
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        if self.take(|meanwhile| meanwhile == Meanwhile::NextListFails) == Meanwhile::NextListFails {
+            return Err(Error::new(Kind::Retry, "an outage"));
+        }
         self.inner.list(folder).await
     }
 
@@ -239,7 +252,7 @@ impl Store for Overtaken {
 }
 
 /// A sink at its first checkpoint whose store is slow, the others' own, and that checkpoint.
-async fn overtaken(meanwhile: Meanwhile) -> (FilesSink, FilesSink, Arc<Checkpoint>) {
+pub(super) async fn overtaken(meanwhile: Meanwhile) -> (FilesSink, FilesSink, Arc<Checkpoint>) {
     let others = sink_with(|settings| {
         settings.retained = 1;
         settings.retained_for = Duration::ZERO;

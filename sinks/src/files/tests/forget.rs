@@ -42,7 +42,7 @@ async fn what_is_forgotten_is_counted_once_and_its_files_stay() {
     assert_eq!(plan(&done), plan(&would));
     assert_eq!((done.commits.len(), done.files.len(), done.rows, done.removed), (20, 20, 20, 12));
     assert_eq!((covered(&sink).await, stored(&sink).await), ((20, 0), 8));
-    assert_eq!(sink.visible_files().await.unwrap().len(), 20);
+    assert_eq!(sink.visible_files([]).await.unwrap().len(), 20);
     assert!(done.usable_from.unwrap() > Timestamp::now(), "a copy may be running");
 
     let again = sink.forget(Timestamp::now(), false).await.unwrap();

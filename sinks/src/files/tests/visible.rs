@@ -15,9 +15,25 @@ async fn a_commit_is_stored_when_its_files_are_visible_and_not_before() {
     assert!(sink.has_finished());
 
     sink.data.put("t/part-0.parquet", Bytes::from_static(b"others")).await.unwrap();
-    let files = sink.visible_files().await.unwrap();
+    let files = sink.visible_files([]).await.unwrap();
     let ours: Vec<_> = files.iter().filter_map(|file| file.name.as_ref()).collect();
     assert_eq!((files.len(), ours.len(), &ours[0].commit), (2, 1, &id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_folders_that_commits_name_are_looked_into_beside_todays() {
+    let sink = sink_with(|settings| settings.tables = Tables::Named(vec!["t".to_owned()]));
+    let state = sink.begin_chain(genesis()).await.unwrap();
+    let state = commit_one(&sink, &state).await;
+    sink.publish(&state, &state.unpublished).await.unwrap();
+    let renamed = reopen(&sink, |settings| settings.tables = Tables::Named(vec!["t2".to_owned()]));
+    let commits = renamed.commits(&state).await.unwrap();
+    assert!(renamed.visible_files([]).await.unwrap().is_empty());
+    let files = renamed.visible_files(&commits).await.unwrap();
+    assert_eq!(
+        files.into_iter().map(|file| file.path).collect::<Vec<_>>(),
+        [commits[0].files[0].path.clone()]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,15 +104,15 @@ async fn what_is_retracted_is_erased_first() {
     let begun = tokio::time::Instant::now();
     assert!(!sink.publish(&replay, &replay.unpublished).await.unwrap(), "something is erased first");
     assert!(begun.elapsed() >= Duration::from_secs(60), "a running copy could bring a final back");
-    assert!(sink.visible_files().await.unwrap().is_empty());
+    assert!(sink.visible_files([]).await.unwrap().is_empty());
     assert!(paths_in(&*sink.state, paths::COMMITS).await.is_empty());
     let state = sink.settle(replay).await.unwrap();
     assert!(state.retracted.is_empty() && state.unpublished.len() == 1);
     // A publisher that slept through the rollback.
     reopen(&sink, |_| {}).publish(&visible, &[first, second]).await.unwrap();
-    assert!(sink.visible_files().await.unwrap().is_empty());
+    assert!(sink.visible_files([]).await.unwrap().is_empty());
     assert!(sink.publish(&state, &state.unpublished).await.unwrap());
-    assert_eq!(sink.visible_files().await.unwrap().len(), 1);
+    assert_eq!(sink.visible_files([]).await.unwrap().len(), 1);
     assert_eq!(sink.commits(&state).await.unwrap().len(), 1);
     let collected = sink.collect(&state, false).await.unwrap();
     assert!(collected.attempts.is_empty() && collected.unjudged.is_empty(), "{collected:?}");

@@ -134,13 +134,22 @@ pub(super) fn head(root: &Path, path: &str, reads_only: bool) -> io::Result<Opti
     Ok(Some(metadata.len()))
 }
 
+/// Which names a listing shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    /// Without those that begin with a dot.
+    Shown,
+    /// All but those under which this store writes what is not whole yet.
+    All,
+}
+
 /// Links are listed as what they are, objects of others, and never entered.
-pub(super) fn list(root: &Path, folder: &str) -> io::Result<Vec<Entry>> {
+pub(super) fn list(root: &Path, folder: &str, names: Names) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut folders = vec![folder.to_owned()];
     folder_inside(root, folder)?;
     while let Some(folder) = folders.pop() {
-        for (name, is_folder) in children(&root.join(&folder))? {
+        for (name, is_folder) in children(&root.join(&folder), names)? {
             let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             if is_folder {
                 folders.push(path);
@@ -154,7 +163,7 @@ pub(super) fn list(root: &Path, folder: &str) -> io::Result<Vec<Entry>> {
 }
 
 pub(super) fn list_folders(root: &Path, folder: &str) -> io::Result<Vec<String>> {
-    let mut names: Vec<String> = children(&folder_inside(root, folder)?)?
+    let mut names: Vec<String> = children(&folder_inside(root, folder)?, Names::Shown)?
         .into_iter()
         .filter_map(|(name, is_folder)| is_folder.then_some(name))
         .collect();
@@ -229,16 +238,19 @@ pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Names in a folder that are not hidden, and whether each is a folder itself, which a link is not. None where there is no
-/// such folder.
-fn children(folder: &Path) -> io::Result<Vec<(String, bool)>> {
+/// Names in a folder, and whether each is a folder itself, which a link is not. None where there is no such folder.
+fn children(folder: &Path, names: Names) -> io::Result<Vec<(String, bool)>> {
     let mut children = Vec::new();
     let Some(entries) = found(fs::read_dir(folder))? else { return Ok(children) };
     for entry in entries {
         let entry = entry?;
         // A name that is not UTF-8 cannot be one of ours.
         let Ok(name) = entry.file_name().into_string() else { continue };
-        if name.starts_with('.') {
+        let is_left_out = match names {
+            Names::Shown => name.starts_with('.'),
+            Names::All => name.starts_with(HIDDEN),
+        };
+        if is_left_out {
             continue;
         }
         if let Some(kind) = found(entry.file_type())? {
