@@ -209,11 +209,26 @@ impl ClientContext for Group {
 
 /// Does what the group wants, whatever comes of it.
 pub(super) fn grant(consumer: &GroupConsumer, assign: bool, list: &TopicPartitionList) {
-    let granted =
-        if assign { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
+    let granted = match assign {
+        true => consumer.incremental_assign(list),
+        false => consumer.incremental_unassign(&held(consumer, list)),
+    };
     if let Err(error) = granted {
         tracing::debug!(%error, "granting what the group wants while leaving it");
     }
+}
+
+/// Those of the list that were taken over: the client refuses to give up any other, such as those of a topic that is left out,
+/// and then gives up none.
+fn held(consumer: &GroupConsumer, list: &TopicPartitionList) -> TopicPartitionList {
+    let Ok(assigned) = consumer.assignment() else { return list.clone() };
+    let mut held = TopicPartitionList::new();
+    for element in list.elements() {
+        if assigned.find_partition(element.topic(), element.partition()).is_some() {
+            held.add_partition(element.topic(), element.partition());
+        }
+    }
+    held
 }
 
 impl ConsumerContext for Group {

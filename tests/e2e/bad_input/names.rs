@@ -66,6 +66,8 @@ async fn a_topic_that_no_table_can_be_called_after_is_left_out_and_told() -> Res
     process.signal(libc::SIGTERM);
     let status = process.wait(super::scene::LIMIT).await?;
     ensure!(status.code() == Some(0), "{status}: {}", process.log()?);
+    let log = process.log()?;
+    ensure!(!log.contains("does not answer") && !log.contains("can't be unassigned"), "{log}");
     Ok(())
 }
 
@@ -118,7 +120,7 @@ async fn a_value_that_no_folder_can_be_named_by_is_a_reject_with_its_column() ->
     ensure!(rejects.iter().all(|row| !row["error"].contains("xxx")), "an error holds a value");
     ensure!(scene.rows("t").await?.len() == 3);
     scene.ends_with(0, &["audit", "--deep"]).await?;
-    // The limit applies, as to any other reject, and a job file that cuts otherwise mends them.
+    // They wait, as any other rejects do.
     let replay = scene.ends_with(0, &["rejects", crate::support::JOB_FILE, "replay", "--dry-run"]).await?;
     ensure!(replay.contains('4'), "{replay}");
     Ok(())
