@@ -132,7 +132,8 @@ async fn writers_at_the_same_time_lose_no_change() {
         assert!(numbers.insert(asked.await.unwrap()), "two changes have one number");
     }
     let newest = board.newest().await.unwrap().unwrap();
-    assert_eq!((newest.n, newest.paused), (41, true));
+    // Who is held up between writing and looking cannot tell whether it counts, and asks once more.
+    assert!(newest.n >= 41 && newest.paused);
     assert!(newest.checkpoint > 0 && newest.bytes_per_second.is_some());
 }
 
