@@ -1,6 +1,7 @@
 //! What the job asks a Kafka cluster outside of reading it. A trait, so that a simulation can stand in.
 
 mod connected;
+mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,6 +24,17 @@ pub struct LogBounds {
     pub last_stable_offset: i64,
     pub high_watermark: i64,
 }
+
+/// How much to read of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    pub records: usize,
+    /// Of payloads; one record is read whatever it has.
+    pub bytes: usize,
+}
+
+/// Payloads of a few records of each partition.
+pub type Sample = BTreeMap<TopicPartition, Vec<Vec<u8>>>;
 
 /// A question the cluster could not answer, with the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +84,8 @@ pub trait Cluster: fmt::Debug + Send + Sync + 'static {
         Ok(Look::new())
     }
 
-    /// Payloads of a few records, to infer columns from.
-    async fn sample(&self, partitions: &[TopicPartition]) -> Result<Vec<Vec<u8>>, ClusterError>;
+    /// The first committed records of each partition, without tombstones: as many as its quota, or all that there are.
+    ///
+    /// Errors: a partition that does not answer; so what comes back is never cut short by chance.
+    async fn sample(&self, quotas: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, ClusterError>;
 }

@@ -4,6 +4,7 @@
 
 mod grammar;
 pub mod levels;
+pub mod path;
 mod print;
 pub(crate) mod reading;
 #[cfg(test)]
@@ -11,11 +12,11 @@ mod tests;
 mod words;
 pub(crate) mod zone;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use serde_json::{Value, json};
 
 use crate::config::{Column, Metadata};
@@ -64,6 +65,36 @@ pub fn schema(columns: &[Column], metadata: &[Metadata]) -> Result<SchemaRef, Co
         }
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// Names beside one another, at any depth, that differ only in letter case: Spark, Hive, Trino and Athena refuse such a
+/// table, or take them for one column. Each is a sentence.
+pub fn twins(schema: &Schema) -> Vec<String> {
+    let mut found = Vec::new();
+    twins_in(schema.fields(), "", &mut found);
+    found
+}
+
+fn twins_in(fields: &[FieldRef], place: &str, found: &mut Vec<String>) {
+    let mut names: HashMap<String, &str> = HashMap::new();
+    for field in fields {
+        let name = field.name();
+        if let Some(first) = names.insert(name.to_lowercase(), name) {
+            found.push(format!(
+                "`{place}{first}` and `{place}{name}` differ only in letter case: many readers refuse both, or take them \
+                 for one; give one of them another name, with path: for its place"
+            ));
+        }
+    }
+    for field in fields {
+        let place = format!("{place}{}", field.name());
+        match field.data_type() {
+            DataType::Struct(members) => twins_in(members, &format!("{place}."), found),
+            DataType::List(element) => twins_in(std::slice::from_ref(element), &format!("{place}."), found),
+            DataType::Map(entries, _) => twins_in(std::slice::from_ref(entries), &format!("{place}."), found),
+            _ => {}
+        }
+    }
 }
 
 /// A field's type in the grammar of the job file, such that [`schema`] makes the same type of it again.

@@ -161,6 +161,7 @@ pub struct Format {
     /// `None`: inferred from a sample, and pinned.
     pub columns: Option<Vec<Column>>,
     pub metadata: Vec<Metadata>,
+    pub unknown: Unknown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +176,17 @@ pub enum Tombstones {
     Nulls,
 }
 
+/// What becomes of members that no column asks for, and of records in which no column finds anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// Counted only.
+    Ignore,
+    /// Counted, and told.
+    Warn,
+    /// The record is a reject.
+    Reject,
+}
+
 /// A column as written in the job file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Column {
@@ -182,7 +194,7 @@ pub struct Column {
     /// A type of the job file's grammar: `timestamp(ms, UTC)`, `struct<a: int32>`.
     #[serde(rename = "type")]
     pub type_name: String,
-    /// Where the value stands in the record, when not under `name`: keys separated by dots.
+    /// Where the value stands in the record, when not under `name`: keys with dots between them. See [`crate::columns::path`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     #[serde(flatten)]

@@ -8,11 +8,15 @@ pub mod infer;
 mod json;
 mod metadata;
 mod raw;
+mod undecided;
+mod unmatched;
 
 use std::fmt;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+
+pub use unmatched::Unmatched;
 
 use crate::columns::ColumnError;
 use crate::config::{Column, Format, FormatKind};
@@ -77,6 +81,16 @@ pub trait Decode: Send + fmt::Debug {
 
     /// Takes the rows, and starts anew.
     fn finish(&mut self) -> RecordBatch;
+
+    /// What rows had that no column asks for, since this was last called.
+    fn take_unmatched(&mut self) -> Unmatched {
+        Unmatched::default()
+    }
+}
+
+/// Of a table that has no columns yet: it rejects what would be a row.
+pub(crate) fn undecided(format: &Format, why: &str) -> Box<dyn Decode> {
+    Box::new(undecided::Undecided::new(format.tombstones, why))
 }
 
 /// The decoder of the job's format. `columns` are the job's, or those inferred; a raw job may have none.

@@ -32,6 +32,7 @@ pub mod savepoint;
 pub mod source;
 pub mod stage;
 pub mod status;
+pub mod tables;
 pub mod tasks;
 pub mod telemetry;
 pub mod traces;

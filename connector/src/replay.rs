@@ -22,11 +22,11 @@ use tokio::runtime::Handle;
 
 pub use look::{Counts, Look, Reason};
 
-use crate::config::{Column, Config};
+use crate::config::Config;
 use crate::rejects::{self, ReadError};
 use crate::run::{self, RunError};
 use crate::stage::{self, Attempt, StageSettings, Staged, Stager};
-use crate::{columns::ColumnError, decode};
+use crate::tables::{KnownOnly, TableColumns};
 
 /// Rejects of one commit, more or less: sources are taken whole.
 const RECORDS: u64 = 1_000_000;
@@ -58,7 +58,7 @@ pub struct Replayed {
 pub struct Replayer {
     config: Arc<Config>,
     sink: Arc<FilesSink>,
-    columns: Vec<Column>,
+    columns: TableColumns,
     settings: StageSettings,
 }
 
@@ -77,7 +77,7 @@ impl Replayer {
     /// Errors: pinned columns that do not read; tables that the job file has otherwise than their files.
     pub fn new(config: Arc<Config>, sink: Arc<FilesSink>, state: &Checkpoint) -> Result<Self, RunError> {
         run::tables(&config, state, run::pins::topics_of(&config, state))?.accepted()?;
-        let columns = run::columns(&config, state)?;
+        let columns = TableColumns::read(&config, Some(state))?;
         let settings = run::stage_settings(&config, state, 1)?;
         Ok(Self { config, sink, columns, settings })
     }
@@ -101,10 +101,7 @@ impl Replayer {
     pub async fn look(&self, commits: Vec<Commit>) -> Result<Look, RunError> {
         let this = self.clone();
         in_background(move |runtime| {
-            let decoder = this.decoder()?;
-            // A folder is named with nothing but levels, so which table it is in makes no difference that matters here.
-            let partitioner = this.settings.partitioner("", decoder.schema()).map_err(staging_error)?;
-            look::look(&this.sink(), runtime, &commits, decoder, &partitioner)
+            look::look(&this.sink(), runtime, &commits, &this.decoders(), &this.settings)
         })
         .await
     }
@@ -245,14 +242,12 @@ impl Replayer {
     }
 
     fn stager(&self) -> Result<Stager, RunError> {
-        let (format, columns) = (self.config.format.clone(), self.columns.clone());
-        let decoder = move |_: &str| -> Result<_, ColumnError> { decode::decoder(&format, &columns) };
-        Stager::new(self.settings.clone(), self.sink(), decoder).map_err(staging_error)
+        let decoders = Arc::new(self.decoders());
+        Stager::with_decoders(self.settings.clone(), self.sink(), decoders).map_err(staging_error)
     }
 
-    fn decoder(&self) -> Result<Box<dyn decode::Decode>, RunError> {
-        decode::decoder(&self.config.format, &self.columns)
-            .map_err(|error| RunError::Config(error.to_string(), Some(Box::new(error))))
+    fn decoders(&self) -> KnownOnly {
+        KnownOnly { format: self.config.format.clone(), columns: self.columns.clone() }
     }
 
     fn sink(&self) -> Arc<dyn Sink> {

@@ -26,6 +26,7 @@ pub(crate) mod starts;
 mod timestamps;
 mod tries;
 mod troubles;
+pub(crate) mod unmatched;
 mod unsent;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,10 +46,8 @@ pub use outcome::{RunError, Summary};
 pub use start::Beginning;
 
 use crate::cluster::{Cluster, Connected, LogBounds};
-use crate::columns::{self, ColumnError};
 use crate::config::client_properties;
-use crate::config::{Column, Config, FormatKind, PartitionColumns, PartitionField, Topics, Transform};
-use crate::decode;
+use crate::config::{Column, Config, PartitionColumns, PartitionField, Topics, Transform};
 use crate::event::{Command, SourceError};
 use crate::memory::Shares;
 use crate::names;
@@ -56,6 +55,7 @@ use crate::outbox::{self, Outbox};
 use crate::source::{Source, SourceSettings};
 use crate::stage::{StageSettings, Stager};
 use crate::status::{LastCommit, Status};
+use crate::tables::{self, Resolver, TableColumns};
 use channels::Channels;
 use engine::{Done, Engine, Parts};
 
@@ -149,7 +149,7 @@ pub async fn run(sink: Arc<dyn Sink>, options: RunOptions) -> Result<Summary, Ru
 /// Runs a job whose parts are given.
 pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     let config = job.config.borrow_and_update().clone();
-    let pin = async || Ok(folders::genesis(&config, pinned(&config, &*job.cluster).await?));
+    let pin = async || Ok(folders::genesis(&config, tables::first_pins(&config, &*job.cluster).await?));
     let now = (job.clock)();
     let state = start::open(&config, &*job.sink, &*job.cluster, &job.beginning, now, pin).await?;
     folders::partition_columns(&config, &state)?;
@@ -158,7 +158,6 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     job.status.set_newest(state.clone(), (job.clock)());
     let state = start::recover(&*job.sink, state).await?;
     let ends = if job.until_end { Some(ends(&config, &*job.cluster, &state).await?) } else { None };
-    let columns = columns(&config, &state)?;
     let settings = stage_settings(&config, &state, config.speed.channels.max(1))?;
     if settings.partition_columns == PartitionColumns::Both {
         let by_itself = |field: &&PartitionField| field.transform == Transform::Identity;
@@ -172,9 +171,11 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     if let Topics::Regex(_) = &config.kafka.topics {
         job.status.leave_out(&config.sink.table, job.cluster.partitions().await?);
     }
-    columns::cautions(&columns).into_iter().for_each(|caution| tracing::warn!("{caution}"));
+    let (sink, cluster, status) = (job.sink.clone(), job.cluster.clone(), job.status.clone());
+    let resolver = Arc::new(Resolver::new(&config, sink, cluster, status, state.clone())?);
+    resolver.begin(job.until_end).await?;
     let (done, reports) = mpsc::unbounded_channel();
-    let channels = start_channels(&mut job, &config, settings, &columns, &done)?;
+    let channels = start_channels(&mut job, &config, settings, &resolver, &done)?;
     let mut source = (job.source)(&state)?;
     let ended = std::mem::replace(&mut source.ended, oneshot::channel().1);
     job.status.set_started();
@@ -212,15 +213,11 @@ fn start_channels(
     job: &mut Job,
     config: &Config,
     settings: StageSettings,
-    columns: &[Column],
+    decoders: &Arc<Resolver>,
     done: &mpsc::UnboundedSender<Done>,
 ) -> Result<Channels, RunError> {
     let count = config.speed.channels.max(1);
-    let stager = |_| {
-        let (format, columns) = (config.format.clone(), columns.to_vec());
-        let decoder = move |_: &str| -> Result<_, ColumnError> { decode::decoder(&format, &columns) };
-        Stager::new(settings.clone(), job.sink.clone(), decoder)
-    };
+    let stager = |_| Stager::with_decoders(settings.clone(), job.sink.clone(), decoders.clone());
     let stagers: Result<Vec<_>, _> = (0..count).map(stager).collect();
     let stagers = stagers.map_err(|error| RunError::from(staging_error(error)))?;
     let done = done.clone();
@@ -295,27 +292,6 @@ fn above_end(partition: &TopicPartition, next: i64, log: LogBounds) -> RunError 
     ))
 }
 
-/// What the first checkpoint pins: the columns, when they are inferred.
-async fn pinned(config: &Config, cluster: &dyn Cluster) -> Result<serde_json::Value, RunError> {
-    if config.format.columns.is_some() || config.format.kind != FormatKind::Json {
-        return Ok(serde_json::json!({}));
-    }
-    let partitions = config.sink.table.named(cluster.partitions().await?).0;
-    let sample = cluster.sample(&partitions).await?;
-    if sample.is_empty() {
-        return Err(RunError::Config(
-            "format.columns is left out, and the topics hold no record to infer it from; list the columns"
-                .into(),
-            None,
-        ));
-    }
-    let columns = decode::infer::infer(sample.iter().map(Vec::as_slice)).map_err(|error| {
-        RunError::Config(format!("inferring format.columns from a sample: {error}; list the columns"), None)
-    })?;
-    tracing::info!(columns = columns.len(), records = sample.len(), "inferred the columns, and pins them");
-    Ok(serde_json::json!({ "columns": columns }))
-}
-
 /// Holds the job's tables against what their files have in common, and pins what is new of it.
 async fn pin_tables(
     config: &Config,
@@ -359,22 +335,7 @@ pub(crate) fn tables<'t>(
     state: &Checkpoint,
     topics: impl IntoIterator<Item = &'t str>,
 ) -> Result<pins::Compared, RunError> {
-    let columns = columns(config, state)?;
-    let is_known = config.format.kind == FormatKind::Raw || !columns.is_empty();
-    let of_topic = |_: &str| is_known.then(|| columns.clone());
+    let columns = TableColumns::read(config, Some(state))?;
+    let of_topic = |topic: &str| columns.of_topic(topic).map(<[Column]>::to_vec);
     pins::compare(config, &state.pinned, topics, of_topic)
-}
-
-/// The job's columns: those of the job file, or those pinned.
-pub fn columns(config: &Config, state: &Checkpoint) -> Result<Vec<Column>, RunError> {
-    let mut columns: Vec<Column> = match (&config.format.columns, state.pinned.get("columns")) {
-        (Some(columns), _) => columns.clone(),
-        (None, None) => Vec::new(),
-        (None, Some(columns)) => serde_json::from_value(columns.clone()).map_err(|error| {
-            RunError::failed(format!("checkpoint {}: pinned columns do not read: {error}", state.n))
-        })?,
-    };
-    let bare = columns::are_seconds_bare(&state.pinned);
-    columns.iter_mut().for_each(|column| column.bare_seconds = bare);
-    Ok(columns)
 }

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use arrow::datatypes::Schema;
+use async_trait::async_trait;
 use parquet::errors::ParquetError;
 use tidegate_sinks::{CommitId, Delta, FileKind, Kind, Sink, StagedFile, TopicPartition};
 
@@ -34,7 +35,7 @@ pub(crate) use self::rejects::describe;
 use self::table::{OpenTable, Pending, RejectTable};
 use self::writers::Writers;
 use crate::config::{File, PartitionColumns, PartitionField, Table};
-use crate::decode::{Appended, Decode, Fits, Row};
+use crate::decode::{Appended, Decode, Fits, Row, Unmatched};
 use crate::event::Fetch;
 
 /// Bytes of keys and payloads at which a batch goes to its files.
@@ -64,6 +65,8 @@ pub struct Staged {
     pub rows: BTreeMap<TopicPartition, u64>,
     pub rejects: u64,
     pub first_reject: Option<RejectAt>,
+    /// What no column asked for, of each table that had any.
+    pub unmatched: BTreeMap<Arc<str>, Unmatched>,
 }
 
 /// A reject, as it may be logged: where it is, not what it holds.
@@ -157,13 +160,43 @@ impl Error {
     }
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type MakeDecoder = Box<dyn Fn(&str) -> Result<Box<dyn Decode>, BoxError> + Send>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A decoder for the records of a topic.
+#[derive(Debug)]
+pub enum Opened {
+    /// Of the table that they go to.
+    Table(Box<dyn Decode>),
+    /// The table has no columns yet, so that none of them is a row. Good for one fetch.
+    NotYet(Box<dyn Decode>),
+}
+
+/// Makes the decoders of tables.
+#[async_trait]
+pub trait Decoders: Send + Sync {
+    /// The decoder of the table that the records of `first`'s topic go to. `first` are the first of them that this
+    /// thread sees, or that it has seen while the table had no columns.
+    async fn decoder(&self, first: &Fetch) -> Result<Opened, Error>;
+}
+
+type MakeDecoder = dyn Fn(&str) -> Result<Box<dyn Decode>, BoxError> + Send + Sync;
+
+/// By the topic's name alone.
+struct ByTopic(Box<MakeDecoder>);
+
+#[async_trait]
+impl Decoders for ByTopic {
+    async fn decoder(&self, first: &Fetch) -> Result<Opened, Error> {
+        let topic = &first.partition.topic;
+        let failed = |source| Error::Decoder { topic: topic.clone(), source };
+        (self.0)(topic).map(Opened::Table).map_err(failed)
+    }
+}
 
 /// Decodes fetches and stages their rows. One thread's.
 pub struct Stager {
     settings: StageSettings,
-    make_decoder: MakeDecoder,
+    decoders: Arc<dyn Decoders>,
     writers: Writers,
     attempt: Option<Arc<Attempt>>,
     /// By name.
@@ -179,13 +212,23 @@ impl Stager {
     pub fn new<E: Into<BoxError>>(
         settings: StageSettings,
         sink: Arc<dyn Sink>,
-        make_decoder: impl Fn(&str) -> Result<Box<dyn Decode>, E> + Send + 'static,
+        make_decoder: impl Fn(&str) -> Result<Box<dyn Decode>, E> + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let by_topic = ByTopic(Box::new(move |topic| make_decoder(topic).map_err(Into::into)));
+        Self::with_decoders(settings, sink, Arc::new(by_topic))
+    }
+
+    /// The same, where a decoder may take a while.
+    pub fn with_decoders(
+        settings: StageSettings,
+        sink: Arc<dyn Sink>,
+        decoders: Arc<dyn Decoders>,
     ) -> Result<Self, Error> {
         let writers = Writers::new(sink, &settings.file, settings.memory - settings.memory / BATCHES_SHARE)
             .map_err(Error::Settings)?;
         Ok(Self {
             settings,
-            make_decoder: Box::new(move |topic| make_decoder(topic).map_err(Into::into)),
+            decoders,
             writers,
             attempt: None,
             tables: BTreeMap::new(),
@@ -205,8 +248,13 @@ impl Stager {
         }
         let name = self.table_name(&fetch.partition.topic)?;
         if !self.tables.contains_key(&name) {
-            let table = self.open_table(&fetch.partition.topic, &name)?;
-            self.tables.insert(name.clone(), table);
+            match self.decoders.decoder(fetch).await? {
+                Opened::Table(decode) => {
+                    let table = self.open_table(decode, &name)?;
+                    self.tables.insert(name.clone(), table);
+                }
+                Opened::NotYet(decode) => return self.reject(attempt, fetch, decode).await,
+            }
         }
         let batch_bytes = self.batch_bytes();
         let table = self.tables.get_mut(&name).expect("it is there, or was put there just now");
@@ -240,18 +288,41 @@ impl Stager {
         Ok(self.progress())
     }
 
+    /// Takes a fetch of which nothing is a row.
+    async fn reject(
+        &mut self,
+        attempt: &Arc<Attempt>,
+        fetch: &Fetch,
+        mut decode: Box<dyn Decode>,
+    ) -> Result<Progress, Error> {
+        let (batch_bytes, counted_as) =
+            (self.batch_bytes(), attempt.counted_as.as_ref().unwrap_or(&fetch.partition));
+        for record in fetch.records() {
+            if let Err(reject) = decode.append(&record) {
+                self.rejects.append(&record, &reject, counted_as);
+            }
+            if self.rejects.pending.is_full(batch_bytes) {
+                self.rejects.flush(attempt, &mut self.writers).await?;
+            }
+        }
+        Ok(self.progress())
+    }
+
     /// Ends the attempt: all rows are in files, durable under their temporary names, with the spans of `delta` in
     /// their footers. `delta` covers each partition that has rows. Whatever comes out, nothing of the attempt is left.
     pub async fn seal(&mut self, delta: &Delta) -> Result<Staged, Error> {
         let sealed = self.seal_files(delta).await;
         let (rows, rejects, first_reject) =
             (std::mem::take(&mut self.rows), self.rejects.count, self.rejects.first.take());
+        let unmatched =
+            self.tables.iter_mut().map(|(name, table)| (name.clone(), table.decode.take_unmatched()));
+        let unmatched = unmatched.filter(|(_, unmatched)| !unmatched.is_empty()).collect();
         self.discard().await;
         let files = sealed?;
         let staged = |kind| files.iter().filter(|file| file.kind == kind).map(|file| file.rows).sum::<u64>();
         assert_eq!(staged(FileKind::Data), rows.values().sum::<u64>(), "each row is in exactly one file");
         assert_eq!(staged(FileKind::Rejects), rejects, "each reject is a row of the rejects");
-        Ok(Staged { files, rows, rejects, first_reject })
+        Ok(Staged { files, rows, rejects, first_reject, unmatched })
     }
 
     async fn seal_files(&mut self, delta: &Delta) -> Result<Vec<StagedFile>, Error> {
@@ -285,9 +356,7 @@ impl Stager {
         self.rejects.flush(attempt, &mut self.writers).await
     }
 
-    fn open_table(&self, topic: &Arc<str>, name: &str) -> Result<OpenTable, Error> {
-        let decode =
-            (self.make_decoder)(topic).map_err(|source| Error::Decoder { topic: topic.clone(), source })?;
+    fn open_table(&self, decode: Box<dyn Decode>, name: &str) -> Result<OpenTable, Error> {
         let partitioner = self.settings.partitioner(name, decode.schema())?;
         Ok(OpenTable { decode, partitioner: Arc::new(partitioner), pending: Pending::default() })
     }

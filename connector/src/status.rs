@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Table};
 use crate::control::ReplicaState;
+use crate::decode::Unmatched;
 use history::{CheckpointRecord, History, Phase, Reading, Sample};
 pub use latency::{BOUNDS, LatencyCounts};
 
@@ -50,6 +51,7 @@ pub struct Status {
     standing: RwLock<Standing>,
     behind_since: RwLock<Option<Timestamp>>,
     config: RwLock<Option<Arc<Config>>>,
+    unmatched: RwLock<BTreeMap<Arc<str>, Unmatched>>,
     reload: RwLock<Option<Reload>>,
     conditions: RwLock<conditions::Conditions>,
     lost: AtomicBool,
@@ -155,6 +157,16 @@ impl Status {
     /// The engine goes down; it is no longer ready.
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts what rows of a commit had that no column asked for.
+    pub fn add_unmatched(&self, table: &Arc<str>, unmatched: &Unmatched) {
+        write(&self.unmatched).entry(table.clone()).or_default().merge(unmatched.clone());
+    }
+
+    /// What rows had that no column asked for, by table, since this process began.
+    pub fn unmatched(&self) -> BTreeMap<Arc<str>, Unmatched> {
+        read(&self.unmatched).clone()
     }
 
     /// Reads nothing, because that was asked, or reads on.

@@ -19,7 +19,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 use crate::config::{Config, LogFormat};
 use crate::status::Status;
 use crate::status::verdict::Verdict;
-use described::{COUNTERS, GAUGES, HISTOGRAMS, SECONDS, SOURCE_WAIT, STORE_REQUESTS, THROTTLED_MILLISECONDS};
+use described::{
+    BY_TABLE, COUNTERS, GAUGES, HISTOGRAMS, SECONDS, SOURCE_WAIT, STORE_REQUESTS, THROTTLED_MILLISECONDS,
+};
 
 pub mod described;
 mod process;
@@ -123,6 +125,9 @@ fn describe() {
     for (name, unit, help) in COUNTERS {
         describe_counter!(*name, *unit, *help);
         metrics::counter!(*name).increment(0);
+    }
+    for (name, unit, help) in BY_TABLE {
+        describe_counter!(*name, *unit, *help);
     }
     let (name, unit, help) = STORE_REQUESTS;
     describe_counter!(name, unit, help);

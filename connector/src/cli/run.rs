@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::restore::RestoreArgs;
 use super::{JobArg, LogArgs, job, progress};
-use crate::config::{Config, Origin, client_properties, timeouts};
+use crate::config::{Config, Origin, Unknown, client_properties, timeouts};
 use crate::control::{self, Agent, Board, Change};
 use crate::kafka::{Queries, QueryError, QueryErrorKind};
 use crate::reload::Reloader;
@@ -140,6 +140,11 @@ pub(super) async fn execute(args: RunArgs, log: &LogArgs) -> Result<u8> {
         traces.stop().await;
     }
     let Summary { commits, rows, rejects, files, .. } = result?;
+    if args.until_end && config.format.unknown == Unknown::Warn {
+        for (table, unmatched) in status.unmatched() {
+            tracing::warn!(table = &*table, "in all: {}", run::unmatched::text(&unmatched));
+        }
+    }
     tracing::info!(commits, rows, rejects, files, "stopped clean");
     Ok(0)
 }

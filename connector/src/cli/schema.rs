@@ -1,6 +1,8 @@
 //! `tidegate schema`: the job's Arrow schema, or a column list inferred from a sample of the topic, ready to be
 //! pasted into the job file.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
 use arrow::datatypes::{Schema, SchemaRef};
 use serde::Serialize;
@@ -12,7 +14,8 @@ use super::{JobArg, LogArgs};
 use crate::cluster::{Cluster, Connected};
 use crate::columns;
 use crate::config::{Column, Config, FormatKind, client_properties};
-use crate::{decode, run};
+use crate::decode;
+use crate::tables::{self, TableColumns};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SchemaArgs {
@@ -25,6 +28,7 @@ pub(super) struct SchemaArgs {
     output: OutputArg,
 }
 
+/// Of one table, or of all where the job file's columns are the same for each.
 #[derive(Debug, Serialize)]
 struct Shown {
     /// Where the columns come from: `job file`, `checkpoint`, `sample`.
@@ -33,6 +37,18 @@ struct Shown {
     columns: Vec<Column>,
     /// Every column of the files, with its Arrow type.
     arrow: Vec<ArrowField>,
+    /// What a user should know of inferred columns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+}
+
+/// More than one table with columns of its own.
+#[derive(Debug, Serialize)]
+struct ShownTables {
+    tables: BTreeMap<String, Shown>,
+    /// Tables of which nothing is known yet, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    unknown: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,31 +62,83 @@ struct ArrowField {
 
 pub(super) async fn execute(args: SchemaArgs, log: &LogArgs) -> Result<u8> {
     let job = Job::open_to_look(&args.job, log)?;
-    let (from, columns) = find(&job, args.infer).await?;
-    let schema = files_schema(&job.config, &columns)?;
-    let shown = Shown { from, columns, arrow: arrow_fields(&schema) };
-    args.output.print(&shown, || text(&shown))?;
+    let config = &job.config;
+    if config.format.kind == FormatKind::Raw {
+        return print(&args, &shown(config, "job file", Vec::new(), Vec::new())?);
+    }
+    if let Some(columns) = config.format.columns.as_ref().filter(|_| !args.infer) {
+        return print(&args, &shown(config, "job file", columns.clone(), Vec::new())?);
+    }
+    let mut found = find(&job, args.infer).await?;
+    match (found.tables.len(), found.unknown.len()) {
+        (0, _) => {
+            let why = found.unknown.into_values().next().unwrap_or_else(|| "no topic matches yet".into());
+            bail!("there is nothing to infer columns from: {why}; list them under format.columns");
+        }
+        (1, 0) => {
+            let table = found.tables.pop_first().map(|(_, table)| table);
+            table.map_or(Ok(0), |table| print(&args, &table))
+        }
+        _ => {
+            args.output.print(&found, || text_of_tables(&found))?;
+            Ok(0)
+        }
+    }
+}
+
+fn print(args: &SchemaArgs, shown: &Shown) -> Result<u8> {
+    args.output.print(shown, || text(shown))?;
     Ok(0)
 }
 
-async fn find(job: &Job, infer: bool) -> Result<(&'static str, Vec<Column>)> {
+fn shown(config: &Config, from: &'static str, columns: Vec<Column>, notes: Vec<String>) -> Result<Shown> {
+    let schema = files_schema(config, &columns)?;
+    let notes = notes.into_iter().chain(columns::twins(&schema)).collect();
+    Ok(Shown { from, arrow: arrow_fields(&schema), columns, notes })
+}
+
+/// The columns of each table: pinned, or inferred where they are not.
+async fn find(job: &Job, infer: bool) -> Result<ShownTables> {
     let config = &job.config;
-    if config.format.kind == FormatKind::Raw {
-        return Ok(("job file", Vec::new()));
-    }
-    if let Some(columns) = config.format.columns.as_ref().filter(|_| !infer) {
-        return Ok(("job file", columns.clone()));
-    }
-    if !infer && let Some(state) = job.sink.load().await? {
-        return Ok(("checkpoint", run::columns(config, &state)?));
+    let state = if infer { None } else { job.sink.load().await? };
+    let known = match &state {
+        Some(state) => TableColumns::read(config, Some(state))?,
+        None => TableColumns::inferred(config),
+    };
+    let mut tables = BTreeMap::new();
+    let topics = state.iter().flat_map(|state| state.kafka_partitions().map(|(p, _)| &*p.topic));
+    for (table, columns) in known.by_table(topics) {
+        if let Some(columns) = columns {
+            tables.insert(table, shown(config, "checkpoint", columns, Vec::new())?);
+        }
     }
     let group = config.kafka.group_id.clone();
-    let cluster = Connected::connect(client_properties(config), config.kafka.topics.clone(), group).await?;
-    let sample = cluster.sample(&cluster.partitions().await?).await?;
-    if sample.is_empty() {
-        bail!("the topics hold no record to infer columns from; list them under format.columns");
+    let cluster = Connected::connect(client_properties(config), config.kafka.topics.clone(), group);
+    let look = async {
+        let cluster = cluster.await?;
+        let unknown = known.unknown(&cluster.partitions().await?);
+        tables::look(&cluster, &config.format.metadata, &unknown).await
+    };
+    let found = match look.await {
+        Ok(found) => found,
+        // What is pinned can be shown without Kafka.
+        Err(error) if !tables.is_empty() => {
+            tracing::warn!(%error, "tables without columns yet are left out");
+            Vec::new()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut unknown = BTreeMap::new();
+    for found in found {
+        match found.inferred {
+            Ok(inferred) => {
+                let shown = shown(config, "sample", inferred.columns, inferred.notes)?;
+                tables.insert(found.table, shown);
+            }
+            Err(why) => drop(unknown.insert(found.table, why)),
+        }
     }
-    Ok(("sample", decode::infer::infer(sample.iter().map(Vec::as_slice))?))
+    Ok(ShownTables { tables, unknown })
 }
 
 /// The schema of the job's files.
@@ -89,6 +157,12 @@ fn arrow_fields(schema: &Schema) -> Vec<ArrowField> {
         nullable: field.is_nullable(),
     };
     schema.fields().iter().map(field).collect()
+}
+
+fn text_of_tables(shown: &ShownTables) -> String {
+    let known = shown.tables.iter().map(|(table, shown)| format!("table {table}:\n\n{}", text(shown)));
+    let unknown = shown.unknown.iter().map(|(table, why)| format!("table {table}: no columns yet, {why}"));
+    known.chain(unknown).collect::<Vec<_>>().join("\n\n")
 }
 
 fn text(shown: &Shown) -> String {
@@ -110,6 +184,9 @@ fn text(shown: &Shown) -> String {
             let entries: Vec<_> = entries.unwrap_or_default().into_iter().map(entry).collect();
             text.push_str(&format!("    - {{{}}}\n", entries.join(", ")));
         }
+    }
+    for note in &shown.notes {
+        text.push_str(&format!("\n\nnote: {note}"));
     }
     text.trim_end().to_owned()
 }

@@ -1,6 +1,7 @@
 //! `tidegate validate`: every check that a run makes before its first record, all failures at once. What it writes
 //! to try the sink out is removed again.
 
+mod inferred;
 mod kafka;
 mod local;
 mod sink;
@@ -103,6 +104,9 @@ async fn all(config: &Config, offline: bool) -> Vec<Check> {
     };
     checks.extend(of_kafka.checks);
     checks.extend(of_sink.checks);
+    if let (Some((_, Ok(state))), Some(logs)) = (&of_sink.chain, &of_kafka.logs) {
+        checks.extend(inferred::look(config, state.as_deref(), logs).await);
+    }
     if let Some((sink, loaded)) = of_sink.chain {
         checks.extend(sink::of_chain(config, &sink, loaded, of_kafka.logs.as_ref()).await);
     }

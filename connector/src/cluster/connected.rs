@@ -2,23 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tidegate_sinks::TopicPartition;
 use tokio::task::JoinError;
 
-use super::{Cluster, ClusterError, LogBounds};
+use super::{Cluster, ClusterError, LogBounds, Quota, Sample, sample};
 use crate::config::{Start, Topics};
-use crate::kafka::{self, Look, Queries, QueryError, QueryErrorKind, TopicIds};
-
-/// Records looked at to infer columns.
-const SAMPLE_RECORDS: usize = 1_000;
-/// Longest that a sample is waited for.
-const SAMPLE_PATIENCE: Duration = Duration::from_secs(20);
+use crate::kafka::{Look, Queries, QueryError, TopicIds};
 
 /// The cluster that the job's `bootstrap_servers` lead to.
 #[derive(Debug)]
@@ -154,42 +145,13 @@ impl Cluster for Connected {
         self.ask(move |queries| queries.look(&topics, &known)).await
     }
 
-    async fn sample(&self, partitions: &[TopicPartition]) -> Result<Vec<Vec<u8>>, ClusterError> {
-        let (properties, partitions) = (self.properties.clone(), partitions.to_vec());
-        let sample = tokio::task::spawn_blocking(move || read_sample(&properties, &partitions)).await;
-        let failed = |message: String| format!("reading a sample: {message}");
-        let passing =
-            |error: JoinError| ClusterError { message: failed(error.to_string()), permanent: false };
-        sample.map_err(passing)?.map_err(|error| {
-            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-            let permanent = kafka::kind_of(code) == QueryErrorKind::Unauthorized;
-            ClusterError { message: failed(format!("{error}{}", kafka::remedy(code))), permanent }
-        })
+    async fn sample(&self, quotas: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, ClusterError> {
+        let (properties, quotas) = (self.properties.clone(), quotas.clone());
+        let read = tokio::task::spawn_blocking(move || sample::read(&properties, &quotas)).await;
+        let failed = |error: JoinError| ClusterError {
+            message: format!("reading a sample: {error}"),
+            permanent: false,
+        };
+        read.map_err(failed)?
     }
-}
-
-/// The first committed records of the partitions, in turn. Joins no group.
-fn read_sample(
-    properties: &BTreeMap<String, String>,
-    partitions: &[TopicPartition],
-) -> Result<Vec<Vec<u8>>, KafkaError> {
-    let mut config = ClientConfig::new();
-    config.extend(properties.clone());
-    config.set("auto.offset.reset", "earliest");
-    let consumer: BaseConsumer = config.create()?;
-    let mut list = TopicPartitionList::new();
-    for partition in partitions {
-        list.add_partition_offset(&partition.topic, partition.partition, Offset::Beginning)?;
-    }
-    consumer.assign(&list)?;
-    let (mut sample, mut at_end, deadline) = (Vec::new(), 0, Instant::now() + SAMPLE_PATIENCE);
-    while sample.len() < SAMPLE_RECORDS && at_end < partitions.len() && Instant::now() < deadline {
-        match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => sample.extend(message.payload().map(<[u8]>::to_vec)),
-            Some(Err(KafkaError::PartitionEOF(_))) => at_end += 1,
-            Some(Err(error)) => return Err(error),
-            None => {}
-        }
-    }
-    Ok(sample)
 }

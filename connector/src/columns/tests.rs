@@ -135,6 +135,25 @@ fn any_type() -> impl Strategy<Value = String> {
     })
 }
 
+#[test]
+fn names_that_differ_only_in_letter_case_are_told_at_every_depth() {
+    let columns = [
+        column("Id", "int64"),
+        column("id", "int64"),
+        column("a", "list<struct<b: int64, c: struct<É: int64, é: int64>>>"),
+        column("m", "map<string, struct<x: int64, X: int64>>"),
+        column("_Topic", "string"),
+    ];
+    let found = twins(&schema(&columns, &[Metadata::Topic]).unwrap());
+    let said = |found: &str, part: &str| assert!(found.contains(part), "{found}");
+    assert_eq!(found.len(), 4, "{found:?}");
+    said(&found[0], "`Id` and `id`");
+    said(&found[1], "`_Topic` and `_topic`");
+    said(&found[2], "c.É` and `");
+    said(&found[3], "x` and `");
+    assert!(twins(&schema(&columns[1..2], &[]).unwrap()).is_empty());
+}
+
 proptest! {
     #[test]
     fn what_is_printed_reads_the_same(text in any_type()) {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::properties::is_secret;
 use super::{
     Checkpoint, Compression, Config, ErrorLimit, FormatKind, Kafka, LogFormat, Mode, OnDataLoss, Rejects,
-    Sink, Start, Table, Tombstones, Topics,
+    Sink, Start, Table, Tombstones, Topics, Unknown,
 };
 
 /// Options of a store that hold no secret; whatever else a store takes is not shown.
@@ -40,6 +40,13 @@ impl Config {
             "format": {
                 "type": match self.format.kind { FormatKind::Json => "json", FormatKind::Raw => "raw" },
                 "tombstones": match self.format.tombstones { Tombstones::Skip => "skip", Tombstones::Nulls => "nulls" },
+                // Raw has no members.
+                "unknown": match (self.format.kind, self.format.unknown) {
+                    (FormatKind::Raw, _) => None,
+                    (FormatKind::Json, Unknown::Ignore) => Some("ignore"),
+                    (FormatKind::Json, Unknown::Warn) => Some("warn"),
+                    (FormatKind::Json, Unknown::Reject) => Some("reject"),
+                },
                 "columns": self.format.columns,
                 "metadata": self.format.metadata,
             },

@@ -64,8 +64,12 @@ pub(super) const KEYS: &[Key] = &[
     key("format.tombstones", "Records without a value: `skip` them, or write a row of `nulls`."),
     with(
         "format.columns",
-        "inferred from a sample at the first start, and kept",
-        "A list of `{name, type, path, zone, format, lenient}`. `path` says where the value stands, when not under `name`: keys separated by dots; the last three say [how values are read](#how-values-are-read). A record that does not fit is rejected, never rounded or cut.",
+        "inferred for each table from a sample of its topics, and kept",
+        "A list of `{name, type, path, zone, format, lenient}`. `path` says where the value stands, when not under `name`: keys with a dot between two of them, and a key that has a dot or a bracket in it in double quotes (`a.\"b.c\"`); `.` is the whole record; the last three say [how values are read](#how-values-are-read). A record that does not fit is rejected, never rounded or cut.",
+    ),
+    key(
+        "format.unknown",
+        "Members that no column asks for, and records in which no column finds anything: `ignore` them, `warn` (counted, and some keys named in the log and on the status page), or `reject` such records.",
     ),
     key(
         "format.metadata",

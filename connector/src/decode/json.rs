@@ -1,7 +1,8 @@
 //! JSON objects to rows, by the schema and in one pass: a value goes from the text straight into its column.
 //!
 //! What a record may be is narrow on purpose, so that a row says what the record said:
-//! - a missing member and null are null; members that no column asks for are checked as JSON and left out;
+//! - a missing member and null are null; members that no column asks for are checked as JSON and left out, counted, and
+//!   told or rejected as the job wants it, and so are records in which no column finds anything;
 //! - a key that a column asks for, or of a map, must not come twice;
 //! - an integer or a decimal is taken digit by digit and must fit exactly (`1.0` and `1e3` are integers, `1.5` is
 //!   not; a decimal may be a string); a `float` or `double` is the nearest one, because two bases can't do better, but
@@ -34,11 +35,12 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::metadata::MetadataColumns;
-use super::{Appended, Decode, Fits, Reject, Row, Value};
+use super::{Appended, Decode, Fits, Reject, Row, Unmatched, Value};
 use crate::columns::{self, ColumnError};
-use crate::config::{Column, Format, Tombstones};
+use crate::config::{Column, Format, Tombstones, Unknown};
 use crate::event::Record;
 use flaw::Flaw;
+use names::Watch;
 use paths::Paths;
 use scan::{Scanner, Token};
 
@@ -50,6 +52,9 @@ pub(super) struct Json {
     columns: Vec<column::Column>,
     metadata: MetadataColumns,
     rows: usize,
+    unknown: Unknown,
+    /// Counted so far; without names.
+    unmatched: Unmatched,
 }
 
 impl Json {
@@ -58,12 +63,23 @@ impl Json {
             return Err(ColumnError::new("", "a JSON job needs at least one column"));
         }
         let schema = columns::schema(columns, &format.metadata)?;
-        let paths = Paths::new(columns)?;
-        let fields = &schema.fields()[..columns.len()];
-        let columns = fields.iter().zip(columns);
-        let columns = columns.map(|(field, column)| column::Column::new(field, &column.reading)).collect();
+        let watch = if format.unknown == Unknown::Reject { Watch::Reject } else { Watch::Count };
+        let (paths, watches) = Paths::new(columns, watch)?;
+        let fields = schema.fields().iter().zip(columns).zip(watches);
+        let columns = fields
+            .map(|((field, column), watch)| column::Column::new(field, &column.reading, watch))
+            .collect();
         let metadata = MetadataColumns::new(&format.metadata);
-        Ok(Self { schema, tombstones: format.tombstones, paths, columns, metadata, rows: 0 })
+        Ok(Self {
+            schema,
+            tombstones: format.tombstones,
+            paths,
+            columns,
+            metadata,
+            rows: 0,
+            unknown: format.unknown,
+            unmatched: Unmatched::default(),
+        })
     }
 
     fn read(&mut self, payload: &[u8]) -> Result<(), Flaw> {
@@ -82,7 +98,18 @@ impl Json {
                 return Err(Flaw::mismatch("an object", token.name()));
             }
         }
-        json.end()
+        json.end()?;
+        let rows = self.rows;
+        if self.columns.iter().all(|column| column.len() == rows) {
+            if self.unknown == Unknown::Reject {
+                return Err(Flaw::new(
+                    "no column finds anything in the record, and format.unknown is reject",
+                ));
+            }
+            self.unmatched.rows += 1;
+        }
+        self.unmatched.members += json.unmatched;
+        Ok(())
     }
 }
 
@@ -138,6 +165,14 @@ impl Decode for Json {
 
     fn bytes(&self) -> usize {
         self.columns.iter().map(column::Column::bytes).sum::<usize>() + self.metadata.bytes()
+    }
+
+    fn take_unmatched(&mut self) -> Unmatched {
+        let mut unmatched = std::mem::take(&mut self.unmatched);
+        if unmatched.members > 0 {
+            self.paths.unmatched(&self.columns, &mut unmatched);
+        }
+        unmatched
     }
 
     fn finish(&mut self) -> RecordBatch {

@@ -121,7 +121,13 @@ mod tests {
     use tidegate_sinks::TopicPartition;
 
     fn format(tombstones: Tombstones, metadata: Vec<Metadata>) -> Format {
-        Format { kind: FormatKind::Raw, tombstones, columns: None, metadata }
+        Format {
+            kind: FormatKind::Raw,
+            tombstones,
+            columns: None,
+            metadata,
+            unknown: crate::config::Unknown::Warn,
+        }
     }
 
     fn column(name: &str, type_name: &str) -> Column {

@@ -9,6 +9,7 @@ use super::reader::Source;
 use super::section::Section;
 use super::types;
 use super::writer::Sink;
+use crate::columns::path;
 use crate::config::{Column, Reading};
 
 /// A column of either side.
@@ -128,7 +129,8 @@ pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report:
             ("type".to_owned(), document::text(&mapped.type_name)),
         ];
         if let Some(from) = from.filter(|from| *from != field.name) {
-            entries.push(("path".to_owned(), document::text(&from)));
+            let path = if path::keys(&from).is_ok() { from } else { path::quoted(&from) };
+            entries.push(("path".to_owned(), document::text(&path)));
         }
         if let Some((format, path)) = field.format {
             match readable(&mapped.type_name, &format) {

@@ -7,7 +7,9 @@ use tidegate_sinks::{Begin, Commit, CommitId, Delta, Genesis, Outcome, Sink, Spa
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::config::{Column, Compression, File, Format, FormatKind, PartitionColumns, Table, Tombstones};
+use crate::config::{
+    Column, Compression, File, Format, FormatKind, PartitionColumns, Table, Tombstones, Unknown,
+};
 use crate::decode;
 use crate::event::Fetch;
 use crate::stage::{Attempt, StageSettings, Staged, Stager};
@@ -18,8 +20,13 @@ type Whole =
 
 fn stager(sink: &Arc<dyn Sink>) -> Stager {
     let column = Column::new("id", "int64");
-    let format =
-        Format { kind: FormatKind::Json, tombstones: Tombstones::Skip, columns: None, metadata: Vec::new() };
+    let format = Format {
+        kind: FormatKind::Json,
+        tombstones: Tombstones::Skip,
+        columns: None,
+        metadata: Vec::new(),
+        unknown: Unknown::Warn,
+    };
     let file = File { target_size: 1 << 30, compression: Compression::Zstd(1), row_group_rows: 1_000_000 };
     let settings = StageSettings {
         table: Table::Named("t".into()),

@@ -1,6 +1,7 @@
 //! Decoding rejects without keeping anything: what would pass, and why the rest would not.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,7 +13,8 @@ use crate::decode::{Appended, Decode, Fits, Row};
 use crate::event::Record;
 use crate::rejects;
 use crate::run::RunError;
-use crate::stage::{Partitioner, describe};
+use crate::stage::{Opened, Partitioner, StageSettings, describe};
+use crate::tables::KnownOnly;
 
 /// Rows that are decoded before they are dropped.
 const BATCH_ROWS: usize = 1_024;
@@ -61,22 +63,34 @@ pub struct Look {
     pub reasons: Vec<Reason>,
 }
 
+/// How a topic's records are decoded, and judged.
+type OfTopic = (Box<dyn Decode>, Option<Partitioner>);
+
 /// Blocks.
 pub(super) fn look(
     sink: &Arc<dyn Sink>,
     runtime: &Handle,
     commits: &[Commit],
-    mut decoder: Box<dyn Decode>,
-    partitioner: &Partitioner,
+    decoders: &KnownOnly,
+    settings: &StageSettings,
 ) -> Result<Look, RunError> {
-    let judge = |row: &dyn Row| partitioner.judge(row);
-    let fits: Option<Fits<'_>> = partitioner.judges().then_some(&judge);
     let mut look = Look::default();
+    let mut by_topic: BTreeMap<Arc<str>, OfTopic> = BTreeMap::new();
     let mut reasons: BTreeMap<String, Reason> = BTreeMap::new();
     for commit in commits {
         let mut counts = Counts::default();
         rejects::batches(runtime, sink, commit, |batch, path| {
             for fetch in records::fetches(batch, path)? {
+                let (decoder, partitioner) = match by_topic.entry(fetch.partition.topic.clone()) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => {
+                        let opened = decoders.of(&fetch.partition).map_err(super::staging_error)?;
+                        new.insert(with_partitioner(opened, settings)?)
+                    }
+                };
+                let judge = |row: &dyn Row| partitioner.as_ref().map_or(Ok(()), |by| by.judge(row));
+                let judges = partitioner.as_ref().is_some_and(Partitioner::judges);
+                let fits: Option<Fits<'_>> = judges.then_some(&judge);
                 for record in fetch.records() {
                     counts.records += 1;
                     match decoder.append_if(&record, fits) {
@@ -103,6 +117,17 @@ pub(super) fn look(
     look.reasons = reasons.into_values().collect();
     look.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.records));
     Ok(look)
+}
+
+fn with_partitioner(opened: Opened, settings: &StageSettings) -> Result<OfTopic, RunError> {
+    match opened {
+        // A folder is named with nothing but levels, so which table it is in makes no difference that matters here.
+        Opened::Table(decoder) => {
+            let partitioner = settings.partitioner("", decoder.schema()).map_err(super::staging_error)?;
+            Ok((decoder, Some(partitioner)))
+        }
+        Opened::NotYet(decoder) => Ok((decoder, None)),
+    }
 }
 
 fn note(reasons: &mut BTreeMap<String, Reason>, error: String, record: &Record<'_>) {

@@ -205,6 +205,9 @@ fn merge(all: &mut Staged, more: Staged) {
         *all.rows.entry(partition).or_default() += rows;
     }
     all.rejects += more.rejects;
+    for (table, unmatched) in more.unmatched {
+        all.unmatched.entry(table).or_default().merge(unmatched);
+    }
     all.first_reject = all.first_reject.take().or(more.first_reject);
 }
 

@@ -189,6 +189,7 @@ impl Engine {
         self.parts.status.add_checkpoint(record);
         tracing::info!(commit = %sealed.cut.id, checkpoint = self.parts.state.n, rows, rejects = staged.rejects,
             files = staged.files.len(), "checkpoint");
+        self.count_unmatched(&staged.unmatched);
     }
 
     pub(super) fn too_many_rejects(&self, exceeded: Exceeded) -> RunError {

@@ -21,6 +21,7 @@ use super::observed::Observed;
 use super::reading::Reading;
 use super::stalls::Stalls;
 use super::tries::Tries;
+use super::unmatched::Told;
 use super::unsent::Sending;
 use super::{Clock, RunError, Summary};
 use crate::checkpoint::{Coverage, Cut, Verdict};
@@ -157,6 +158,7 @@ pub(super) struct Engine {
     pub(super) summary: Summary,
     pub(super) observed: Observed,
     pub(super) stalls: Stalls,
+    pub(super) told: Told,
 }
 
 impl Engine {
@@ -189,6 +191,7 @@ impl Engine {
             summary: Summary::default(),
             observed: Observed::default(),
             stalls: Stalls::default(),
+            told: Told::default(),
         }
     }
 

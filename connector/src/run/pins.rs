@@ -168,7 +168,7 @@ fn shown(value: &Value) -> String {
 }
 
 /// Puts what is new of `additions` where nothing is pinned.
-pub(super) fn merge(pinned: &mut Value, additions: Value) {
+pub(crate) fn merge(pinned: &mut Value, additions: Value) {
     match (pinned, additions) {
         (Value::Object(pinned), Value::Object(additions)) => {
             for (key, value) in additions {

@@ -203,7 +203,7 @@ mod tests {
     use tidegate_sinks::memory::Memory;
 
     use super::*;
-    use crate::cluster::{ClusterError, LogBounds};
+    use crate::cluster::{ClusterError, LogBounds, Quota, Sample};
     use crate::config::{Origin, Start};
 
     /// A cluster whose group has read; by the time it says so, `other` has begun the chain.
@@ -250,8 +250,8 @@ mod tests {
             Ok(of.iter().map(|partition| (partition.clone(), 13)).collect())
         }
 
-        async fn sample(&self, _: &[TopicPartition]) -> Result<Vec<Vec<u8>>, ClusterError> {
-            Ok(Vec::new())
+        async fn sample(&self, _: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, ClusterError> {
+            Ok(Sample::new())
         }
     }
 
@@ -284,9 +284,10 @@ mod tests {
         for (pinned, bare) in [(of_before.clone(), true), (columns::pin_seconds(of_before), false)] {
             let genesis = Genesis { pinned, ..Genesis::default() };
             let state = Memory::new("j").begin_chain(genesis).await.unwrap();
-            let columns = crate::run::columns(&config, &state).unwrap();
+            let tables = crate::tables::TableColumns::read(&config, Some(&state)).unwrap();
+            let columns = tables.of_topic("t").unwrap();
             assert_eq!(columns[0].bare_seconds, bare);
-            assert_eq!(columns::cautions(&columns).len(), usize::from(bare));
+            assert_eq!(columns::cautions(columns).len(), usize::from(bare));
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Diff {
     pub files_added: Vec<FileInfo>,
     /// In the first only.
     pub files_removed: Vec<FileInfo>,
-    /// Columns, by name: their types and paths.
+    /// Columns, by name, after the table's where each has its own: their types and paths.
     pub schema: Vec<Change>,
     /// Keys of the job file, other than columns.
     pub settings: Vec<Change>,
@@ -126,13 +126,26 @@ fn job(savepoint: &Savepoint) -> (Values, Values) {
     flatten("", &savepoint.job, &mut settings);
     settings.retain(|key, _| key != "format.columns");
     let written = savepoint.job.pointer("/format/columns").filter(|columns| columns.is_array());
-    let columns = written.or_else(|| savepoint.checkpoint.pinned.get("columns")).and_then(Value::as_array);
-    let column = |column: &Value| {
+    let pinned = &savepoint.checkpoint.pinned;
+    let mut columns = Values::new();
+    add_columns("", written.or_else(|| pinned.get("columns")), &mut columns);
+    if written.is_none() {
+        for (table, pinned) in pinned.get("tables").and_then(Value::as_object).into_iter().flatten() {
+            add_columns(&format!("{table}: "), pinned.get("columns"), &mut columns);
+        }
+    }
+    (columns, settings)
+}
+
+/// Each column without its name, which is its key, after `prefix`.
+fn add_columns(prefix: &str, list: Option<&Value>, into: &mut Values) {
+    for column in list.and_then(Value::as_array).into_iter().flatten() {
         let mut shown = column.clone();
-        let name = shown.as_object_mut()?.remove("name")?;
-        Some((name.as_str()?.to_owned(), shown))
-    };
-    (columns.into_iter().flatten().filter_map(column).collect(), settings)
+        let name = shown.as_object_mut().and_then(|shown| shown.remove("name"));
+        if let Some(name) = name.as_ref().and_then(Value::as_str) {
+            into.insert(format!("{prefix}{name}"), shown);
+        }
+    }
 }
 
 /// Keys from the root with dots between them; lists stay whole.

@@ -77,6 +77,7 @@ impl OpenTable {
         self.pending = Pending::default();
         // The rows that it holds go with the batch.
         self.decode.finish();
+        self.decode.take_unmatched();
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Overview {
     /// Where transactions upstream hold the last stable offset back; the longest first.
     pub held_back: Vec<HeldBack>,
     pub rejects: Rejects,
+    /// What rows had that no column asked for, of each table that had any, since this process began.
+    pub unmatched: Vec<UnmatchedTable>,
     pub limits: Limits,
     pub replicas: Vec<Peer>,
     /// Why there are none.
@@ -125,6 +127,18 @@ pub struct HeldBack {
     pub show: String,
     /// The command that ends the transaction.
     pub abort: String,
+}
+
+/// What a table's rows had that no column asked for.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UnmatchedTable {
+    pub table: String,
+    /// Members of objects that no column asks for.
+    pub members: u64,
+    /// Some of them by their paths.
+    pub keys: Vec<String>,
+    /// Rows in which no column found anything, so that they are all null.
+    pub rows: u64,
 }
 
 /// Records that did not decode.

@@ -82,6 +82,8 @@ pub struct Facts<'a> {
     pub held_back: Option<(String, Duration, u64)>,
     pub rejects: Option<u64>,
     pub rejects_limit: Option<u64>,
+    /// Rows of this process in which no column found anything.
+    pub rows_without_values: u64,
     pub reject_ratio: Option<RejectRatio>,
     pub unpublished: usize,
     /// Commits whose rejects are not known to be in their topic, and the age of the oldest.
@@ -118,6 +120,7 @@ pub fn judge(facts: &Facts<'_>) -> Verdict {
         reject_ratio(facts),
         unsent(facts),
         unpublished(facts),
+        rows_without_values(facts),
         reload_failed(facts),
     ]
     .into_iter()
@@ -236,6 +239,14 @@ fn growing(facts: &Facts<'_>) -> Option<Finding> {
         _ => "Start another replica, or look which phase of the checkpoints takes long.",
     };
     finding(Level::Warn, "falling_behind", text, remedy)
+}
+
+fn rows_without_values(facts: &Facts<'_>) -> Option<Finding> {
+    let rows = Some(facts.rows_without_values).filter(|rows| *rows > 0)?;
+    let text = format!("In {} no column found anything, so they are rows of nulls.", records(rows));
+    let remedy = "See below which members there are instead, and mend format.columns; or set format.unknown to reject, so that \
+                  such records are kept as rejects, or to ignore.";
+    finding(Level::Warn, "rows_without_values", text, remedy)
 }
 
 fn held_back(facts: &Facts<'_>) -> Option<Finding> {

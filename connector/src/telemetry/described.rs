@@ -89,6 +89,16 @@ pub const GAUGES: &[(&str, Unit, &str)] = &[
     ),
 ];
 
+/// Counters with the label `table`, of tables that have any.
+pub const BY_TABLE: &[(&str, Unit, &str)] = &[
+    ("tidegate_unknown_members_total", Unit::Count, "Members of committed rows that no column asks for"),
+    (
+        "tidegate_rows_without_values_total",
+        Unit::Count,
+        "Committed rows in which no column found anything, so that they are all null",
+    ),
+];
+
 /// How long the source read nothing because decoding was behind or memory was short, each time.
 pub const SOURCE_WAIT: &str = "tidegate_source_wait_seconds";
 
@@ -178,6 +188,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     let histograms = HISTOGRAMS.iter().map(|(name, _)| *name);
     counters
         .chain([REQUESTS])
+        .chain(BY_TABLE.iter().map(|(name, ..)| *name))
         .chain(gauges)
         .chain(histograms)
         .chain(SHOWN.iter().chain(PROCESS).map(|(name, ..)| *name))

@@ -142,8 +142,7 @@ async fn raw_payloads_are_copied_whatever_they_are() -> Result<()> {
 async fn inferred_columns_are_pinned() -> Result<()> {
     let format = "{type: json, metadata: [offset]}";
     let scene = Scene::new(1, Sections { format, ..Default::default() }).await?;
-    let said = scene.ends_with(2, &["run", "--until-end"]).await?;
-    ensure!(said.contains("format.columns") && said.contains("no record"), "{said}");
+    scene.run_to_end().await?;
     scene.produce(0, &[Some(b"{\"a\":1}"), Some(b"{\"a\":2,\"b\":\"x\"}")]).await?;
     scene.run_to_end().await?;
     let mut expected = vec![
@@ -161,5 +160,104 @@ async fn inferred_columns_are_pinned() -> Result<()> {
     expected.push(row(&[("a", "3"), ("b", ""), ("_offset", "2")]));
     scene.assert_rows("t", expected).await?;
     ensure!(scene.rejects().await?.len() == 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_are_inferred_from_every_partition_of_every_topic_for_each_table() -> Result<()> {
+    let other = crate::support::unique("other");
+    let topics = |scene: &Scene| format!("  topics: [{}, {other}]\n", scene.topic);
+    let scene = Scene::new(2, Sections::default()).await?;
+    tidegate_testcontainers::Kafka::shared().await?.create_topic(&other, 1).await?;
+    let sections = Sections {
+        kafka: &topics(&scene),
+        format: "{type: json, unknown: reject}",
+        sink: "  table: \"{topic}\"\n",
+        ..Default::default()
+    };
+    scene.write(sections)?;
+    // More than a sample, in one partition.
+    let first: Vec<_> = (0..3_000).map(|n| format!("{{\"x\":{n}}}")).collect();
+    let first: Vec<_> = first.iter().map(|payload| Some(payload.as_bytes())).collect();
+    scene.produce(0, &first).await?;
+    scene.produce(1, &[Some(b"{\"y\":\"only here\"}")]).await?;
+    super::scene::produce(scene.servers, &other, 0, &[Some(b"{\"x\":\"text\",\"z\":null}")], None).await?;
+    let said = scene.ends_with(0, &["validate"]).await?;
+    ensure!(said.contains(&format!("{}/1: 1", scene.topic)) && said.contains("json"), "{said}");
+    scene.run_to_end().await?;
+    let mut rows = scene.rows(&scene.topic).await?;
+    let last = rows.iter().position(|row| row["y"] == "only here").map(|at| rows.swap_remove(at));
+    ensure!(last == Some(row(&[("x", ""), ("y", "only here")])) && rows.len() == 3_000, "{last:?}");
+    ensure!(rows.iter().all(|row| !row["x"].is_empty() && row["y"].is_empty()));
+    scene.assert_rows(&other, vec![row(&[("x", "text"), ("z", "")])]).await?;
+    let schema: serde_json::Value =
+        serde_json::from_str(&scene.job.run(&["schema", "--output", "json"]).await?)?;
+    ensure!(schema["tables"][&other]["columns"][1]["type"] == "json", "{schema:#}");
+    // A topic's first records may come later than the others'.
+    let later = crate::support::unique("later");
+    tidegate_testcontainers::Kafka::shared().await?.create_topic(&later, 1).await?;
+    super::scene::produce(scene.servers, &later, 0, &[Some(b"{\"x\":true}")], None).await?;
+    let kafka = format!("  topics: [{}, {other}, {later}]\n", scene.topic);
+    scene.write(Sections { kafka: &kafka, ..sections })?;
+    scene.run_to_end().await?;
+    scene.assert_rows(&later, vec![row(&[("x", "true")])]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_without_a_record_to_infer_columns_from_waits_unready() -> Result<()> {
+    let more = "checkpoint: {interval: 500ms}\n";
+    let scene = Scene::new(1, Sections { format: "{type: json}", more, ..Default::default() }).await?;
+    for ends_waiting in [true, false] {
+        let mut process = scene.start(&["run"])?;
+        let url = format!("http://{}", super::scene::address(&process).await?);
+        let reason = wait_until_it_says(&url, "a first record").await?;
+        ensure!(reqwest::get(format!("{url}/livez")).await?.status() == 200, "{reason}");
+        if !ends_waiting {
+            scene.produce(0, &[Some(b"{\"a\":1}")]).await?;
+            wait_until_it_says(&url, "ok").await?;
+            scene.wait_for_rows(1, &mut process).await?;
+        }
+        process.signal(libc::SIGTERM);
+        let ended = process.wait(super::scene::LIMIT).await?;
+        ensure!(ended.success(), "{ended}: {}", process.log()?);
+    }
+    scene.assert_rows("t", vec![row(&[("a", "1")])]).await
+}
+
+async fn wait_until_it_says(url: &str, wanted: &str) -> Result<String> {
+    let start = std::time::Instant::now();
+    loop {
+        let answer = reqwest::get(format!("{url}/readyz")).await?;
+        let (is_ready, text) = (answer.status() == 200, answer.text().await?);
+        if text.contains(wanted) && is_ready == (wanted == "ok") {
+            return Ok(text);
+        }
+        ensure!(start.elapsed() < super::scene::LIMIT, "{text}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_column_asks_for_is_told_and_may_be_refused() -> Result<()> {
+    let columns = "columns: [{name: UserId, type: int64}, {name: Name, type: string}]";
+    let format = format!("{{type: json, {columns}}}");
+    let scene = Scene::new(1, Sections { format: &format, ..Default::default() }).await?;
+    let records: [Option<&[u8]>; 3] = [
+        Some(b"{\"UserId\":1,\"userId\":1}"),
+        Some(b"{\"payload\":{\"UserId\":2}}"),
+        Some(b"{\"UserId\":3,\"Name\":\"x\"}"),
+    ];
+    scene.produce(0, &records).await?;
+    let said = scene.ends_with(0, &["run", "--until-end"]).await?;
+    for part in
+        ["in 1 rows no column found anything", "2 members", "differs from `UserId` only in letter case"]
+    {
+        ensure!(said.contains(part), "{part}: {said}");
+    }
+    let format = format!("{{type: json, unknown: reject, {columns}}}");
+    scene.write(Sections { format: &format, more: "error_limit: {records: 2}\n", ..Default::default() })?;
+    scene.produce(0, &records).await?;
+    scene.run_to_end().await?;
+    ensure!(scene.rejects().await?.len() == 2 && scene.rows("t").await?.len() == 4);
     Ok(())
 }

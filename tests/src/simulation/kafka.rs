@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tidegate::cluster::{Cluster, ClusterError, LogBounds};
+use tidegate::cluster::{Cluster, ClusterError, LogBounds, Quota, Sample};
 use tidegate::config::Start;
 use tidegate::kafka::TopicIds;
 use tidegate_sinks::{LeaderEpoch, TopicPartition};
@@ -194,7 +194,7 @@ impl Cluster for Kafka {
         Ok(BTreeMap::new())
     }
 
-    async fn sample(&self, _partitions: &[TopicPartition]) -> Result<Vec<Vec<u8>>, ClusterError> {
-        Ok(Vec::new())
+    async fn sample(&self, _: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, ClusterError> {
+        Ok(Sample::new())
     }
 }

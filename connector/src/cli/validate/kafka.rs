@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_sinks::{Checkpoint, TopicPartition};
 
 use super::{Check, Verdict};
-use crate::cluster::{Cluster, Connected};
+use crate::cluster::{Cluster, Connected, Quota};
 use crate::config::timeouts::{self, BrokerLimits, Severity};
 use crate::config::{Config, Rejects, Topics, client_properties};
 use crate::kafka::{Offsets, Queries, QueryError, TopicIds};
@@ -49,7 +49,9 @@ pub(super) async fn look(config: &Config) -> Looked {
         let topics = config.kafka.topics.clone();
         let partitions = one_of_each_topic(&logs.starts);
         let group = config.kafka.group_id.clone();
-        let read = async { Connected::connect(properties, topics, group).await?.sample(&partitions).await };
+        let one = Quota { records: 1, bytes: 1 };
+        let quotas = partitions.iter().map(|partition| (partition.clone(), one)).collect();
+        let read = async { Connected::connect(properties, topics, group).await?.sample(&quotas).await };
         looked.checks.push(match read.await {
             Ok(_) => Check::ok("read rights", format!("read from {} topics", partitions.len())),
             Err(error) => Check::failed_with("read rights", error),

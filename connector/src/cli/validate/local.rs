@@ -12,7 +12,8 @@ use crate::{http, kafka};
 const CHAIN_MAX_COMMITS_PER_SECOND: u32 = 3;
 
 pub(super) fn checks(config: &Config) -> Vec<Check> {
-    let mut checks = vec![Check::ok("job file", format!("job {}", config.job)), columns(config)];
+    let mut checks = vec![Check::ok("job file", format!("job {}", config.job))];
+    checks.extend(columns(config));
     let cautions = columns::cautions(config.format.columns.as_deref().unwrap_or_default());
     checks.extend(cautions.into_iter().map(|caution| Check::warning("columns", caution)));
     let findings = timeouts::check(config, &client_properties(config), None, timeouts::kill_delay());
@@ -64,12 +65,18 @@ pub(super) async fn listening(config: &Config) -> Check {
     }
 }
 
-fn columns(config: &Config) -> Check {
+fn columns(config: &Config) -> Vec<Check> {
     if config.format.columns.is_none() && config.format.kind == FormatKind::Json {
-        return Check::ok("columns", "left out: inferred from a sample at the first start, and pinned");
+        let detail = "left out: inferred for each table from a sample of its topics, and pinned";
+        return vec![Check::ok("columns", detail)];
     }
     match files_schema(config, config.format.columns.as_deref().unwrap_or_default()) {
-        Ok(schema) => Check::ok("columns", format!("{} columns", schema.fields().len())),
-        Err(error) => Check::failed_with("columns", error),
+        Ok(schema) => {
+            let twins = columns::twins(&schema);
+            let mut checks = vec![Check::ok("columns", format!("{} columns", schema.fields().len()))];
+            checks.extend(twins.into_iter().map(|twins| Check::warning("columns", twins)));
+            checks
+        }
+        Err(error) => vec![Check::failed_with("columns", error)],
     }
 }

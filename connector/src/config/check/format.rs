@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::columns::path;
 use crate::config::error::Wrong;
 use crate::config::section::{Parsed, Section, Value};
-use crate::config::{Column, Format, FormatKind, Metadata, Reading, Tombstones, values};
+use crate::config::{Column, Format, FormatKind, Metadata, Reading, Tombstones, Unknown, values};
 use crate::limits::COLUMNS_MAX_COUNT;
 
 const METADATA: [(&str, Metadata); 6] = [
@@ -37,7 +38,21 @@ pub(super) fn check(format: &mut Section<'_>) -> Format {
             Wrong::new(problem, "write [{name: value, type: string}], or leave columns out"),
         );
     }
-    Format { kind, tombstones, columns, metadata }
+    let unknown = format.value("unknown").and_then(|value| {
+        if kind == FormatKind::Raw {
+            value.wrong(Wrong::new("is for records with members, and raw has none", "leave it out"));
+        }
+        value.parse(unknown)
+    });
+    Format { kind, tombstones, columns, metadata, unknown: unknown.unwrap_or(Unknown::Warn) }
+}
+
+fn unknown(value: &str) -> Parsed<Unknown> {
+    if value == "add" {
+        return Err(Wrong::not_built("for members that no column asks for", "use ignore, warn or reject"));
+    }
+    let words = [("ignore", Unknown::Ignore), ("warn", Unknown::Warn), ("reject", Unknown::Reject)];
+    values::word(&words)(value)
 }
 
 fn kind(value: &str) -> Parsed<FormatKind> {
@@ -89,7 +104,7 @@ fn column(section: &mut Section<'_>, names: &mut BTreeSet<String>) -> Option<Col
             None
         }
     };
-    let path = section.value("path").and_then(|path| path.parse(values::text));
+    let path = section.value("path").and_then(|path| path.parse(keys));
     let reading = Reading {
         zone: section.value("zone").and_then(|zone| zone.parse(values::text)),
         format: section.value("format").and_then(|format| format.parse(values::text)),
@@ -112,6 +127,12 @@ fn column(section: &mut Section<'_>, names: &mut BTreeSet<String>) -> Option<Col
         );
     }
     Some(column)
+}
+
+/// A path by which something can be found.
+fn keys(value: &str) -> Parsed<String> {
+    path::keys(value).map_err(|(problem, remedy)| Wrong::new(problem, remedy))?;
+    Ok(value.to_owned())
 }
 
 /// A type of the grammar. What is wrong may repeat a part of it, so that is only said of what the file itself has.

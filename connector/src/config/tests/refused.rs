@@ -83,6 +83,13 @@ const BAD: &[(&str, &str, &str)] = &[
     ("{format: {type: xml}}", "format.type", "write one of: json, raw"),
     ("{format: {metadata: [ofset]}}", "format.metadata[0]", "did you mean offset?"),
     ("{format: {metadata: [key, key]}}", "format.metadata[1]", "second time"),
+    ("{format: {unknown: add}}", "format.unknown", "not built"),
+    ("{format: {unknown: warm}}", "format.unknown", "did you mean warn?"),
+    ("{format: {type: raw, unknown: warn}}", "format.unknown", "raw has none"),
+    ("{format: {columns: [{name: a, type: int, path: $.a.b}]}}", "format.columns[0].path", "JSONPath"),
+    ("{format: {columns: [{name: a, type: int, path: 'l[0].b'}]}}", "format.columns[0].path", "an index"),
+    ("{format: {columns: [{name: a, type: int, path: /a/b}]}}", "format.columns[0].path", "JSON Pointer"),
+    ("{format: {columns: [{name: a, type: int, path: a..b}]}}", "format.columns[0].path", "an empty key"),
     ("{format: {columns: []}}", "format.columns", "names no column"),
     ("{format: {columns: [{name: a}]}}", "format.columns[0].type", "is missing"),
     (

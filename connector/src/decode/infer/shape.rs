@@ -1,6 +1,6 @@
 //! What the values of a column have been like so far, and the narrowest type that holds them all without loss.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::columns;
 use crate::decode::json::number::Number;
@@ -91,17 +91,33 @@ impl Shape {
             Self::Moment { digits: 0..=3 } => "timestamp(ms, UTC)".to_owned(),
             Self::Moment { digits: 4..=6 } => "timestamp(us, UTC)".to_owned(),
             // Nanoseconds are only written where they are asked for, as many readers refuse them; text loses nothing.
-            Self::Moment { .. } | Self::Text | Self::Null => "string".to_owned(),
+            Self::Moment { .. } | Self::Text => "string".to_owned(),
             Self::List(elements) => format!("list<{}>", elements.type_name()),
-            Self::Object(members) if (1..=MAX_MEMBERS).contains(&members.len()) => {
+            Self::Object(members) if (1..=MAX_MEMBERS).contains(&members.len()) && !has_twins(members) => {
                 let member = |(name, shape): &(String, Self)| {
                     format!("{}: {}", columns::quoted(name), shape.type_name())
                 };
                 format!("struct<{}>", members.iter().map(member).collect::<Vec<_>>().join(", "))
             }
-            Self::Object(_) | Self::Json => "json".to_owned(),
+            Self::Object(_) | Self::Json | Self::Null => "json".to_owned(),
         }
     }
+
+    /// Whether nothing has come yet that says what may come.
+    pub(super) fn holds_nothing(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::List(elements) => elements.holds_nothing(),
+            Self::Object(members) => members.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+/// Names that differ only in letter case: a struct of them is none that every reader reads.
+fn has_twins(members: &[(String, Shape)]) -> bool {
+    let mut names = HashSet::new();
+    !members.iter().all(|(name, _)| names.insert(name.to_lowercase()))
 }
 
 fn merge_members(mut left: Vec<(String, Shape)>, right: Vec<(String, Shape)>) -> Vec<(String, Shape)> {

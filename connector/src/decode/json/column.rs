@@ -9,11 +9,12 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field};
 
 use super::flaw::Flaw;
+use super::names::Watch;
 use super::nested::{List, Map, Struct};
 use super::scalar;
 use super::scan::{Scanner, Token};
 use crate::config::Reading;
-use crate::decode::Value;
+use crate::decode::{Unmatched, Value};
 
 /// The values of one type. A failed `read` may leave a part of a value behind; the caller truncates.
 pub(super) trait Values: fmt::Debug + Send {
@@ -34,6 +35,9 @@ pub(super) trait Values: fmt::Debug + Send {
 
     /// Takes all values, and starts anew with the same capacity.
     fn finish(&mut self, nulls: Option<NullBuffer>) -> ArrayRef;
+
+    /// Names members in the values, which lie at `place`, that nobody asks for.
+    fn unmatched(&self, _place: &str, _out: &mut Unmatched) {}
 }
 
 /// Values that may be the keys of a map.
@@ -51,11 +55,11 @@ pub(super) struct Column {
 
 impl Column {
     /// `reading` is of all that lies in it.
-    pub(super) fn new(field: &Field, reading: &Reading) -> Self {
+    pub(super) fn new(field: &Field, reading: &Reading, watch: Watch) -> Self {
         let values: Box<dyn Values> = match field.data_type() {
-            DataType::Struct(members) => Box::new(Struct::new(members, reading)),
-            DataType::List(element) => Box::new(List::new(element, reading)),
-            DataType::Map(entries, _) => Box::new(Map::new(entries, reading)),
+            DataType::Struct(members) => Box::new(Struct::new(members, reading, watch)),
+            DataType::List(element) => Box::new(List::new(element, reading, watch)),
+            DataType::Map(entries, _) => Box::new(Map::new(entries, reading, watch)),
             _ => scalar::values(field, reading),
         };
         Self { values, nulls: NullBufferBuilder::new(0) }
@@ -97,6 +101,10 @@ impl Column {
             Some(last) if self.nulls.is_valid(last) => self.values.last(),
             _ => Value::Null,
         }
+    }
+
+    pub(super) fn unmatched(&self, place: &str, out: &mut Unmatched) {
+        self.values.unmatched(place, out);
     }
 
     pub(super) fn bytes(&self) -> usize {

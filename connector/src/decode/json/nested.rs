@@ -8,10 +8,12 @@ use arrow::datatypes::{DataType, FieldRef, Fields};
 
 use super::column::{Column, KeyValues, Values};
 use super::flaw::Flaw;
-use super::names::Names;
+use super::names::{Names, Watch};
 use super::scalar;
 use super::scan::{Scanner, Token};
+use crate::columns::path;
 use crate::config::Reading;
+use crate::decode::Unmatched;
 
 #[derive(Debug)]
 pub(super) struct Struct {
@@ -22,9 +24,9 @@ pub(super) struct Struct {
 }
 
 impl Struct {
-    pub(super) fn new(fields: &Fields, reading: &Reading) -> Self {
-        let names = Names::new(fields.iter().map(|field| field.name().as_str()));
-        let members = fields.iter().map(|field| Column::new(field, reading)).collect();
+    pub(super) fn new(fields: &Fields, reading: &Reading, watch: Watch) -> Self {
+        let names = Names::new(fields.iter().map(|field| field.name().as_str()), watch);
+        let members = fields.iter().map(|field| Column::new(field, reading, watch)).collect();
         Self { fields: fields.clone(), names, members }
     }
 }
@@ -38,13 +40,13 @@ impl Values for Struct {
         let mut more = json.open_object()?;
         let mut ordinal = 0;
         while more {
-            match self.names.find(ordinal, json)? {
-                Some(index) => {
-                    let member = &mut self.members[index];
+            let found = self.names.find(ordinal, json)?;
+            match found.and_then(|index| Some((index, self.members.get_mut(index)?))) {
+                Some((index, member)) => {
                     let result = if member.len() == len { member.read(json) } else { Err(Flaw::twice()) };
                     result.map_err(|flaw| flaw.member(self.fields[index].name()))?;
                 }
-                None => json.skip()?,
+                None => self.names.pass(found, "", json)?,
             }
             ordinal += 1;
             more = json.next_member()?;
@@ -68,6 +70,13 @@ impl Values for Struct {
     fn finish(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
         let members = self.members.iter_mut().map(Column::finish).collect();
         Arc::new(StructArray::new(self.fields.clone(), members, nulls))
+    }
+
+    fn unmatched(&self, place: &str, out: &mut Unmatched) {
+        self.names.unmatched(&format!("{place}."), out);
+        for (field, member) in self.fields.iter().zip(&self.members) {
+            member.unmatched(&format!("{place}.{}", path::quoted(field.name())), out);
+        }
     }
 }
 
@@ -120,8 +129,12 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) fn new(element: &FieldRef, reading: &Reading) -> Self {
-        Self { field: element.clone(), elements: Column::new(element, reading), offsets: Offsets::new() }
+    pub(super) fn new(element: &FieldRef, reading: &Reading, watch: Watch) -> Self {
+        Self {
+            field: element.clone(),
+            elements: Column::new(element, reading, watch),
+            offsets: Offsets::new(),
+        }
     }
 }
 
@@ -155,6 +168,10 @@ impl Values for List {
     fn finish(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
         Arc::new(ListArray::new(self.field.clone(), self.offsets.finish(), self.elements.finish(), nulls))
     }
+
+    fn unmatched(&self, place: &str, out: &mut Unmatched) {
+        self.elements.unmatched(&format!("{place}[]"), out);
+    }
 }
 
 #[derive(Debug)]
@@ -172,7 +189,7 @@ pub(super) struct Map {
 }
 
 impl Map {
-    pub(super) fn new(entries: &FieldRef, reading: &Reading) -> Self {
+    pub(super) fn new(entries: &FieldRef, reading: &Reading, watch: Watch) -> Self {
         let DataType::Struct(pair) = entries.data_type() else {
             unreachable!("the entries of a map are a struct of key and value");
         };
@@ -186,7 +203,7 @@ impl Map {
             pair: pair.clone(),
             keys: scalar::values(&pair[0], reading),
             keys_are_strings,
-            values: Column::new(&pair[1], reading),
+            values: Column::new(&pair[1], reading, watch),
             offsets: Offsets::new(),
             sorted: Vec::new(),
         }
@@ -253,5 +270,9 @@ impl Values for Map {
         let pair =
             StructArray::new(self.pair.clone(), vec![self.keys.finish(None), self.values.finish()], None);
         Arc::new(MapArray::new(self.field.clone(), self.offsets.finish(), pair, nulls, false))
+    }
+
+    fn unmatched(&self, place: &str, out: &mut Unmatched) {
+        self.values.unmatched(&format!("{place}.*"), out);
     }
 }

@@ -20,6 +20,8 @@ pub(in crate::decode) struct Scanner<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    /// Members so far that no column asks for.
+    pub(super) unmatched: u64,
 }
 
 /// What kind of value begins here.
@@ -48,7 +50,7 @@ impl Token {
 
 impl<'a> Scanner<'a> {
     pub(in crate::decode) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0 }
+        Self { text, at: 0, depth: 0, unmatched: 0 }
     }
 
     /// Where the next value can be read again by [`Self::rewind`].

@@ -142,6 +142,11 @@ export function showRejects(overview, checkpoints) {
       all ? `${percent(rejected / all)} in the checkpoints above` : "no checkpoint of this replica yet",
     ],
     ["Where they are", place],
+    ...overview.unmatched.map(({ table, members, keys, rows }) => [
+      `No column asks for, in table ${table}`,
+      [members ? plural(members, "member") : null, rows ? `all of ${plural(rows, "record")}` : null].filter(Boolean).join(", "),
+      keys.length ? `among them ${keys.join(", ")}` : null,
+    ]),
   ]);
 }
 

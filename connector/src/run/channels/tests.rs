@@ -4,7 +4,9 @@ use tidegate_sinks::memory::Memory;
 use tidegate_sinks::{CommitId, Span, TopicPartition};
 
 use super::*;
-use crate::config::{Column, Compression, File, Format, FormatKind, PartitionColumns, Table, Tombstones};
+use crate::config::{
+    Column, Compression, File, Format, FormatKind, PartitionColumns, Table, Tombstones, Unknown,
+};
 use crate::decode;
 use crate::event::Budget;
 use crate::stage::StageSettings;
@@ -12,8 +14,13 @@ use crate::stage::StageSettings;
 /// Its first file is one too many.
 fn narrow_stager(sink: &Arc<dyn Sink>) -> Stager {
     let column = Column::new("id", "int64");
-    let format =
-        Format { kind: FormatKind::Json, tombstones: Tombstones::Skip, columns: None, metadata: Vec::new() };
+    let format = Format {
+        kind: FormatKind::Json,
+        tombstones: Tombstones::Skip,
+        columns: None,
+        metadata: Vec::new(),
+        unknown: Unknown::Warn,
+    };
     let file = File { target_size: 1 << 30, compression: Compression::None, row_group_rows: 1_000_000 };
     let settings = StageSettings {
         table: Table::Named("t".into()),

@@ -145,7 +145,7 @@ proptest! {
     ) {
         let metadata = vec![Metadata::Topic, Metadata::Timestamp, Metadata::Offset];
         let format =
-            Format { kind: FormatKind::Json, tombstones: Tombstones::Skip, columns: None, metadata: metadata.clone() };
+            Format { kind: FormatKind::Json, tombstones: Tombstones::Skip, columns: None, metadata: metadata.clone(), unknown: crate::config::Unknown::Warn };
         let schema = crate::columns::schema(&columns(), &metadata).unwrap();
         let mut partition_by: Vec<PartitionField> = Vec::new();
         for (transform, at) in levels {

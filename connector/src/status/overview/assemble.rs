@@ -7,9 +7,9 @@ use tidegate_sinks::{Checkpoint, TopicPartition};
 
 use super::{
     HeldBack, Lag, LeftOut, Limits, NewestCheckpoint, Overview, Partition, Peer, PeerPartition, Peers,
-    RejectRatio, Rejects,
+    RejectRatio, Rejects, UnmatchedTable,
 };
-use crate::config::Config;
+use crate::config::{Config, Unknown};
 use crate::control::Replica;
 use crate::status::conditions::Condition;
 use crate::status::verdict::{self, Facts, Verdict};
@@ -50,6 +50,16 @@ pub fn overview(
             ratio: reject_ratio(config, checkpoint.as_deref(), now),
             place: format!("{}/_tidegate/{}/rejects/", config.sink.url.trim_end_matches('/'), config.job),
         },
+        unmatched: status
+            .unmatched()
+            .into_iter()
+            .map(|(table, unmatched)| UnmatchedTable {
+                table: table.to_string(),
+                members: unmatched.members,
+                keys: unmatched.keys.into_keys().collect(),
+                rows: unmatched.rows,
+            })
+            .collect(),
         limits: Limits {
             bytes_per_second: peers
                 .control
@@ -109,6 +119,10 @@ pub fn verdict(config: &Config, status: &Status, now: Timestamp) -> Verdict {
         held_back: status.standing().open_transactions.first().map(held_back),
         rejects: checkpoint.as_ref().map(|checkpoint| checkpoint.outstanding_rejects()),
         rejects_limit: config.error_limit.records,
+        rows_without_values: match config.format.unknown {
+            Unknown::Ignore => 0,
+            Unknown::Warn | Unknown::Reject => status.unmatched().values().map(|table| table.rows).sum(),
+        },
         reject_ratio: reject_ratio(config, checkpoint.as_deref(), now),
         unpublished: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.unpublished.len()),
         unsent,

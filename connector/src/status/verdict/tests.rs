@@ -11,6 +11,7 @@ fn facts(samples: &[Sample]) -> Facts<'_> {
         behind: Some(Duration::from_secs(86_400)),
         lag_lso: Some(5),
         held_back: None,
+        rows_without_values: 0,
         rejects: Some(0),
         rejects_limit: Some(0),
         reject_ratio: None,
@@ -198,4 +199,9 @@ fn what_a_stop_leads_to_is_said_of_both_ways() {
 #[test]
 fn numbers_have_commas() {
     assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
+}
+
+#[test]
+fn rows_of_nulls_are_worth_a_word() {
+    assert_eq!(codes(&Facts { rows_without_values: 3, ..facts(&[]) }), ["rows_without_values"]);
 }
