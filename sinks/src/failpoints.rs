@@ -250,7 +250,7 @@ fn act_at(variable: &str, action: &str) -> Result<(), crate::error::Error> {
     if !name.starts_with("task.") && !is_known(&name) {
         return Err(unfit());
     }
-    fail::cfg(name.as_str(), action).map_err(|error| unfit().with_source(std::io::Error::other(error)))
+    fail::cfg(name.as_str(), action).map_err(|error| unfit().with_source(io::Error::other(error)))
 }
 
 #[cfg(feature = "failpoints")]
