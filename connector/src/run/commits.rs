@@ -244,7 +244,7 @@ impl Engine {
             }
             Err(error) if error.kind == Kind::Retry => {
                 // Committed data is safe where it waits, so be patient.
-                self.publish_tries.failed(&error);
+                self.publish_tries.failed_in_sink(&error);
                 metrics::counter!("tidegate_errors_total").increment(1);
                 tracing::warn!(%error, "publishing failed; trying again");
                 self.publish();

@@ -447,7 +447,7 @@ impl Engine {
                     Err(error) if error.kind == Kind::Retry => {
                         metrics::counter!("tidegate_errors_total").increment(1);
                         tracing::warn!(%error, "dropping what is published failed; trying again");
-                        self.settle_tries.failed(&error);
+                        self.settle_tries.failed_in_sink(&error);
                     }
                     Err(error) => return Err(error.into()),
                 }

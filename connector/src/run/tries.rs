@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use tidegate_sinks::Error;
 use tokio::time::Instant;
 
 /// From then on it is told: a first failure may pass.
@@ -23,6 +24,14 @@ impl Tries {
         self.failures = self.failures.saturating_add(1);
         self.since.get_or_insert_with(Instant::now);
         self.newest = error.to_string();
+    }
+
+    /// By an error of a sink, whose cause is told as well: it mostly says what to do.
+    pub(super) fn failed_in_sink(&mut self, error: &Error) {
+        match &error.source {
+            Some(source) => self.failed(&format_args!("{error}: {source}")),
+            None => self.failed(error),
+        }
     }
 
     pub(super) fn succeeded(&mut self) {
@@ -55,6 +64,14 @@ impl Tries {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_error_of_a_sink_is_told_with_its_cause() {
+        let error = Error::new(tidegate_sinks::Kind::Retry, "moving a file");
+        let mut tries = Tries::default();
+        tries.failed_in_sink(&error.with_source(std::io::Error::other("no room")));
+        assert_eq!(tries.newest(), Some("moving a file: no room"));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_fails_again_for_a_while_is_told_until_it_succeeds() {
