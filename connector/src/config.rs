@@ -89,12 +89,19 @@ pub enum Topics {
 impl Topics {
     /// Whether a topic of this name is among them.
     pub fn has(&self, topic: &str) -> bool {
-        match self {
+        self.matcher()(topic)
+    }
+
+    /// The same for many names: a pattern is compiled once.
+    pub(crate) fn matcher(&self) -> impl Fn(&str) -> bool + '_ {
+        let pattern = match self {
+            Self::List(_) => None,
+            Self::Regex(pattern) => regex::Regex::new(&format!("^(?:{pattern})$")).ok(),
+        };
+        move |topic| match self {
             Self::List(topics) => topics.iter().any(|listed| listed == topic),
-            Self::Regex(pattern) => {
-                !crate::kafka::is_internal(topic)
-                    && regex::Regex::new(&format!("^(?:{pattern})$"))
-                        .is_ok_and(|pattern| pattern.is_match(topic))
+            Self::Regex(_) => {
+                !crate::kafka::is_internal(topic) && pattern.as_ref().is_some_and(|p| p.is_match(topic))
             }
         }
     }

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sinks::TopicPartition;
+use tidegate_sinks::{Checkpoint, TopicPartition};
 use tokio::time::Instant;
 
 use super::engine::{Done, Engine};
 use crate::cluster::ClusterError;
+use crate::config::Config;
 use crate::kafka::{Look, TopicLook};
 use crate::status::conditions::Cause;
 
@@ -91,7 +92,25 @@ fn judge(look: &Look, known: &BTreeSet<TopicPartition>) -> Found {
     found
 }
 
+/// The partitions of the chain that the job file still asks for. One of a topic that was taken out of it, or that no table
+/// can be called after, may be gone.
+fn must_read(config: &Config, state: &Checkpoint) -> BTreeSet<TopicPartition> {
+    let asked_for = config.kafka.topics.matcher();
+    let known = state.kafka_partitions().map(|(partition, _)| partition.clone());
+    config
+        .sink
+        .table
+        .named(known.filter(|partition| asked_for(&partition.topic)).collect())
+        .0
+        .into_iter()
+        .collect()
+}
+
 impl Engine {
+    fn must_read(&self) -> BTreeSet<TopicPartition> {
+        must_read(&self.parts.config, &self.parts.state)
+    }
+
     /// Looks when it is time to.
     pub(super) fn look(&mut self) {
         let is_due = self.looks.last.is_none_or(|last| last.elapsed() >= EVERY);
@@ -102,17 +121,14 @@ impl Engine {
         self.looks.last = Some(Instant::now());
         let cluster = self.parts.cluster.clone();
         let topics: BTreeSet<Arc<str>> =
-            self.parts.state.kafka_partitions().map(|(partition, _)| partition.topic.clone()).collect();
+            self.must_read().into_iter().map(|partition| partition.topic).collect();
         self.spawn("look", async move { Done::Looked(cluster.look(&topics).await) });
     }
 
     pub(super) fn looked(&mut self, look: Result<Look, ClusterError>) {
         self.looks.looking = false;
         let found = match look {
-            Ok(look) => {
-                let known = self.parts.state.kafka_partitions().map(|(partition, _)| partition.clone());
-                judge(&look, &known.collect())
-            }
+            Ok(look) => judge(&look, &self.must_read()),
             Err(error) => {
                 let text = format!("the brokers do not tell how the topics are: {error}");
                 Found::from([(Cause::Unreachable, BTreeMap::from([(String::new(), text)]))])
@@ -128,7 +144,10 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_sinks::PartitionState;
+
     use super::*;
+    use crate::config::Origin;
 
     fn partitions(leaders: &[bool]) -> TopicLook {
         TopicLook::Partitions(leaders.iter().enumerate().map(|(n, leader)| (n as i32, *leader)).collect())
@@ -159,6 +178,28 @@ mod tests {
             ]
         );
         assert!(found[&Cause::TopicMissing]["gone"].contains("topic gone does not exist"));
+    }
+
+    #[test]
+    fn a_topic_that_the_job_file_no_longer_asks_for_may_be_gone() {
+        let state = |topics: &[&str]| {
+            let place = PartitionState { start: 0, next: 1, rows: 1 };
+            let partitions = topics.iter().map(|topic| (TopicPartition::new(topic, 0), place));
+            Checkpoint::first("j", jiff::Timestamp::UNIX_EPOCH, partitions.collect())
+        };
+        let asked = |topics: &str| {
+            let text = format!(
+                "job: j\nkafka: {{bootstrap_servers: 'b:1', {topics}}}\nsink: {{url: 'file:///w', table: '{{topic}}'}}\n"
+            );
+            Config::parse(&text, &Origin("job.yaml".into())).unwrap()
+        };
+        let state = state(&["old", "shop.a", "shop.b", ".hidden"]);
+        let names = |config: Config| {
+            let must = must_read(&config, &state).into_iter();
+            must.map(|partition| partition.topic.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(asked("topics: [shop.a, new]")), ["shop.a"]);
+        assert_eq!(names(asked("topics_regex: 'shop[.].*|[.].*'")), ["shop.a", "shop.b"]);
     }
 
     #[test]

@@ -97,7 +97,8 @@ async fn no_content_and_no_secret_is_ever_told() -> Result<()> {
         format!("{{\"n\":\"{MARKER}\"}}"),
         format!("{{\"text\":{MARKER}}}"),
         MARKER.to_owned(),
-        format!("{{\"{MARKER}\":1,\"{MARKER}\":2,\"n\":1}}"),
+        // Names of members may be told, values never.
+        format!("{{\"other\":\"{MARKER}\",\"n\":1,\"n\":\"{MARKER}\"}}"),
         format!("{{\"text\":\"{MARKER}\\x\"}}"),
     ];
     let mut payloads = vec![Some(good.as_bytes())];
