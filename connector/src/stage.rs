@@ -314,9 +314,11 @@ impl Stager {
         let sealed = self.seal_files(delta).await;
         let (rows, rejects, first_reject) =
             (std::mem::take(&mut self.rows), self.rejects.count, self.rejects.first.take());
-        let unmatched =
-            self.tables.iter_mut().map(|(name, table)| (name.clone(), table.decode.take_unmatched()));
-        let unmatched = unmatched.filter(|(_, unmatched)| !unmatched.is_empty()).collect();
+        let unmatched = self
+            .tables
+            .iter_mut()
+            .map(|(name, table)| (name.clone(), table.decode.take_unmatched()))
+            .collect();
         self.discard().await;
         let files = sealed?;
         let staged = |kind| files.iter().filter(|file| file.kind == kind).map(|file| file.rows).sum::<u64>();

@@ -117,7 +117,7 @@ async fn find(job: &Job, infer: bool) -> Result<ShownTables> {
     let look = async {
         let cluster = cluster.await?;
         let unknown = known.unknown(&cluster.partitions().await?);
-        tables::look(&cluster, &config.format.metadata, &unknown).await
+        tables::look(&cluster, config, &unknown).await
     };
     let found = match look.await {
         Ok(found) => found,

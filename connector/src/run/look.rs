@@ -184,7 +184,7 @@ mod tests {
     fn a_topic_that_the_job_file_no_longer_asks_for_may_be_gone() {
         let state = |topics: &[&str]| {
             let place = PartitionState { start: 0, next: 1, rows: 1 };
-            let partitions = topics.iter().map(|topic| (TopicPartition::new(topic, 0), place));
+            let partitions = topics.iter().map(|topic| (TopicPartition::new(*topic, 0), place));
             Checkpoint::first("j", jiff::Timestamp::UNIX_EPOCH, partitions.collect())
         };
         let asked = |topics: &str| {

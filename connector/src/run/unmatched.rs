@@ -54,6 +54,9 @@ impl Engine {
                 .increment(unmatched.members);
             metrics::counter!("tidegate_rows_without_values_total", "table" => label)
                 .increment(unmatched.rows);
+            if unmatched.is_empty() {
+                continue;
+            }
             self.parts.status.add_unmatched(table, unmatched);
             if self.parts.config.format.unknown == Unknown::Warn
                 && self.told.is_new(table, unmatched, Instant::now())

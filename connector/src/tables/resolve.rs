@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::{TableColumns, pins};
 use crate::cluster::{Cluster, ClusterError, Quota};
-use crate::columns;
-use crate::config::{Column, Config, Format, Metadata};
+use crate::columns::{self, levels};
+use crate::config::{Column, Config, Format, Topics};
 use crate::decode;
 use crate::decode::infer::{Inferred, infer};
 use crate::event::Fetch;
@@ -44,6 +44,8 @@ pub struct Found {
     pub sampled: BTreeMap<TopicPartition, usize>,
     /// Why there is nothing yet to infer columns from.
     pub inferred: Result<Inferred, String>,
+    /// There is something, but no folder of `sink.partition_by` can be named by it.
+    pub is_unfit: bool,
 }
 
 impl Found {
@@ -62,10 +64,10 @@ impl Found {
     }
 }
 
-/// Samples the partitions of each table, and infers its columns beside those of `metadata`.
+/// Samples the partitions of each table, and infers its columns beside those of Kafka's metadata.
 pub async fn look(
     cluster: &dyn Cluster,
-    metadata: &[Metadata],
+    config: &Config,
     tables: &BTreeMap<String, Vec<TopicPartition>>,
 ) -> Result<Vec<Found>, ClusterError> {
     let mut found = Vec::new();
@@ -74,17 +76,17 @@ pub async fn look(
         at_once.insert(table, of_table);
         partitions += of_table.len();
         if partitions >= PARTITIONS_AT_ONCE {
-            found.extend(look_at_once(cluster, metadata, &at_once, partitions).await?);
+            found.extend(look_at_once(cluster, config, &at_once, partitions).await?);
             (at_once, partitions) = (BTreeMap::new(), 0);
         }
     }
-    found.extend(look_at_once(cluster, metadata, &at_once, partitions).await?);
+    found.extend(look_at_once(cluster, config, &at_once, partitions).await?);
     Ok(found)
 }
 
 async fn look_at_once(
     cluster: &dyn Cluster,
-    metadata: &[Metadata],
+    config: &Config,
     tables: &BTreeMap<&String, &Vec<TopicPartition>>,
     partitions: usize,
 ) -> Result<Vec<Found>, ClusterError> {
@@ -102,19 +104,32 @@ async fn look_at_once(
     let mut sample = cluster.sample(&wanted).await?;
     let one = |(table, of_table): (&&String, &&Vec<TopicPartition>)| {
         let records = of_table.iter().map(|p| (p.clone(), sample.remove(p).unwrap_or_default())).collect();
-        found(table, &records, metadata)
+        found(table, &records, config)
     };
     Ok(tables.iter().map(one).collect())
 }
 
-fn found(table: &str, sample: &BTreeMap<TopicPartition, Vec<Vec<u8>>>, metadata: &[Metadata]) -> Found {
+fn found(table: &str, sample: &BTreeMap<TopicPartition, Vec<Vec<u8>>>, config: &Config) -> Found {
     let sampled = sample.iter().map(|(partition, records)| (partition.clone(), records.len())).collect();
+    let metadata = &config.format.metadata;
     let inferred =
         infer(sample.values().flatten().map(Vec::as_slice), metadata).map_err(|error| match error.0 {
             0 => "its topics hold no record yet".to_owned(),
             _ => error.to_string(),
         });
-    Found { table: table.to_owned(), sampled, inferred }
+    // Columns are pinned for good; without those that folders are named by, no row could ever be written.
+    let unfit = inferred.as_ref().ok().and_then(|inferred| unfit(inferred, config).err());
+    let is_unfit = unfit.is_some();
+    let inferred = unfit.map_or(inferred, Err);
+    Found { table: table.to_owned(), sampled, inferred, is_unfit }
+}
+
+fn unfit(inferred: &Inferred, config: &Config) -> Result<(), String> {
+    let schema =
+        columns::schema(&inferred.columns, &config.format.metadata).map_err(|error| error.to_string())?;
+    let (fields, columns) = (&config.sink.partition_by, config.sink.partition_columns.unwrap_or_default());
+    let fit = levels::levels(fields, columns, &schema);
+    fit.map(drop).map_err(|error| format!("sink.partition_by does not fit what its records hold: {error}"))
 }
 
 /// What the first checkpoint pins, where columns are inferred: those of all tables that have records.
@@ -124,7 +139,13 @@ pub async fn first_pins(config: &Config, cluster: &dyn Cluster) -> Result<Value,
         return Ok(serde_json::json!({}));
     }
     let unknown = columns.unknown(&cluster.partitions().await?);
-    let found = look(cluster, &config.format.metadata, &unknown).await?;
+    let found = look(cluster, config, &unknown).await?;
+    // Of a pattern's topics one may be anything; its records are rejects.
+    if let (Topics::List(_), Some(found)) = (&config.kafka.topics, found.iter().find(|found| found.is_unfit))
+        && let Err(why) = &found.inferred
+    {
+        return Err(RunError::Config(format!("table {}: {why}", found.table), None));
+    }
     Ok(pins_of(&found))
 }
 
@@ -192,7 +213,7 @@ impl Resolver {
         }
         let partitions = self.cluster.partitions().await?;
         let unknown = self.known().unknown(&partitions);
-        let found = look(&*self.cluster, &self.config.format.metadata, &unknown).await?;
+        let found = look(&*self.cluster, &self.config, &unknown).await?;
         let is_empty = found.iter().all(Found::is_empty);
         self.pin(&mut *self.looking.lock().await, &found).await?;
         if is_empty && !until_end && !self.known().are_known() {
@@ -247,7 +268,8 @@ impl Resolver {
         let table = self.known().table_of(topic);
         let fetched: Vec<Vec<u8>> =
             first.records().filter_map(|r| r.payload.map(<[u8]>::to_vec)).take(SAMPLE_RECORDS).collect();
-        let says_something = infer(fetched.iter().map(Vec::as_slice), &[]).is_ok();
+        let says_something = infer(fetched.iter().map(Vec::as_slice), &self.config.format.metadata)
+            .is_ok_and(|inferred| unfit(&inferred, &self.config).is_ok());
         if let Some((when, why)) = looking.tried.get(&table)
             && !says_something
             && when.elapsed() < LOOK_AGAIN
@@ -285,7 +307,7 @@ impl Resolver {
         let wanted = partitions.into_iter().map(|partition| (partition, quota)).collect();
         let mut sample = self.cluster.sample(&wanted).await?;
         sample.entry(at.clone()).or_default().extend(fetched);
-        Ok(found(table, &sample, &self.config.format.metadata))
+        Ok(found(table, &sample, &self.config))
     }
 }
 

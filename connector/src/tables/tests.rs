@@ -196,6 +196,30 @@ async fn records_that_say_nothing_are_rejects_until_one_says_something() {
     assert_eq!(scene.pinned().await["tables"]["a"]["columns"], json!([{"name": "x", "type": "json"}]));
 }
 
+#[tokio::test]
+async fn a_table_whose_folders_do_not_fit_is_not_pinned_and_stops_no_other() {
+    let by = |topics: &str| {
+        let text = format!(
+            "job: j\nkafka: {{bootstrap_servers: 'localhost:9092', {topics}}}\n\
+             sink: {{url: 'file:///l', table: '{{topic}}', partition_by: [x]}}\n"
+        );
+        Config::parse(&text, &Origin("job.yaml".into())).unwrap()
+    };
+    let cluster = Records::of(&[("a", 0, &[r#"{"x": 1}"#]), ("b", 0, &[r#"{"y": 1}"#])]);
+    let pattern = by("topics_regex: '.*'");
+    let pins = first_pins(&pattern, &*cluster).await.unwrap();
+    assert!(pins["tables"]["a"].is_object() && pins["tables"]["b"].is_null(), "{pins}");
+    let scene = replica(&Memory::new("j"), &cluster, &pattern).await;
+    scene.resolver.begin(false).await.unwrap();
+    assert_eq!(scene.columns("a", &[]).await, names(&["x"]));
+    assert_eq!(scene.columns("b", &[r#"{"y": 2}"#]).await, None);
+    assert_eq!(scene.columns("b", &[r#"{"y": 2, "x": 3}"#]).await, names(&["y", "x"]));
+    // Whoever lists the topics has said that each is one of the job's.
+    let refused = first_pins(&by("topics: [a, b]"), &*cluster).await.unwrap_err();
+    assert_eq!(refused.exit_code(), 2);
+    assert!(refused.to_string().contains("table b: sink.partition_by does not fit"), "{refused}");
+}
+
 async fn state(pinned: Value, read: &[&str]) -> Checkpoint {
     let at = |topic: &&str| (TopicPartition::new(*topic, 0), PartitionState { start: 0, next: 5, rows: 5 });
     let genesis = Genesis { pinned, ..Genesis::default() };

@@ -110,7 +110,7 @@ async fn a_panic_in_any_task_ends_the_process_and_names_the_task() -> Result<()>
         ensure!(status.code() == Some(1), "{task}: {status}: {log}");
         let told = log.matches("has ended by a panic").count();
         ensure!(
-            told == 1 && log.contains(&format!("the task \"{task}\"")),
+            told == 1 && log.contains(&format!("the task \\\"{task}\\\"")),
             "{task}, told {told} times: {log}"
         );
     }

@@ -5,7 +5,7 @@ use tidegate_sinks::{Checkpoint, TopicPartition};
 use super::Check;
 use super::kafka::Logs;
 use crate::cluster::Connected;
-use crate::config::{Config, client_properties};
+use crate::config::{Config, Topics, client_properties};
 use crate::tables::{self, Found, TableColumns};
 
 const CHECK: &str = "columns";
@@ -24,15 +24,15 @@ pub(super) async fn look(config: &Config, state: Option<&Checkpoint>, logs: &Log
     let (topics, group) = (config.kafka.topics.clone(), config.kafka.group_id.clone());
     let look = async {
         let cluster = Connected::connect(client_properties(config), topics, group).await?;
-        tables::look(&cluster, &config.format.metadata, &unknown).await
+        tables::look(&cluster, config, &unknown).await
     };
     match look.await {
-        Ok(found) => found.iter().flat_map(of_table).collect(),
+        Ok(found) => found.iter().flat_map(|found| of_table(found, &config.kafka.topics)).collect(),
         Err(error) => vec![Check::failed_with(CHECK, error)],
     }
 }
 
-fn of_table(found: &Found) -> Vec<Check> {
+fn of_table(found: &Found, topics: &Topics) -> Vec<Check> {
     let table = &found.table;
     let inferred = match &found.inferred {
         Ok(inferred) => inferred,
@@ -41,6 +41,9 @@ fn of_table(found: &Found) -> Vec<Check> {
                 "table {table}: {why}: its columns are inferred and pinned when its first records come"
             );
             return vec![Check::warning(CHECK, detail)];
+        }
+        Err(why) if found.is_unfit && matches!(topics, Topics::List(_)) => {
+            return vec![Check::failed(CHECK, format!("table {table}: {why}"))];
         }
         Err(why) => {
             let detail = format!(
