@@ -21,10 +21,9 @@ const PARTITIONS: u64 = 2;
 const WIDE: u64 = 1_000;
 /// One of so many is no JSON, and never decodes.
 const BROKEN: u64 = 50;
-const COLUMN: &str = "{name: amount, type: \"decimal(18,2)\"}";
-const NARROW_COLUMN: &str = "{name: amount, type: \"decimal(3,2)\"}";
-/// A column keeps the type that its files have, so the wider one has another name.
-const MENDED_COLUMN: &str = "{name: amount_wide, path: amount, type: \"decimal(18,2)\"}";
+const COLUMN: &str = "- {name: amount, type: \"decimal(18,2)\"}\n";
+/// One more column, which takes few of the amounts. A column keeps its type, so the mended job has none of it.
+const NARROW_COLUMN: &str = "    - {name: narrow, path: amount, type: \"decimal(3,2)\"}\n";
 
 /// A topic of which many records do not decode at first, and some never.
 struct Scene {
@@ -57,11 +56,11 @@ impl Scene {
         };
         let job = Job::new(settings).await?;
         let scene = Self { job, servers, topic, good: Rows::new(), records: 0, rejects: 0, broken: 0 };
-        scene.column(COLUMN, NARROW_COLUMN)?;
+        scene.column(COLUMN, &[COLUMN, NARROW_COLUMN].concat())?;
         Ok(scene)
     }
 
-    /// Replaces a column in the job file.
+    /// Replaces columns in the job file.
     fn column(&self, from: &str, to: &str) -> Result<()> {
         let text = std::fs::read_to_string(self.job.file())?;
         ensure!(text.contains(from), "{from} is not in the job file");
@@ -69,7 +68,7 @@ impl Scene {
     }
 
     fn mend(&self) -> Result<()> {
-        self.column(NARROW_COLUMN, MENDED_COLUMN)
+        self.column(NARROW_COLUMN, "")
     }
 
     fn produce(&mut self, records: u64) -> Result<()> {

@@ -30,7 +30,8 @@ async fn every_metric_is_recorded_and_says_what_is_so() -> Result<()> {
     };
     let scrape = running.wait("all records are visible", all_visible).await?;
 
-    for name in described::names() {
+    // There is a series for each reason, and no reason here.
+    for name in described::names().filter(|name| *name != "tidegate_unready") {
         let sample_of = |series: &String| {
             let shown = series.split('{').next().unwrap_or(series);
             shown == name
