@@ -2,6 +2,8 @@
 
 mod digits;
 mod spellings;
+mod text;
+mod unmatched;
 
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use arrow::datatypes::*;
 use tidegate_sinks::TopicPartition;
 
 use crate::config::{Column, Format, FormatKind, Metadata, Tombstones, Unknown};
-use crate::decode::{Appended, Decode, Reject, Unmatched, decoder};
+use crate::decode::{Appended, Decode, Reject, decoder};
 use crate::event::Record;
 
 fn column(name: &str, type_name: &str) -> Column {
@@ -281,77 +283,6 @@ fn times_keep_every_digit() {
 }
 
 #[test]
-fn text_binary_and_json() {
-    let texts = [
-        r#""a\u00e4\ud83d\ude00\n\/\"\\\b\f\r\t""#,
-        r#""ä😀 as they are, longer than a word""#,
-        r#""""#,
-        "null",
-    ];
-    let text = values("string", &texts);
-    let expected =
-        [Some("aä😀\n/\"\\\u{8}\u{c}\r\t"), Some("ä😀 as they are, longer than a word"), Some(""), None];
-    assert_eq!(text.as_string::<i32>().iter().collect::<Vec<_>>(), expected);
-    let binary = values("binary", &[r#""""#, r#""YQ==""#, r#""YWI=""#, r#""YWJj""#, r#""\/\/\u002b/""#]);
-    let expected: [&[u8]; 5] = [b"", b"a", b"ab", b"abc", b"\xff\xff\xbf"];
-    assert_eq!(binary.as_binary::<i32>().iter().flatten().collect::<Vec<_>>(), expected);
-    let verbatim = [
-        "{ \"a\" : [1.10, 123456789012345678901234567890, 1e999],\t\"a\":null}",
-        "\"\\u0041\"",
-        "-0",
-        "null",
-    ];
-    let json = values("json", &verbatim);
-    let json: Vec<_> = json.as_string::<i32>().iter().collect();
-    assert_eq!(json, [Some(verbatim[0]), Some(verbatim[1]), Some("-0"), None]);
-    for (type_name, text, expected) in [
-        ("string", "1", "expected string, found a number"),
-        ("string", "false", "expected string, found a bool"),
-        ("string", "{}", "expected string, found an object"),
-        ("string", r#""\ud800""#, "a whole surrogate pair"),
-        ("string", r#""\ud800\u0041""#, "a whole surrogate pair"),
-        ("string", r#""\udc00\ud800""#, "a whole surrogate pair"),
-        ("string", r#""\u12""#, "four hex digits"),
-        ("string", r#""\u+123""#, "four hex digits"),
-        ("string", r#""\x""#, "an escape"),
-        ("string", "\"a\tb\"", "no control character"),
-        ("binary", r#""YQ""#, "not base64"),
-        ("binary", r#""YQ=""#, "not base64"),
-        ("binary", r#""YR==""#, "not base64"),
-        ("binary", r#""Y===""#, "not base64"),
-        ("binary", r#""_-_-""#, "not base64"),
-        ("binary", r#""YQ==YQ==""#, "not base64"),
-        ("binary", "[1]", "expected binary"),
-        ("bool", "1", "expected bool, found a number"),
-        ("bool", "\"true\"", "expected bool, found a string"),
-        ("bool", "tru", "not JSON"),
-        ("json", "{\"a\":}", "not JSON"),
-    ] {
-        assert!(problem(type_name, text).contains(expected), "{text}: {}", problem(type_name, text));
-    }
-}
-
-#[test]
-fn half_a_surrogate_pair_is_passed_over_where_no_text_is_made_of_it() {
-    let mut decoder = json(&[column("v", "json"), column("s", "struct<n: int>")]);
-    let payload =
-        r#"{"v": ["\ud83d", {"\udc00": 1}], "\ud83d": "\uD83D", "s": {"\ud83d": 1, "n": 2}, "x": "a\ud83d"}"#;
-    append(&mut *decoder, payload).unwrap();
-    let batch = decoder.finish();
-    assert_eq!(strings(&batch, 0), [Some(r#"["\ud83d", {"\udc00": 1}]"#)]);
-    assert_eq!(batch.column(1).as_struct().column(0).as_primitive::<Int32Type>().values(), &[2]);
-    for (type_name, text) in
-        [("string", r#""\ud83d""#), ("string", r#""\ud83d\u0041""#), ("map<string, int>", r#"{"\udc00": 1}"#)]
-    {
-        assert!(problem(type_name, text).contains("a whole surrogate pair"), "{text}");
-    }
-    for text in [r#""\ud8""#, r#""\u12g4""#, r#""\u""#] {
-        let reject = append(&mut *decoder, format!(r#"{{"x": {text}}}"#)).unwrap_err();
-        assert!(reject.error.contains("four hex digits"), "{text}: {reject}");
-    }
-}
-
-#[test]
 fn nested_values() {
     let rows = [
         r#"{"b": {"c": "x", "zzz": 1}, "a": 5}"#,
@@ -537,102 +468,4 @@ fn keys_in_any_order_and_under_any_name() {
     for (index, expected) in [1, 2, 3].into_iter().enumerate() {
         assert_eq!(batch.column(index).as_primitive::<Int32Type>().values(), &[expected; 6]);
     }
-}
-
-fn watching(columns: &[Column], unknown: Unknown) -> Box<dyn Decode> {
-    let (kind, tombstones) = (FormatKind::Json, Tombstones::Nulls);
-    decoder(&Format { kind, tombstones, columns: None, metadata: vec![], unknown }, columns).unwrap()
-}
-
-#[test]
-fn members_that_no_column_asks_for_are_counted_and_named_at_every_depth() {
-    let columns = [
-        column("UserId", "int64"),
-        at("p.q", column("q", "struct<a: int64>")),
-        column("l", "list<struct<a: int64>>"),
-        column("m", "map<string, struct<a: int64>>"),
-    ];
-    let mut decoder = watching(&columns, Unknown::Warn);
-    let payload = r#"{"userId": 1, "p": {"q": {"A": 1, "b": 2}, "r": 1}, "l": [{"c": 1}, {"c": 2, "a": 3}],
-                      "m": {"k": {"d": {"e": 1}}}, "x.y": null}"#;
-    append(&mut *decoder, payload).unwrap();
-    append(&mut *decoder, r#"{"UserId": 1, "broken": 1"#).unwrap_err();
-    append(&mut *decoder, r#"{"p": {"r": 2}}"#).unwrap();
-    let found = decoder.take_unmatched();
-    assert_eq!((found.members, found.rows), (9, 1));
-    let keys: Vec<_> = found.keys.iter().map(|(key, like)| (key.as_str(), like.as_deref())).collect();
-    let expected = [
-        ("\"x.y\"", None),
-        ("broken", None),
-        ("l[].c", None),
-        ("m.*.d", None),
-        ("p.q.A", Some("a")),
-        ("p.q.b", None),
-        ("p.r", None),
-        ("userId", Some("UserId")),
-    ];
-    assert_eq!(keys, expected);
-    append(&mut *decoder, r#"{"UserId": 1}"#).unwrap();
-    assert_eq!(decoder.take_unmatched(), Unmatched::default());
-}
-
-#[test]
-fn rows_in_which_no_column_finds_anything_are_counted_and_tombstones_are_not_among_them() {
-    let mut decoder = watching(&[at("a.b", column("c", "int64")), column("d", "json")], Unknown::Ignore);
-    for payload in
-        ["{}", r#"{"payload": {"d": 1}}"#, r#"{"a": {}}"#, r#"{"a": {"b": null}}"#, r#"{"d": null}"#]
-    {
-        append(&mut *decoder, payload).unwrap();
-    }
-    let partition = TopicPartition::new("t", 0);
-    assert_eq!(decoder.append(&Record::of(&partition, 7, None)), Ok(Appended::Row));
-    assert_eq!(decoder.take_unmatched().rows, 3);
-    assert_eq!(decoder.finish().num_rows(), 6);
-}
-
-#[test]
-fn a_strict_job_rejects_what_no_column_asks_for_and_names_it() {
-    let columns = [at("a.b", column("b", "struct<c: int64>")), column("d", "list<struct<e: int64>>")];
-    let mut decoder = watching(&columns, Unknown::Reject);
-    append(&mut *decoder, r#"{"a": {"b": {"c": 1}}, "d": [{"e": 1}, {}]}"#).unwrap();
-    for (payload, place) in [
-        (r#"{"d": [], "f": 1}"#, "f: "),
-        (r#"{"a": {"b": {}, "g.h": 1}}"#, "a.\"g.h\": "),
-        (r#"{"a": {"b": {"C": 1}}}"#, "a.b.C: "),
-        (r#"{"d": [{"e": 1}, {"i": 1}]}"#, "d[1].i: "),
-        ("{}", "no column finds anything"),
-    ] {
-        let reject = append(&mut *decoder, payload).unwrap_err();
-        assert!(reject.error.starts_with(place) && reject.error.contains("format.unknown"), "{reject}");
-    }
-    assert_eq!(decoder.finish().num_rows(), 1);
-}
-
-#[test]
-fn what_another_column_takes_is_not_unknown() {
-    let columns = [column("a", "struct<x: int64>"), at("a.y", column("y", "int64")), column("b", "json")];
-    let mut decoder = watching(&columns, Unknown::Reject);
-    append(&mut *decoder, r#"{"a": {"x": 1, "y": 2}, "b": {"any": 1}}"#).unwrap();
-    let batch = decoder.finish();
-    assert_eq!(batch.column(1).as_primitive::<Int64Type>().value(0), 2);
-    let mut decoder = watching(&[at(".", column("all", "json")), column("b", "json")], Unknown::Reject);
-    append(&mut *decoder, r#" {"b": 1, "c": 2} "#).unwrap();
-    append(&mut *decoder, r#"{"#).unwrap_err();
-    let batch = decoder.finish();
-    assert_eq!(strings(&batch, 0), [Some(r#"{"b": 1, "c": 2}"#)]);
-    assert_eq!(strings(&batch, 1), [Some("1")]);
-    let mut decoder = watching(&[at(".", column("all", "struct<a: int64>"))], Unknown::Reject);
-    append(&mut *decoder, r#"{"a": 1}"#).unwrap();
-    assert!(append(&mut *decoder, r#"{"b": 1}"#).is_err());
-}
-
-#[test]
-fn endless_new_keys_are_counted_and_take_no_memory() {
-    let mut decoder = watching(&[column("a", "int64")], Unknown::Warn);
-    for n in 0..10_000 {
-        append(&mut *decoder, format!(r#"{{"k{n}": 1, "{}": 2, "a": {n}}}"#, "x".repeat(300))).unwrap();
-    }
-    let found = decoder.take_unmatched();
-    assert_eq!((found.members, found.rows, found.keys.len()), (20_000, 0, 20));
-    assert_eq!(decoder.finish().num_rows(), 10_000);
 }
