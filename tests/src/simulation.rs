@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use tidegate::control::Change;
 use tidegate::run::{Beginning, RunError, Summary};
+use tidegate_sinks::Sink;
 use tidegate_sinks::mistakes::PutIn;
 use tokio::task::JoinError;
 
@@ -84,6 +85,7 @@ impl Simulation {
         }
         self.place.world().witness.judge_end();
         self.check()?;
+        self.publish_late().await?;
         self.lose_chain().await?;
         let mut events = self.place.world().witness.events;
         events.lost = self.place.group.lost();
@@ -189,6 +191,33 @@ impl Simulation {
         for _ in 0..2 {
             self.start(true);
             self.all_end("a bounded run").await?;
+        }
+        self.check()
+    }
+
+    /// Somebody has slept since a commit came into force, which is visible, dropped, and used by now; and nobody has collected
+    /// what is left of it.
+    async fn publish_late(&mut self) -> Result<(), String> {
+        let before = self.place.world().witness.kept.len();
+        for _ in 0..8 {
+            self.place.kafka.grow();
+        }
+        self.place.kafka.decide_all();
+        self.start(true);
+        self.all_end("a bounded run").await?;
+        tokio::time::sleep(scenario::COPY_GRACE * 2).await;
+        let states: Vec<_> = {
+            let mut world = self.place.world();
+            for path in world.witness.finals() {
+                world.witness.taken(&path);
+                world.remove(&path);
+            }
+            let since = world.witness.kept.iter().skip(before);
+            since.filter(|state| !state.unpublished.is_empty()).cloned().collect()
+        };
+        let sink = self.place.open(&gate::Gate::default(), "late publisher");
+        for state in states {
+            sink.publish(&state, &state.unpublished).await.map_err(|error| error.to_string())?;
         }
         self.check()
     }
