@@ -19,6 +19,9 @@ use rdkafka::{
 use tokio::task;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// What a client says of brokers that it cannot reach; it goes on trying.
+const AWAY: [RDKafkaErrorCode; 2] =
+    [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::BrokerTransportFailure];
 
 /// Records in transactions, to be written to one topic. Start from `Transactions::default()`.
 #[derive(Debug, Clone)]
@@ -253,8 +256,10 @@ fn dump(servers: &str, topic: &str) -> Result<Vec<(i32, i64, Vec<u8>)>> {
             }
             // Under read_committed this is the end of what is decided, past aborted records.
             Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
-            Some(Err(error)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) => {
-                thread::sleep(step)
+            // One broker of several may be dead, and the client tries it first.
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(|code| AWAY.contains(&code)) => {
+                thread::sleep(step);
+                idle += step;
             }
             Some(Err(error)) => return Err(error.into()),
             None => idle += step,
