@@ -26,8 +26,8 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::LogFormat;
-use crate::control::Change;
-use crate::telemetry;
+use crate::replica::control::Change;
+use crate::show::telemetry;
 
 pub use job::open_sink;
 

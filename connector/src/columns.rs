@@ -20,7 +20,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use serde_json::{Value, json};
 
 use crate::config::{Column, Metadata};
-use crate::decode::headers;
+use crate::flow::decode::headers;
 use crate::names;
 use grammar::Seconds;
 

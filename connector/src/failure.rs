@@ -7,8 +7,8 @@ use serde_json::json;
 use tidegate_sinks::{Error, Kind};
 
 use crate::config::ConfigErrors;
+use crate::flow::run::RunError;
 use crate::kafka::QueryError;
-use crate::run::RunError;
 
 /// 1: failed; 2: the job file or the environment must be changed; 3: refused for safety.
 pub fn exit_code(error: &anyhow::Error) -> u8 {

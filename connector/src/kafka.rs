@@ -3,6 +3,7 @@
 //! Nothing here takes part in reading records or makes anything on the cluster: no topic, no group. Every call
 //! blocks, at most for [`TIMEOUT`] and a second, so async code calls it through `spawn_blocking`.
 
+pub mod cluster;
 mod codes;
 mod look;
 mod message;

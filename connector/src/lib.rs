@@ -1,38 +1,29 @@
 //! Tidegate moves Kafka records into a warehouse one way, and the warehouse changes only at a checkpoint.
 //!
-//! ```text
-//! Kafka --> source --Event--> run --> decode --RecordBatch--> stage --StagedFile--> checkpoint --Commit--> sink
-//! ```
+//! The rooms, each built only on those above it:
 //!
-//! Only `run` knows all the stages; stages never import one another; they share the plain structs on the arrows.
+//! ```text
+//! limits names memory tasks error metrics    constants and small tools
+//! kafka  columns                             what Kafka is asked; the types of columns
+//! config                                     the job file
+//! replica                                    what a running replica is asked, and what it says of itself
+//! flow                                       what a record passes, from its fetch to its commit
+//! job                                        what people do with a job: savepoints, audit, replay, reload
+//! show                                       HTTP, the status page, metrics, logs
+//! import  cli                                other tools' job files; commands
+//! ```
 
-pub mod audit;
-pub mod checkpoint;
 pub mod cli;
-pub mod cluster;
 pub mod columns;
 pub mod config;
-pub mod control;
-pub mod decode;
-pub mod event;
 pub mod failure;
-pub mod http;
+pub mod flow;
 pub mod import;
+pub mod job;
 pub mod kafka;
 pub mod limits;
 pub mod memory;
 pub mod names;
-pub mod outbox;
-pub mod rejects;
-pub mod reload;
-pub mod replay;
-pub mod retained;
-pub mod run;
-pub mod savepoint;
-pub mod source;
-pub mod stage;
-pub mod status;
-pub mod tables;
+pub mod replica;
+pub mod show;
 pub mod tasks;
-pub mod telemetry;
-pub mod traces;

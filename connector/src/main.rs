@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::Timestamp;
 use tidegate::cli::{self, Cli};
-use tidegate::{failure, telemetry};
+use tidegate::failure;
+use tidegate::show::telemetry;
 
 /// How long the process waits for its threads when it is done: none of them holds anything that is not durable.
 const LINGER: Duration = Duration::from_millis(100);

@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tidegate::config::{Config, Origin};
-use tidegate::savepoint;
+use tidegate::job::savepoint;
 use tidegate_sinks::files::{FilesSettings, FilesSink};
 use tidegate_sinks::{Checkpoint, Sink};
 use tidegate_testcontainers::Kafka;

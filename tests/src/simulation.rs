@@ -20,8 +20,8 @@ mod world;
 
 use std::time::Duration;
 
-use tidegate::control::Change;
-use tidegate::run::{Beginning, RunError, Summary};
+use tidegate::flow::run::{Beginning, RunError, Summary};
+use tidegate::replica::control::Change;
 use tidegate_sinks::Sink;
 use tidegate_sinks::mistakes::PutIn;
 use tokio::task::JoinError;

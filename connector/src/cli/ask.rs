@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::job::Job;
 use super::output::OutputArg;
 use super::{JobArg, LogArgs};
-use crate::control::{Board, Change, Control, Waited, acknowledgements};
+use crate::replica::control::{Board, Change, Control, Waited, acknowledgements};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AskArgs {

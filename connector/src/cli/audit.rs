@@ -1,4 +1,4 @@
-//! `tidegate audit`: collects what lies in the sink, and prints the judgement of [`crate::audit`].
+//! `tidegate audit`: collects what lies in the sink, and prints the judgement of [`crate::job::audit`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use super::job::Job;
 use super::output::{OutputArg, or_dash, table};
 use super::position::last_stable_offsets;
 use super::{JobArg, LogArgs};
-use crate::audit::deep::{Offsets, Reading};
-use crate::audit::{self, Found, PartitionReport, Report, Seen};
 use crate::config::Config;
-use crate::stage::footer::{self, Footer, ReadError};
+use crate::flow::stage::footer::{self, Footer, ReadError};
+use crate::job::audit::deep::{Offsets, Reading};
+use crate::job::audit::{self, Found, PartitionReport, Report, Seen};
 
 /// Footers that are read at the same time.
 const AT_ONCE: usize = 16;

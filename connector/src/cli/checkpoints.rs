@@ -7,7 +7,7 @@ use tidegate_sinks::{Checkpoint, CommitId};
 use super::job::Job;
 use super::output::{OutputArg, or_dash, table};
 use super::{JobArg, LogArgs};
-use crate::retained::{self, CheckpointSummary};
+use crate::job::checkpoints::{self, CheckpointSummary};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckpointsArgs {
@@ -31,7 +31,7 @@ pub(super) async fn execute(args: CheckpointsArgs, log: &LogArgs) -> Result<u8> 
     let Job { config, sink } = Job::open_to_look(&args.job, log)?;
     match args.command {
         Command::List => {
-            let rows = retained::newest(&sink, usize::MAX).await?;
+            let rows = checkpoints::newest(&sink, usize::MAX).await?;
             args.output.print(&rows, || list(&rows))?;
         }
         Command::Show { n } => {

@@ -17,10 +17,10 @@ use tokio::sync::watch;
 
 use super::{LogArgs, audit, job, output, progress};
 use crate::config::{Config, Origin};
+use crate::flow::run::{self, Beginning, RunOptions};
 use crate::kafka::Queries;
-use crate::run::{self, Beginning, RunOptions};
-use crate::status::Status;
-use crate::telemetry;
+use crate::replica::status::Status;
+use crate::show::telemetry;
 
 /// The mock keeps 5 MiB a partition and drops what is older; compressed, this many records stay far below.
 const RECORDS_PER_PARTITION: u64 = 40_000;

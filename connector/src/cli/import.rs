@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::output;
+use crate::flow::run::RunError;
 use crate::import::{self, ImportError};
 use crate::limits::JOB_FILE_MAX_BYTES;
-use crate::run::RunError;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportArgs {

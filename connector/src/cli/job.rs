@@ -7,7 +7,7 @@ use tidegate_sinks::files::{FilesSettings, FilesSink, Tables};
 
 use super::{JobArg, LogArgs};
 use crate::config::{Config, Table};
-use crate::telemetry;
+use crate::show::telemetry;
 
 /// A loaded job with its sink open. Nothing has been asked of the store yet.
 pub(super) struct Job {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::status::Status;
+use crate::replica::status::Status;
 use crate::tasks;
 
 const REFRESH: Duration = Duration::from_millis(100);

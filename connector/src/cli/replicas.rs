@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::job::Job;
 use super::output::{OutputArg, or_dash, table};
 use super::{JobArg, LogArgs};
-use crate::control::{Board, Replica};
+use crate::replica::control::{Board, Replica};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplicasArgs {

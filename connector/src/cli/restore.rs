@@ -6,8 +6,8 @@ use tidegate_sinks::{Checkpoint, Kind, Plan, Restore, RestoreChoice, Restored, S
 
 use super::output;
 use crate::config::Config;
-use crate::run::{Beginning, RunError};
-use crate::savepoint;
+use crate::flow::run::{Beginning, RunError};
+use crate::job::savepoint;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RestoreArgs {

@@ -20,14 +20,17 @@ use tokio::time::Instant;
 use super::restore::RestoreArgs;
 use super::{JobArg, LogArgs, job, progress};
 use crate::config::{Config, Origin, Unknown, client_properties, timeouts};
-use crate::control::{self, Agent, Board, Change};
+use crate::failure;
+use crate::flow::run::{self, Beginning, OnStop, RunError, RunOptions, Summary};
+use crate::job::reload::Reloader;
+use crate::job::savepoint;
+use crate::job::savepoint::Periodic;
 use crate::kafka::{Queries, QueryError, QueryErrorKind};
-use crate::reload::Reloader;
-use crate::run::{self, Beginning, OnStop, RunError, RunOptions, Summary};
-use crate::savepoint::Periodic;
-use crate::status::Status;
+use crate::replica::control::{self, Agent, Board, Change};
+use crate::replica::status::Status;
+use crate::replica::traces;
+use crate::show::{http, telemetry};
 use crate::tasks::{self, Lost};
-use crate::{failure, http, savepoint, telemetry, traces};
 
 /// Between questions to a broker that does not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);

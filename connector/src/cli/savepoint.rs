@@ -14,8 +14,8 @@ use super::job::{self, Job};
 use super::output::OutputArg;
 use super::{JobArg, LogArgs};
 use crate::config::{Config, LogFormat};
-use crate::savepoint::{self, Compared, Savepoint, StoreOptions};
-use crate::telemetry;
+use crate::job::savepoint::{self, Compared, Savepoint, StoreOptions};
+use crate::show::telemetry;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SavepointCommand {

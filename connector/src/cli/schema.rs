@@ -11,11 +11,11 @@ use tidegate_sinks::Sink;
 use super::job::Job;
 use super::output::{OutputArg, table};
 use super::{JobArg, LogArgs};
-use crate::cluster::{Cluster, Connected};
 use crate::columns;
 use crate::config::{Column, Config, FormatKind, client_properties};
-use crate::decode;
-use crate::tables::{self, TableColumns};
+use crate::flow::decode;
+use crate::flow::tables::{self, TableColumns};
+use crate::kafka::cluster::{Cluster, Connected};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SchemaArgs {

@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::output::{OutputArg, table};
 use super::{JobArg, LogArgs};
 use crate::config::{Config, ConfigErrors};
-use crate::{failure, telemetry};
+use crate::failure;
+use crate::show::telemetry;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ValidateArgs {

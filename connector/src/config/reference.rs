@@ -209,7 +209,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "log.level",
-        "`error`, `warn`, `info`, `debug`, `trace`, or by module: `info,tidegate::stage=debug`.",
+        "`error`, `warn`, `info`, `debug`, `trace`, or by module: `info,tidegate::flow::stage=debug`.",
     ),
     key("log.format", "`text`, `json`, or `auto`: text on a terminal, JSON otherwise."),
 ];

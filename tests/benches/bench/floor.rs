@@ -15,8 +15,8 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use rdkafka::bindings as native;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use tidegate::decode;
-use tidegate::event::Record;
+use tidegate::flow::decode;
+use tidegate::flow::event::Record;
 use tidegate_sinks::TopicPartition;
 
 use super::job::Job;

@@ -10,11 +10,11 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use criterion::{Criterion, SamplingMode, Throughput};
 use tidegate::config::{PartitionColumns, client_properties};
-use tidegate::decode::{self, Appended, Decode, Fits, Reject};
-use tidegate::event::{Assignment, Command, Event, Fetch, Record};
+use tidegate::flow::decode::{self, Appended, Decode, Fits, Reject};
+use tidegate::flow::event::{Assignment, Command, Event, Fetch, Record};
+use tidegate::flow::source::{Source, SourceSettings};
+use tidegate::flow::stage::{Attempt, StageSettings, Stager};
 use tidegate::memory::Shares;
-use tidegate::source::{Source, SourceSettings};
-use tidegate::stage::{Attempt, StageSettings, Stager};
 use tidegate_sinks::memory::Memory;
 use tidegate_sinks::{Begin, CommitId, Delta, Sink, Span, TopicPartition};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use tidegate::telemetry::described;
+use tidegate::show::telemetry::described;
 use tidegate_testcontainers::Kafka;
 
 use super::dashboard::promtool;

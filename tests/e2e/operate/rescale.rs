@@ -12,8 +12,8 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tidegate::config::Topics;
-use tidegate::event::Command;
-use tidegate::source::{Source, SourceSettings};
+use tidegate::flow::event::Command;
+use tidegate::flow::source::{Source, SourceSettings};
 use tidegate_sinks::CommitId;
 use tidegate_testcontainers::Kafka;
 

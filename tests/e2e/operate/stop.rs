@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use tidegate::config::{Config, Origin};
-use tidegate::control::Board;
-use tidegate::control::savepoints::{self, SavepointState, Wish};
+use tidegate::replica::control::Board;
+use tidegate::replica::control::savepoints::{self, SavepointState, Wish};
 
 use super::scene::{Scene, all_are, ended_clean, held, ready, terminate};
 

@@ -1,8 +1,8 @@
 //! The product's own decoder, as the tests hold it against others.
 
 use tidegate::config::{Column, Format, FormatKind, Tombstones, Unknown};
-use tidegate::decode::{self, Decode};
-use tidegate::event::Record;
+use tidegate::flow::decode::{self, Decode};
+use tidegate::flow::event::Record;
 use tidegate_sinks::TopicPartition;
 
 pub(crate) fn decoder(columns: &[(&str, &str)]) -> Box<dyn Decode> {

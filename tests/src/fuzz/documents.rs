@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use tidegate::decode::Decode;
+use tidegate::flow::decode::Decode;
 
 use super::ours::{append, decoder};
 use super::peers::{Tree, cell, row};

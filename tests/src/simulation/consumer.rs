@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
-use tidegate::event::{Assignment, Budget, Command, Event, Fetch};
-use tidegate::source::{Ends, SharedSeen, Source};
+use tidegate::flow::event::{Assignment, Budget, Command, Event, Fetch};
+use tidegate::flow::source::{Ends, SharedSeen, Source};
 use tidegate_sinks::TopicPartition;
 use tokio::sync::{mpsc, oneshot};
 

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tidegate::cluster::{Cluster, ClusterError, LogBounds, Quota, Sample};
 use tidegate::config::Start;
 use tidegate::kafka::TopicIds;
+use tidegate::kafka::cluster::{Cluster, ClusterError, LogBounds, Quota, Sample};
 use tidegate_sinks::{LeaderEpoch, TopicPartition};
 
 use super::chance::Chance;

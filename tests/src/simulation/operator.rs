@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tidegate::run::{Beginning, RunError, Summary};
+use tidegate::flow::run::{Beginning, RunError, Summary};
 use tidegate_sinks::{Restore, RestoreChoice, Restored};
 use tokio::task::JoinError;
 use tokio::time::Instant;

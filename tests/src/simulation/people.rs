@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidegate::control::Change;
+use tidegate::replica::control::Change;
 use tidegate_sinks::files::FinalName;
 use tidegate_sinks::mistakes::made;
 use tidegate_sinks::{Checkpoint, Retracted, Sink};

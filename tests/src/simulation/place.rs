@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tidegate::control::{Change, Control};
+use tidegate::replica::control::{Change, Control};
 use tidegate_sinks::CommitId;
 use tidegate_sinks::faulty::{Dice, Faulty};
 use tidegate_sinks::files::{Clock, FilesSettings, FilesSink};

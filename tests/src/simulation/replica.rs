@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tidegate::run::{Beginning, Job, RunError, Summary, run_job};
-use tidegate::status::Status;
+use tidegate::flow::run::{Beginning, Job, RunError, Summary, run_job};
+use tidegate::replica::status::Status;
 use tidegate_sinks::Checkpoint;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

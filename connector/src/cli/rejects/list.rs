@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use super::super::job::Job;
 use super::super::output::{OutputArg, or_dash, table};
 use super::super::{JobArg, LogArgs};
-use crate::rejects::{self, ReadError, Rejected, Rows};
+use crate::flow::rejects::{self, ReadError, Rejected, Rows};
 
 /// Characters of a key or payload that a table shows.
 const SHOWN_MAX_CHARS: usize = 200;

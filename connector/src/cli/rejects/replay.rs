@@ -7,7 +7,7 @@ use tidegate_sinks::{CommitId, Sink};
 use super::super::job::Job;
 use super::super::output::{OutputArg, table};
 use super::super::{JobArg, LogArgs};
-use crate::replay::{Counts, Look, Reason, Replayed, Replayer};
+use crate::job::replay::{Counts, Look, Reason, Replayed, Replayer};
 
 /// Reasons that a table shows.
 const SHOWN: usize = 20;

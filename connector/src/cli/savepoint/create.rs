@@ -13,10 +13,10 @@ use crate::cli::job::Job;
 use crate::cli::output::OutputArg;
 use crate::cli::{JobArg, LogArgs};
 use crate::config::Config;
-use crate::control::Board;
-use crate::control::savepoints::{self, SavepointState, Wish};
-use crate::run::RunError;
-use crate::savepoint;
+use crate::flow::run::RunError;
+use crate::job::savepoint;
+use crate::replica::control::Board;
+use crate::replica::control::savepoints::{self, SavepointState, Wish};
 
 /// Polls without news after which no replica is taken to run.
 const SILENT_POLLS: u32 = 3;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::create::CreatedSavepoint;
 use super::{Shown, Summary, Verified};
 use crate::cli::output::{or_dash, table};
-use crate::savepoint::{Change, Diff, FileInfo, Listed};
+use crate::job::savepoint::{Change, Diff, FileInfo, Listed};
 
 /// Files that a person is shown.
 const SHOWN: usize = 20;

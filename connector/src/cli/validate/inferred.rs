@@ -4,9 +4,9 @@ use tidegate_sinks::{Checkpoint, TopicPartition};
 
 use super::Check;
 use super::kafka::Logs;
-use crate::cluster::Connected;
 use crate::config::{Config, Topics, client_properties};
-use crate::tables::{self, Found, TableColumns};
+use crate::flow::tables::{self, Found, TableColumns};
+use crate::kafka::cluster::Connected;
 
 const CHECK: &str = "columns";
 

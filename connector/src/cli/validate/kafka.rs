@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tidegate_sinks::{Checkpoint, TopicPartition};
 
 use super::{Check, Verdict};
-use crate::cluster::{Cluster, Connected, Quota};
 use crate::config::timeouts::{self, BrokerLimits, Severity};
 use crate::config::{Config, Rejects, Topics, client_properties};
+use crate::flow::rejects::topic;
+use crate::kafka::cluster::{Cluster, Connected, Quota};
 use crate::kafka::{Offsets, Queries, QueryError, TopicIds};
-use crate::outbox;
 
 /// What Kafka answered, as far as it did.
 pub(super) struct Looked {
@@ -61,7 +61,7 @@ pub(super) async fn look(config: &Config) -> Looked {
     if let Rejects::Topic(topic) = &config.rejects
         && looked.checks.iter().any(|check| check.check == "broker" && check.result == Verdict::Ok)
     {
-        looked.checks.push(match outbox::check(config).await {
+        looked.checks.push(match topic::check(config).await {
             Ok(()) => Check::ok("rejects", format!("transactions that send to {topic} are allowed")),
             Err(error) => Check::failed_with("rejects", error),
         });

@@ -6,7 +6,8 @@ use super::Check;
 use crate::cli::schema::files_schema;
 use crate::columns;
 use crate::config::{Config, FormatKind, client_properties, timeouts};
-use crate::{http, kafka};
+use crate::kafka;
+use crate::show::http;
 
 /// Commits a second on one chain above which writers mostly wait for one another.
 const CHAIN_MAX_COMMITS_PER_SECOND: u32 = 3;

@@ -178,7 +178,7 @@ pub(super) fn log(log: &mut Section<'_>) -> Log {
     }
 }
 
-/// A level, or levels by module: `info,tidegate::stage=debug`.
+/// A level, or levels by module: `info,tidegate::flow::stage=debug`.
 fn level(value: &str) -> Parsed<String> {
     let levels = ["off", "error", "warn", "info", "debug", "trace"];
     let known = |part: &str| {

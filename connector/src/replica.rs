@@ -1,0 +1,5 @@
+//! A running replica: what it is asked, and what it says of itself. Nothing of the guarantee rests on either.
+
+pub mod control;
+pub mod status;
+pub mod traces;
