@@ -1,46 +1,58 @@
 //! The job, checked: what the rest of the program reads. A [`Config`] that exists is whole and consistent: every
-//! key was known, every value fits its bounds and the others, and nothing that was asked for is silently left out.
-//! `raw` is the file as written, `check` makes the one into the other.
+//! key was known, every value fits its bounds and the others, and nothing that was asked for is silently left out:
+//! whatever this version cannot do is refused by name.
+//!
+//! A module a section of the job file, with its values and, each once, its keys: what a key is called, what the manual
+//! says of it, whether it is live, how it is parsed, its default, how it is shown. The manual's page (`reference`), the
+//! job as it is shown ([`Config::redacted`]) and what a running job takes over (`reload`) are made of that.
 
-mod check;
-mod defaults;
-mod error;
+mod checkpoint;
+mod control;
+mod error_limit;
+mod file;
+mod format;
+mod http;
 mod kafka;
-mod properties;
-mod raw;
-mod redact;
+mod log;
+mod memory;
 mod reference;
+mod rejects;
 mod reload;
-mod secret;
-mod section;
-mod substitute;
+mod savepoints;
+mod sink;
+mod speed;
 #[cfg(test)]
 mod tests;
 pub mod timeouts;
-mod values;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
-pub use error::{ConfigError, ConfigErrors};
-pub use kafka::{Kafka, OnDataLoss, Start, Topics};
-pub use properties::client_properties;
-pub(crate) use properties::is_secret;
+pub use checkpoint::Checkpoint;
+pub use control::Control;
+pub use error_limit::ErrorLimit;
+pub use file::error::{ConfigError, ConfigErrors, Origin};
+pub use file::secret::Secret;
+pub use format::{Column, Format, FormatKind, Metadata, Reading, Tombstones, Unknown};
+pub use http::{Http, Tls};
+pub(crate) use kafka::is_secret;
+pub use kafka::{Kafka, OnDataLoss, Start, Topics, client_properties};
+pub use log::{Log, LogFormat};
 pub use reference::reference;
-pub use reload::{RELOADABLE, Refused, reload};
-pub use secret::Secret;
-use tidegate_sinks::store::Retries;
+pub use rejects::Rejects;
+pub use reload::{Refused, reload};
+pub use savepoints::Savepoints;
+pub use sink::{Compression, File, Mode, PartitionColumns, PartitionField, Sink, Table, Transform};
+pub use speed::Speed;
+pub use timeouts::Timeouts;
 
-use tidegate_sinks::{RatioLimit, RejectLimit, TopicPartition};
-
-use crate::limits::JOB_FILE_MAX_BYTES;
-use crate::names;
-use error::{Report, Wrong};
-use substitute::Environment;
+use crate::limits::{JOB_FILE_MAX_BYTES, JOB_NAME_MAX_CHARS};
+use file::error::{Report, Wrong};
+use file::section::{Notes, Section, key};
+use file::substitute::{self, Environment};
+use file::{raw, values};
 
 /// A checked job. It is shown without its secrets.
 #[derive(Clone)]
@@ -61,389 +73,16 @@ pub struct Config {
     pub savepoints: Savepoints,
     pub http: Http,
     pub log: Log,
-    /// What came by substitution: JSON pointer, and what the file has there. Shown in place of the value.
-    as_written: Vec<(String, String)>,
+    /// Every key, and the job as it is shown.
+    notes: Notes,
     /// Of every key, to be compared with those of a changed file.
     values: reload::Values,
 }
 
-impl Metadata {
-    /// Name of its column.
-    pub fn column(self) -> &'static str {
-        match self {
-            Self::Topic => "_topic",
-            Self::Partition => "_partition",
-            Self::Offset => "_offset",
-            Self::Timestamp => "_timestamp",
-            Self::Key => "_key",
-            Self::Headers => "_headers",
-        }
-    }
-
-    /// Type of its column, in the job file's grammar.
-    pub fn type_name(self) -> &'static str {
-        match self {
-            Self::Topic => "string",
-            Self::Partition => "int32",
-            Self::Offset => "int64",
-            Self::Timestamp => "timestamp(ms, UTC)",
-            Self::Key => "binary",
-            Self::Headers => "list<struct<name: string, value: binary>>",
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct Format {
-    pub kind: FormatKind,
-    pub tombstones: Tombstones,
-    /// `None`: inferred from a sample, and pinned.
-    pub columns: Option<Vec<Column>>,
-    pub metadata: Vec<Metadata>,
-    pub unknown: Unknown,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FormatKind {
-    Json,
-    Raw,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tombstones {
-    Skip,
-    Nulls,
-}
-
-/// What becomes of members that no column asks for, and of records in which no column finds anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unknown {
-    /// Counted only.
-    Ignore,
-    /// Counted, and told.
-    Warn,
-    /// The record is a reject.
-    Reject,
-}
-
-/// A column as written in the job file.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Column {
-    pub name: String,
-    /// A type of the job file's grammar: `timestamp(ms, UTC)`, `struct<a: int32>`.
-    #[serde(rename = "type")]
-    pub type_name: String,
-    /// Where the value stands in the record, when not under `name`: keys with dots between them. See [`crate::columns::path`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    #[serde(flatten)]
-    pub reading: Reading,
-    /// Not of the job file: whether the chain has files whose seconds are bare numbers, and goes on with them.
-    #[serde(skip)]
-    pub bare_seconds: bool,
-}
-
-impl Column {
-    /// One that is read as its type says.
-    pub fn new(name: impl Into<String>, type_name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            type_name: type_name.into(),
-            path: None,
-            reading: Reading::default(),
-            bare_seconds: false,
-        }
-    }
-}
-
-/// How values are read that other writers write in their own manner, at whatever depth they lie in the column.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Reading {
-    /// Where the clock stood of times without an offset: `Europe/Berlin`, `+02:00`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub zone: Option<String>,
-    /// How dates and times are written, in the words of strptime: `%d.%m.%Y %H:%M`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<String>,
-    /// Whether numbers and bools are taken out of strings, and into them.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub lenient: bool,
-}
-
-/// Kafka metadata as columns `_topic`, `_partition`, `_offset`, `_timestamp`, `_key`, `_headers`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metadata {
-    Topic,
-    Partition,
-    Offset,
-    Timestamp,
-    Key,
-    Headers,
-}
-
-/// Shown without its store's options.
-#[derive(Clone)]
-pub struct Sink {
-    /// Root of the tables, without a trailing slash.
-    pub url: String,
-    /// Options of the store: endpoint, region, credentials.
-    pub store: BTreeMap<String, String>,
-    pub table: Table,
-    pub mode: Mode,
-    pub partition_by: Vec<PartitionField>,
-    /// `None`: as the chain has begun, which is `file` for a new one.
-    pub partition_columns: Option<PartitionColumns>,
-    pub file: File,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Table {
-    Named(String),
-    /// `"{topic}"` with what stands around it.
-    ByTopic {
-        prefix: String,
-        suffix: String,
-    },
-}
-
-impl Table {
-    /// The table of a topic's records, or what is wrong with its name.
-    pub fn name(&self, topic: &str) -> Result<String, String> {
-        match self {
-            Self::Named(name) => Ok(name.clone()),
-            Self::ByTopic { prefix, suffix } => {
-                let name = format!("{prefix}{topic}{suffix}");
-                names::table(&name).map(|()| name).map_err(|bad| bad.problem)
-            }
-        }
-    }
-
-    /// The partitions of those topics that have a table, and the other topics with what is wrong with their tables'
-    /// names: those are left out, as a pattern may meet whatever anybody has created.
-    pub fn named(
-        &self,
-        partitions: Vec<TopicPartition>,
-    ) -> (Vec<TopicPartition>, BTreeMap<Arc<str>, String>) {
-        let mut left_out = BTreeMap::new();
-        let mut named = partitions;
-        named.retain(|partition| match self.name(&partition.topic) {
-            Ok(_) => true,
-            Err(problem) => {
-                left_out.insert(partition.topic.clone(), problem);
-                false
-            }
-        });
-        (named, left_out)
-    }
-}
-
-/// Where the values of a column stand that a folder level is made of as they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PartitionColumns {
-    /// In the files; the level has a name of its own, `<column>_part`, so that no reader takes it for the column.
-    #[default]
-    File,
-    /// In the folder's name alone, as Hive has it: the level is called as the column, which is not in the files.
-    Folder,
-    /// In both, under one name. Many readers of folders fail at that; chains of before have it.
-    Both,
-}
-
-impl PartitionColumns {
-    pub const ALL: [Self; 3] = [Self::File, Self::Folder, Self::Both];
-
-    /// As the job file and the chain have it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Folder => "folder",
-            Self::Both => "both",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    Append,
-    Overwrite,
-}
-
-/// A folder level: `day(ts)`, `bucket(16, user_id)`, `country`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionField {
-    pub transform: Transform,
-    pub column: String,
-}
-
-impl fmt::Display for PartitionField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let column = &self.column;
-        match self.transform {
-            Transform::Identity => write!(f, "{column}"),
-            Transform::Year => write!(f, "year({column})"),
-            Transform::Month => write!(f, "month({column})"),
-            Transform::Day => write!(f, "day({column})"),
-            Transform::Hour => write!(f, "hour({column})"),
-            Transform::Bucket(buckets) => write!(f, "bucket({buckets}, {column})"),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transform {
-    Identity,
-    Year,
-    Month,
-    Day,
-    Hour,
-    Bucket(u32),
-}
-
-#[derive(Clone, Debug)]
-pub struct File {
-    /// Bytes at which a file is rolled.
-    pub target_size: u64,
-    pub compression: Compression,
-    pub row_group_rows: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    None,
-    Snappy,
-    Lz4,
-    Gzip(u32),
-    Zstd(i32),
-}
-
-#[derive(Clone, Debug)]
-pub struct Checkpoint {
-    pub interval: Duration,
-    /// 0: no trigger.
-    pub max_records: u64,
-    /// 0: no trigger.
-    pub max_bytes: u64,
-    pub timeout: Duration,
-    pub retained: u64,
-    pub retained_for: Duration,
-    pub copy_grace: Duration,
-    /// URL of the job's state, without a trailing slash; in the same store as the sink.
-    pub state: String,
-}
-
-#[derive(Clone, Debug)]
-pub struct Speed {
-    /// 0: no limit.
-    pub bytes_per_second: u64,
-    /// Threads that decode and encode; at least 1.
-    pub channels: usize,
-}
-
-/// Whichever is reached first stops the job.
-#[derive(Clone, Debug)]
-pub struct ErrorLimit {
-    /// `None`: any number.
-    pub records: Option<u64>,
-    /// Rejects as a part of all records committed; `None`: any.
-    pub ratio: Option<f64>,
-    /// Of the ratio; `None`: since the job began.
-    pub window: Option<Duration>,
-}
-
-impl ErrorLimit {
-    /// As a commit is judged by it.
-    pub fn limit(&self) -> RejectLimit {
-        let ratio = self.ratio.map(|most| RatioLimit { most, window: self.window });
-        RejectLimit { records: self.records, ratio }
-    }
-}
-
-/// Where records go that do not decode. Files are written in any case, in the same commit as the data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rejects {
-    Files,
-    /// To this topic as well, once the commit is in force.
-    Topic(String),
-}
-
-#[derive(Clone, Debug)]
-pub struct Timeouts {
-    pub store_request: Duration,
-    pub store_retry: Duration,
-    pub broker: Duration,
-    pub revoke: Duration,
-    pub stop: Duration,
-}
-
-impl Timeouts {
-    /// How long a store's requests may take.
-    pub fn retries(&self) -> Retries {
-        Retries { request_timeout: self.store_request, retry_timeout: self.store_retry }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct Savepoints {
-    /// Between two periodic savepoints. Zero: none.
-    pub every: Duration,
-    /// URL of the folder that savepoints lie in, without a trailing slash.
-    pub to: String,
-    /// Periodic savepoints that are kept. 0: all.
-    pub retained: u64,
-}
-
-#[derive(Clone, Debug)]
-pub struct Control {
-    /// How often a replica looks for what it is asked.
-    pub poll: Duration,
-}
-
-#[derive(Clone, Debug)]
-pub struct Http {
-    pub listen: std::net::SocketAddr,
-    /// What changes the job must carry it, and beyond loopback whatever asks the API.
-    pub token: Option<Secret>,
-    /// HTTPS instead of HTTP.
-    pub tls: Option<Tls>,
-    /// Age of the last commit, with lag, at which the replica is no longer ready. Zero: never.
-    pub ready_max_commit_age: Duration,
-}
-
-/// PEM files, read again when they change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// The certificate, and its chain after it.
-    pub cert: PathBuf,
-    pub key: PathBuf,
-}
-
-#[derive(Clone, Debug)]
-pub struct Log {
-    pub level: String,
-    pub format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Auto,
-    Text,
-    Json,
-}
-
-/// Where the job file came from, for messages.
-#[derive(Clone, Debug)]
-pub struct Origin(pub PathBuf);
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.display())
-    }
-}
-
 /// A folder's URL as a job file may have it, without slashes at its end; or what is wrong with it, and the remedy.
+/// Never repeats the URL.
 pub fn folder_url(url: &str) -> Result<String, String> {
-    check::folder_url(url)
+    sink::url(url).map_err(|wrong| format!("{}; {}", wrong.problem, wrong.remedy))
 }
 
 impl Config {
@@ -480,7 +119,7 @@ impl Config {
         let mut root = raw::parse(text, origin)?;
         let report = Report::default();
         substitute::substitute(&mut root, "", environment, &report);
-        let config = section::Section::root(&root, &report, |section| check::check(section, &report));
+        let (config, notes) = Section::root(&root, &report, |section| read(section, &report));
         if let Some(config) = &config {
             // The platform's delay is a warning, which is not for here.
             let findings = timeouts::check(config, &client_properties(config), None, Duration::MAX);
@@ -490,10 +129,70 @@ impl Config {
         }
         match config {
             Some(config) if report.is_empty() => {
-                let (as_written, values) = (substitute::substituted(&root), reload::Values::of(&root));
-                Ok(Self { as_written, values, ..config })
+                let values = reload::Values::of(&root);
+                Ok(Self { notes, values, ..config })
             }
             _ => Err(ConfigErrors { origin: origin.to_string(), errors: report.into_errors() }),
         }
     }
+
+    /// The job file in effect, without secrets. Without substitutions and secrets it parses to the same job. It is
+    /// what was read: a field that is changed afterwards is not.
+    pub fn redacted(&self) -> serde_json::Value {
+        self.notes.shown.clone().into()
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Config {:#}", self.redacted())
+    }
+}
+
+/// Reads every key, in the manual's order. The result is whole only if `report` stays empty: what was wrong stands
+/// there as its default.
+fn read(root: &mut Section<'_>, report: &Report) -> Option<Config> {
+    let job = root.need(
+        key(
+            "job",
+            "The job's name. Its state, its consumer group and its metrics carry it. Never change it: another \
+             name is another job.",
+        ),
+        values::folder_name(JOB_NAME_MAX_CHARS),
+        "name the job; its state carries the name",
+    );
+    let name = job.clone().unwrap_or_default();
+    let (store_timeouts, memory_limit) = (timeouts::Defaults::of(root), memory::peek(root));
+    let kafka = root.section("kafka", |section| kafka::read(section, &name));
+    let format = root.section("format", format::read);
+    let sink = root.section("sink", |section| sink::read(section, &kafka.topics, &format));
+    let checkpoint =
+        root.section("checkpoint", |section| checkpoint::read(section, &store_timeouts, &name, &sink.url));
+    let speed = root.section("speed", |section| speed::read(section, memory_limit));
+    let error_limit = root.section("error_limit", error_limit::read);
+    let rejects = root.section("rejects", |section| rejects::read(section, &kafka.topics));
+    let memory_limit = root.section("memory", memory::read);
+    let timeouts = root.section("timeouts", |section| timeouts::read(section, &store_timeouts, &kafka));
+    let savepoints = root.section("savepoints", |section| savepoints::read(section, &checkpoint.state));
+    let control = root.section("control", control::read);
+    let http = root.section("http", http::read);
+    let log = root.section("log", log::read);
+    report.is_empty().then_some(Config {
+        job: job?,
+        kafka,
+        format,
+        sink,
+        checkpoint,
+        speed,
+        error_limit,
+        rejects,
+        memory_limit,
+        timeouts,
+        control,
+        savepoints,
+        http,
+        log,
+        notes: Notes::default(),
+        values: reload::Values::default(),
+    })
 }

@@ -4,23 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Config;
-use super::raw::{Kind, Node};
-
-/// Keys that take effect at once, or all below them.
-pub const RELOADABLE: [&str; 6] = [
-    "speed.bytes_per_second",
-    "error_limit",
-    "checkpoint.interval",
-    "checkpoint.max_records",
-    "checkpoint.max_bytes",
-    "log.level",
-];
+use super::file::raw::{Kind, Node};
 
 /// Keys of a changed job file that a running job cannot change; never empty. Without their values, which may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} cannot change while the job runs; restart it, or take that back (what can: {})", .keys.join(", "), RELOADABLE.join(", "))]
+#[error("{} cannot change while the job runs; restart it, or take that back (what can: {})", .keys.join(", "), .live.join(", "))]
 pub struct Refused {
     pub keys: Vec<String>,
+    /// Those that a running job can change.
+    pub live: Vec<String>,
 }
 
 /// Every value of a job file after substitution, by its path: `format.columns[2].type`. It may hold secrets, so it is
@@ -58,17 +50,16 @@ fn collect(node: &Node, path: String, values: &mut BTreeMap<String, String>) {
 ///
 /// Errors: the keys that may not.
 pub fn reload(old: &Config, new: &Config) -> Result<Vec<String>, Refused> {
-    let (old, new) = (&old.values.0, &new.values.0);
+    let (keys, old, new) = (&new.notes.keys, &old.values.0, &new.values.0);
     let paths: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let changed = paths.into_iter().filter(|path| old.get(*path) != new.get(*path)).cloned();
-    let (may, may_not): (Vec<_>, Vec<_>) = changed.partition(|path| is_reloadable(path));
-    if may_not.is_empty() { Ok(may) } else { Err(Refused { keys: may_not }) }
-}
-
-fn is_reloadable(path: &str) -> bool {
-    let below =
-        |key: &str| path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    RELOADABLE.iter().any(|key| below(key))
+    let live: Vec<&str> = keys.iter().filter(|(_, key)| key.is_live).map(|(path, _)| path.as_str()).collect();
+    let (may, may_not): (Vec<_>, Vec<_>) = changed.partition(|path| live.contains(&path.as_str()));
+    if may_not.is_empty() {
+        Ok(may)
+    } else {
+        Err(Refused { keys: may_not, live: live.into_iter().map(str::to_owned).collect() })
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a job file may say, and what is said about one that is wrong.
 
 mod examples;
-mod reference;
+mod keys;
 mod refused;
 mod timeouts;
 mod units;

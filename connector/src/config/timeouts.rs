@@ -1,156 +1,138 @@
-//! Timeouts that must fit one another. A job whose timeouts do not fit works until the day one of them is needed:
-//! they are checked before the first record, and each finding names both numbers and the fix. Pure.
+//! `timeouts`, which with that of a checkpoint must fit one another, the client and the broker.
 
-use std::collections::BTreeMap;
+mod relations;
+
 use std::time::Duration;
 
-use humantime::format_duration;
-use serde::Serialize;
+use tidegate_sinks::store::Retries;
 
-use super::Config;
-use super::defaults::{self, TRANSACTION_SLACK};
+use super::file::section::{Section, key};
+use super::file::values;
+use super::kafka::{self, Kafka};
+pub use relations::{BrokerLimits, Finding, Severity, check, kill_delay};
 
-/// Kubernetes' `terminationGracePeriodSeconds` where nobody sets it.
-const KILL_DELAY_DEFAULT: Duration = Duration::from_secs(30);
-
-/// What a broker allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BrokerLimits {
-    /// `transaction.max.timeout.ms`
-    pub transaction_max_timeout: Duration,
-    /// `group.min.session.timeout.ms`
-    pub group_min_session_timeout: Duration,
-    /// `group.max.session.timeout.ms`
-    pub group_max_session_timeout: Duration,
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    pub store_request: Duration,
+    pub store_retry: Duration,
+    pub broker: Duration,
+    pub revoke: Duration,
+    pub stop: Duration,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The job must not start.
-    Error,
-    Warning,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    pub severity: Severity,
-    /// The key of the job file that the fix belongs to.
-    pub key: String,
-    /// Both numbers with their keys.
-    pub problem: String,
-    /// The fix.
-    pub remedy: String,
-}
-
-impl std::fmt::Display for Finding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}; {}", self.problem, self.remedy)
+impl Timeouts {
+    /// How long a store's requests may take.
+    pub fn retries(&self) -> Retries {
+        Retries { request_timeout: self.store_request, retry_timeout: self.store_retry }
     }
 }
 
-/// How long the platform waits between SIGTERM and SIGKILL: `TIDEGATE_KILL_DELAY`, or Kubernetes' 30 s.
-pub fn kill_delay() -> Duration {
-    let Ok(delay) = std::env::var("TIDEGATE_KILL_DELAY") else { return KILL_DELAY_DEFAULT };
-    humantime::parse_duration(&delay).unwrap_or_else(|_| {
-        tracing::warn!(delay, "TIDEGATE_KILL_DELAY is not a duration such as 30s; 30s is assumed");
-        KILL_DELAY_DEFAULT
-    })
+pub(super) const LEAST: Duration = Duration::from_millis(1);
+
+/// Defaults of those that must be one above the other.
+pub(super) struct Defaults {
+    store_request: Duration,
+    store_retry: Duration,
+    pub(super) checkpoint: Duration,
 }
 
-/// Checks the job's timeouts against each other, against `client` (from [`super::client_properties`]) and, where it
-/// is known, the broker.
-pub fn check(
-    config: &Config,
-    client: &BTreeMap<String, String>,
-    broker: Option<&BrokerLimits>,
-    kill_delay: Duration,
-) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let (timeouts, kafka) = (&config.timeouts, &config.kafka);
-    let property = |key: &'static str, default| {
-        let milliseconds = client.get(key).and_then(|value| value.parse().ok()).unwrap_or(default);
-        Named { key: format!("kafka.properties.{key}"), value: Duration::from_millis(milliseconds) }
-    };
-    let own = |key: &str, value| Named { key: key.to_owned(), value };
+impl Defaults {
+    /// They give way to what the file sets of them.
+    pub(super) fn of(root: &Section<'_>) -> Self {
+        let keys = ["timeouts.store_request", "timeouts.store_retry", "checkpoint.timeout"];
+        let given = keys.map(|path| root.peek(path, |value| value.parse(values::duration(LEAST))));
+        let [store_request, store_retry, checkpoint] =
+            ascending(given, [60, 300, 600].map(Duration::from_secs));
+        Self { store_request, store_retry, checkpoint }
+    }
+}
 
-    let store_request = own("timeouts.store_request", timeouts.store_request);
-    let store_retry = own("timeouts.store_retry", timeouts.store_retry);
-    let checkpoint = own("checkpoint.timeout", config.checkpoint.timeout);
-    // What stands between two that contradict each other may be a default, which nobody wrote.
-    findings.extend(match below(&store_request, &checkpoint) {
-        Some(outer) => vec![outer],
-        None => [below(&store_request, &store_retry), below(&store_retry, &checkpoint)]
-            .into_iter()
-            .flatten()
-            .collect(),
-    });
-
-    let poll = property("max.poll.interval.ms", 300_000);
-    let session = property("session.timeout.ms", 45_000);
-    findings.extend(below(&own("timeouts.revoke", timeouts.revoke), &poll));
-    let heartbeat = property("heartbeat.interval.ms", 3_000);
-    findings.extend(match below(&heartbeat, &poll) {
-        Some(outer) => vec![outer],
-        None => [below(&heartbeat, &session), at_most(&session, &poll)].into_iter().flatten().collect(),
-    });
-
-    let stop = own("timeouts.stop", timeouts.stop);
-    let kill = own("the platform's kill delay", kill_delay);
-    findings.extend(below(&stop, &kill).map(|finding| Finding {
-        severity: Severity::Warning,
-        remedy: format!(
-            "lower timeouts.stop, or raise the delay (terminationGracePeriodSeconds) and set TIDEGATE_KILL_DELAY \
-             to it: otherwise the last checkpoint is killed, and its records are read again ({})",
-            finding.remedy
+pub(super) fn read(timeouts: &mut Section<'_>, defaults: &Defaults, kafka: &Kafka) -> Timeouts {
+    let mut get = |key, default| timeouts.get(key, values::duration(LEAST), default);
+    Timeouts {
+        store_request: get(
+            key("store_request", "Of one request to the store; of a copy by the store, five times as long."),
+            defaults.store_request,
         ),
-        ..finding
-    }));
-
-    let transaction = own("kafka.transaction_timeout", kafka.transaction_timeout);
-    let mut socket = property("socket.timeout.ms", 60_000);
-    // One that nobody set gives way where transactions are made.
-    if kafka.properties.contains_key("socket.timeout.ms") || socket.value != defaults::SOCKET {
-        socket.value += TRANSACTION_SLACK;
-        socket.key += " + 100ms";
-        findings.extend(at_most(&socket, &transaction));
+        broker: get(
+            key(
+                "broker",
+                "How long a start waits for a Kafka broker to answer. A job that runs waits as long as it takes.",
+            ),
+            Duration::from_secs(60),
+        ),
+        store_retry: get(
+            key(
+                "store_retry",
+                "How long a request is repeated before the job stops. Above `store_request`, below \
+                 `checkpoint.timeout`; the default of each of the three gives way to what the others are set to.",
+            ),
+            defaults.store_retry,
+        ),
+        revoke: get(
+            key(
+                "revoke",
+                "For the last checkpoint of partitions that the group takes away. Below \
+                 `max.poll.interval.ms`; each default gives way to the other.",
+            ),
+            kafka::revoke(&kafka.properties),
+        ),
+        stop: get(
+            key(
+                "stop",
+                "For the last checkpoint after SIGTERM. Below the platform's kill delay \
+                 (`TIDEGATE_KILL_DELAY`, 30s).",
+            ),
+            Duration::from_secs(25),
+        ),
     }
-    if let Some(value) = defaults::message_timeout(&kafka.properties) {
-        findings.extend(at_most(&own("kafka.properties.message.timeout.ms", value), &transaction));
+}
+
+/// Values each of which must be below the next, as `defaults` are: one that is given stands, and those that are not are
+/// chosen so that they fit it. Only values that were all given can contradict one another.
+fn ascending<const N: usize>(given: [Option<Duration>; N], defaults: [Duration; N]) -> [Duration; N] {
+    let mut values = std::array::from_fn(|n| given[n].unwrap_or(defaults[n]));
+    for n in (0..N.saturating_sub(1)).rev() {
+        if given[n].is_none() && values[n] >= values[n + 1] {
+            values[n] = values[n + 1] / 2;
+        }
     }
-    if let Some(broker) = broker {
-        let limit = |key: &str, value| Named { key: format!("the broker's {key}"), value };
-        let most = limit("transaction.max.timeout.ms", broker.transaction_max_timeout);
-        findings.extend(at_most(&transaction, &most));
-        let least = limit("group.min.session.timeout.ms", broker.group_min_session_timeout);
-        findings.extend(at_most(&least, &session));
-        let most = limit("group.max.session.timeout.ms", broker.group_max_session_timeout);
-        findings.extend(at_most(&session, &most));
+    for n in 1..N {
+        if given[n].is_none() && values[n] <= values[n - 1] {
+            let above = given[n + 1..].iter().flatten().next().filter(|above| **above > values[n - 1]);
+            values[n] = match above {
+                Some(above) => values[n - 1] + (*above - values[n - 1]) / 2,
+                None => values[n - 1].saturating_mul(2),
+            };
+        }
     }
-    findings
+    values
 }
 
-struct Named {
-    key: String,
-    value: Duration,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn below(low: &Named, high: &Named) -> Option<Finding> {
-    (low.value >= high.value).then(|| finding(low, high, "is not below"))
-}
+    fn seconds<const N: usize>(values: [Option<u64>; N]) -> [Option<Duration>; N] {
+        values.map(|value| value.map(Duration::from_secs))
+    }
 
-fn at_most(low: &Named, high: &Named) -> Option<Finding> {
-    (low.value > high.value).then(|| finding(low, high, "is above"))
-}
-
-fn finding(low: &Named, high: &Named, relation: &str) -> Finding {
-    let [low_value, high_value] = [low, high].map(|named| format_duration(named.value));
-    // A side whose name holds a blank is not a plain key of the job file, so the fix goes to the other one first.
-    let fixed = if low.key.contains(' ') { &high.key } else { &low.key };
-    Finding {
-        severity: Severity::Error,
-        key: fixed.clone(),
-        problem: format!("{} ({low_value}) {relation} {} ({high_value})", low.key, high.key),
-        remedy: format!("lower {} or raise {}", low.key.trim_end_matches(" + 100ms"), high.key),
+    #[test]
+    fn each_default_gives_way_to_what_is_given() {
+        let defaults = [60, 300, 600].map(Duration::from_secs);
+        for (given, expected) in [
+            ([None, None, None], [60, 300, 600]),
+            ([None, None, Some(60)], [15, 30, 60]),
+            ([None, None, Some(400)], [60, 300, 400]),
+            ([None, Some(40), None], [20, 40, 600]),
+            ([None, Some(900), None], [60, 900, 1800]),
+            ([Some(400), None, None], [400, 800, 1600]),
+            ([Some(400), None, Some(500)], [400, 450, 500]),
+            ([Some(10), None, Some(12)], [10, 11, 12]),
+            // These contradict each other: as they are given they stand, to be told.
+            ([Some(50), Some(40), None], [50, 40, 600]),
+        ] {
+            assert_eq!(ascending(seconds(given), defaults), expected.map(Duration::from_secs), "{given:?}");
+        }
     }
 }

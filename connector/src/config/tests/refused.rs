@@ -131,6 +131,11 @@ const BAD: &[(&str, &str, &str)] = &[
         "does not fit",
     ),
     (
+        "{format: {columns: [{name: a, type: string}]}, sink: {partition_by: [a], partition_columns: folder}}",
+        "sink.partition_by",
+        "no column is left for the files",
+    ),
+    (
         "{format: {columns: [{name: user, type: string}]}, sink: {partition_by: [usr]}}",
         "sink.partition_by[0]",
         "did you mean user?",

@@ -104,6 +104,7 @@ fn defaults_follow_from_other_keys() {
     assert!(config.speed.channels >= 1);
     assert_eq!(config.memory_limit, 256 << 20);
     assert_eq!(config.sink.file.compression, Compression::Zstd(1));
+    assert_eq!(parse(&with("{memory: {limit: 64MiB}}")).unwrap().speed.channels, 1);
 }
 
 #[test]

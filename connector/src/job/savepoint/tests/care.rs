@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use serde_json::json;
 use tidegate_sinks::store::Retries;
 
 use super::super::folder::{CHECKPOINT, COMMITS, HASH, JOB, MANIFEST};
@@ -80,8 +81,10 @@ async fn what_lies_between_two_is_told() {
     let mut scene = Scene::with_commits(1).await;
     let a = read_at(&scene.create("a").await.unwrap()).await.unwrap();
     scene.commit().await;
-    scene.config.checkpoint.max_records = 7;
-    scene.config.format.columns = Some(vec![config::Column::new("a", "int64")]);
+    let mut job = scene.config.redacted();
+    job["checkpoint"]["max_records"] = json!(7);
+    job["format"]["columns"] = json!([{"name": "a", "type": "int64"}]);
+    scene.config = Config::parse(&job.to_string(), &config::Origin("j".into())).unwrap();
     let b = read_at(&scene.create("b").await.unwrap()).await.unwrap();
     let found = diff(&a, &b);
     let moved: Vec<_> = found.partitions.iter().map(|p| (p.partition.partition, p.offsets, p.rows)).collect();

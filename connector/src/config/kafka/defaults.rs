@@ -1,5 +1,5 @@
-//! Defaults that give way to what is set: where values must stand in a relation, one that is given stands, and those that
-//! are not are chosen so that they fit it. Only values that were all given can contradict one another. Pure.
+//! Defaults that give way to what is set among the client's properties: one that is given stands, and those that are not
+//! are chosen so that they fit it. Only values that were all given can contradict one another. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,42 +14,19 @@ const REVOKE: Duration = Duration::from_secs(15);
 const SESSION_MAX: u64 = 3_600_000;
 const POLL_MAX: u64 = 86_400_000;
 /// librdkafka's own would be as long as the shortest transaction timeout.
-pub(super) const SOCKET: Duration = Duration::from_secs(30);
+pub(in crate::config) const SOCKET: Duration = Duration::from_secs(30);
 const TRANSACTION: Duration = Duration::from_secs(60);
 /// librdkafka's required distance between a request and the transaction around it.
-pub(super) const TRANSACTION_SLACK: Duration = Duration::from_millis(100);
+pub(in crate::config) const TRANSACTION_SLACK: Duration = Duration::from_millis(100);
 /// What librdkafka needs around the records of an answer.
 const ANSWER_FRAME: u64 = 512;
 /// librdkafka's own for the largest record that is sent, which bounds what is fetched as well.
 const RECORD_BYTES: u64 = 1_000_000;
 
-/// Values each of which must be below the next. `defaults` are so.
-pub(super) fn ascending<const N: usize>(
-    given: [Option<Duration>; N],
-    defaults: [Duration; N],
-) -> [Duration; N] {
-    let mut values = std::array::from_fn(|n| given[n].unwrap_or(defaults[n]));
-    for n in (0..N.saturating_sub(1)).rev() {
-        if given[n].is_none() && values[n] >= values[n + 1] {
-            values[n] = values[n + 1] / 2;
-        }
-    }
-    for n in 1..N {
-        if given[n].is_none() && values[n] <= values[n - 1] {
-            let above = given[n + 1..].iter().flatten().next().filter(|above| **above > values[n - 1]);
-            values[n] = match above {
-                Some(above) => values[n - 1] + (*above - values[n - 1]) / 2,
-                None => values[n - 1].saturating_mul(2),
-            };
-        }
-    }
-    values
-}
-
 type Properties = BTreeMap<String, String>;
 
 /// A number among librdkafka's properties; the first of these names that is there.
-pub(super) fn number(properties: &Properties, names: &[&str]) -> Option<u64> {
+fn number(properties: &Properties, names: &[&str]) -> Option<u64> {
     names.iter().find_map(|name| properties.get(*name)?.parse().ok())
 }
 
@@ -58,7 +35,7 @@ fn milliseconds(properties: &Properties, names: &[&str]) -> Option<Duration> {
 }
 
 /// Of a message that is sent, by all its names.
-pub(super) fn message_timeout(properties: &Properties) -> Option<Duration> {
+pub(in crate::config) fn message_timeout(properties: &Properties) -> Option<Duration> {
     let names = [
         "message.timeout.ms",
         "delivery.timeout.ms",
@@ -75,7 +52,7 @@ pub(super) fn transaction_timeout(properties: &Properties) -> Duration {
 }
 
 /// `timeouts.revoke`, where it is not given: below `max.poll.interval.ms`.
-pub(super) fn revoke(properties: &Properties) -> Duration {
+pub(in crate::config) fn revoke(properties: &Properties) -> Duration {
     let poll = milliseconds(properties, &["max.poll.interval.ms"]);
     poll.filter(|poll| *poll <= REVOKE).map_or(REVOKE, |poll| poll / 2)
 }
@@ -124,32 +101,4 @@ pub(super) fn of_client(given: &Properties, revoke: Duration, answer_bytes: u64)
         choose("reconnect.backoff.max.ms", least);
     }
     chosen
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seconds<const N: usize>(values: [Option<u64>; N]) -> [Option<Duration>; N] {
-        values.map(|value| value.map(Duration::from_secs))
-    }
-
-    #[test]
-    fn each_default_gives_way_to_what_is_given() {
-        let defaults = [60, 300, 600].map(Duration::from_secs);
-        for (given, expected) in [
-            ([None, None, None], [60, 300, 600]),
-            ([None, None, Some(60)], [15, 30, 60]),
-            ([None, None, Some(400)], [60, 300, 400]),
-            ([None, Some(40), None], [20, 40, 600]),
-            ([None, Some(900), None], [60, 900, 1800]),
-            ([Some(400), None, None], [400, 800, 1600]),
-            ([Some(400), None, Some(500)], [400, 450, 500]),
-            ([Some(10), None, Some(12)], [10, 11, 12]),
-            // These contradict each other: as they are given they stand, to be told.
-            ([Some(50), Some(40), None], [50, 40, 600]),
-        ] {
-            assert_eq!(ascending(seconds(given), defaults), expected.map(Duration::from_secs), "{given:?}");
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! Properties of the Kafka client: those that Tidegate owns, because exactly once rests on them, and those that a
+//! `kafka.properties`, the Kafka client's own: those that Tidegate owns, because exactly once rests on them, and those that a
 //! user may set beside them.
 
 use std::collections::BTreeMap;
@@ -7,9 +7,10 @@ use bytesize::ByteSize;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use super::error::Wrong;
-use super::section::Value;
-use super::{Config, Topics, defaults};
+use super::{Topics, defaults};
+use crate::config::Config;
+use crate::config::file::error::Wrong;
+use crate::config::file::section::Value;
 use crate::memory::Shares;
 
 /// Owned properties and what to do instead of setting them.

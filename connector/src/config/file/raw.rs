@@ -11,18 +11,18 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
-use super::Origin;
 use super::error::ConfigErrors;
+use super::error::Origin;
 use crate::limits::JOB_FILE_MAX_DEPTH;
 
 /// A value and where it stands.
-pub(super) struct Node {
+pub(crate) struct Node {
     /// From 1.
-    pub(super) line: u64,
-    pub(super) kind: Kind,
+    pub(crate) line: u64,
+    pub(crate) kind: Kind,
 }
 
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Null,
     Scalar(Scalar),
     List(Vec<Node>),
@@ -30,21 +30,21 @@ pub(super) enum Kind {
 }
 
 /// Text, numbers and booleans alike, as they are spelt: `007` stays what it is until a key says what it wants.
-pub(super) struct Scalar {
+pub(crate) struct Scalar {
     /// After substitution; it may be a secret then.
-    pub(super) value: String,
+    pub(crate) value: String,
     /// As the file has it, when that differs; safe to show.
-    pub(super) written: Option<String>,
+    pub(crate) written: Option<String>,
 }
 
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) node: Node,
 }
 
 impl Kind {
     /// For "expected a list, found …".
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Scalar(_) => "a single value",
@@ -55,7 +55,7 @@ impl Kind {
 }
 
 /// Parses YAML. Fails on bad syntax, duplicate keys, tags, several documents and excessive depth.
-pub(super) fn parse(text: &str, origin: &Origin) -> Result<Node, ConfigErrors> {
+pub(crate) fn parse(text: &str, origin: &Origin) -> Result<Node, ConfigErrors> {
     // The reader has no document to start with; what is missing is better told key by key.
     if text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#')) {
         return Ok(Node { line: 1, kind: Kind::Null });

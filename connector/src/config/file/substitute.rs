@@ -3,15 +3,17 @@
 
 use std::io::Read;
 
+use serde_json::Value as Json;
+
 use super::error::{Report, Wrong};
 use super::raw::{Kind, Node, Scalar};
 use crate::limits::SECRET_FILE_MAX_BYTES;
 
 /// Looks up an environment variable.
-pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Replaces references in every scalar below `node`; what is missing is reported.
-pub(super) fn substitute(node: &mut Node, path: &str, environment: Environment<'_>, report: &Report) {
+pub(crate) fn substitute(node: &mut Node, path: &str, environment: Environment<'_>, report: &Report) {
     match &mut node.kind {
         Kind::Null => {}
         Kind::Scalar(scalar) => match expand(&scalar.value, environment) {
@@ -37,30 +39,29 @@ pub(super) fn substitute(node: &mut Node, path: &str, environment: Environment<'
     }
 }
 
-/// JSON pointers of the values that came by substitution, each with what the file has in its place.
-pub(super) fn substituted(node: &Node) -> Vec<(String, String)> {
-    fn walk(node: &Node, pointer: &str, found: &mut Vec<(String, String)>) {
-        match &node.kind {
-            Kind::Null | Kind::Scalar(Scalar { written: None, .. }) => {}
-            Kind::Scalar(Scalar { written: Some(written), .. }) => {
-                found.push((pointer.to_owned(), written.clone()));
-            }
-            Kind::List(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    walk(item, &format!("{pointer}/{index}"), found);
+/// Puts what the file has in place of each shown value that came by substitution. A level that is not shown only
+/// groups what stands in it.
+pub(crate) fn as_written(node: &Node, shown: &mut Json) {
+    match &node.kind {
+        Kind::Null | Kind::Scalar(Scalar { written: None, .. }) => {}
+        Kind::Scalar(Scalar { written: Some(written), .. }) => *shown = Json::from(written.as_str()),
+        Kind::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                if let Some(shown) = shown.get_mut(index) {
+                    as_written(item, shown);
                 }
             }
-            Kind::Map(entries) => {
-                for entry in entries {
-                    let key = entry.key.replace('~', "~0").replace('/', "~1");
-                    walk(&entry.node, &format!("{pointer}/{key}"), found);
+        }
+        Kind::Map(entries) => {
+            for entry in entries {
+                match shown.get_mut(&entry.key) {
+                    Some(shown) => as_written(&entry.node, shown),
+                    None if matches!(entry.node.kind, Kind::Map(_)) => as_written(&entry.node, shown),
+                    None => {}
                 }
             }
         }
     }
-    let mut found = Vec::new();
-    walk(node, "", &mut found);
-    found
 }
 
 /// `None` when nothing is to be replaced. The result is not expanded again: a secret may contain `${`.

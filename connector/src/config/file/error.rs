@@ -3,10 +3,19 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Origin;
+/// Where the job file came from, for messages.
+#[derive(Clone, Debug)]
+pub struct Origin(pub PathBuf);
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.display())
+    }
+}
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,7 +51,7 @@ pub struct ConfigErrors {
 
 impl ConfigErrors {
     /// A failure of the file as a whole.
-    pub(super) fn whole(origin: &Origin, line: Option<u64>, problem: String, remedy: &str) -> Self {
+    pub(crate) fn whole(origin: &Origin, line: Option<u64>, problem: String, remedy: &str) -> Self {
         let error = ConfigError { path: String::new(), line, problem, remedy: remedy.to_owned() };
         Self { origin: origin.to_string(), errors: vec![error] }
     }
@@ -63,19 +72,19 @@ impl std::error::Error for ConfigErrors {}
 
 /// Collects failures while the file is read, so that one does not hide the next.
 #[derive(Default)]
-pub(super) struct Report(RefCell<Vec<ConfigError>>);
+pub(crate) struct Report(RefCell<Vec<ConfigError>>);
 
 impl Report {
-    pub(super) fn wrong(&self, path: &str, line: Option<u64>, wrong: Wrong) {
+    pub(crate) fn wrong(&self, path: &str, line: Option<u64>, wrong: Wrong) {
         let Wrong { problem, remedy, .. } = wrong;
         self.0.borrow_mut().push(ConfigError { path: path.to_owned(), line, problem, remedy });
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
 
-    pub(super) fn into_errors(self) -> Vec<ConfigError> {
+    pub(crate) fn into_errors(self) -> Vec<ConfigError> {
         let mut errors = self.0.into_inner();
         errors.sort_by_key(|error| error.line.unwrap_or(u64::MAX));
         errors
@@ -84,24 +93,24 @@ impl Report {
 
 /// Why a value cannot be taken. `problem` goes on after the quoted value where one is shown, and never repeats it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
-    pub(super) problem: String,
-    pub(super) remedy: String,
+pub(crate) struct Wrong {
+    pub(crate) problem: String,
+    pub(crate) remedy: String,
     /// The value may hold a secret, so that no message shows it.
-    pub(super) is_secret: bool,
+    pub(crate) is_secret: bool,
 }
 
 impl Wrong {
-    pub(super) fn new(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn new(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { problem: problem.into(), remedy: remedy.into(), is_secret: false }
     }
 
-    pub(super) fn secret(self) -> Self {
+    pub(crate) fn secret(self) -> Self {
         Self { is_secret: true, ..self }
     }
 
     /// For what the job file may one day say: refused by name rather than ignored.
-    pub(super) fn not_built(what: &str, remedy: impl Into<String>) -> Self {
+    pub(crate) fn not_built(what: &str, remedy: impl Into<String>) -> Self {
         Self::new(format!("{what} is not built yet"), remedy)
     }
 }

@@ -1,53 +1,109 @@
-//! `sink.table` and `sink.partition_by`: the folders that files lie in.
+//! `sink.partition_by` and `sink.partition_columns`: the folders that files lie in.
+
+use std::fmt;
 
 use arrow::datatypes::Schema;
+use serde_json::json;
 
 use crate::columns::levels::{self, LevelError};
-use crate::config::error::Wrong;
-use crate::config::section::{Parsed, Section, nearest};
-use crate::config::{
-    Column, Format, FormatKind, PartitionColumns, PartitionField, Table, Topics, Transform, values,
-};
-use crate::limits::{BUCKETS_MAX_COUNT, PARTITION_FIELDS_MAX_COUNT, TABLE_NAME_MAX_CHARS};
+use crate::config::file::error::Wrong;
+use crate::config::file::section::{Parsed, Section, Value, key, nearest};
+use crate::config::file::values;
+use crate::config::{Column, Format, FormatKind};
+use crate::limits::{BUCKETS_MAX_COUNT, PARTITION_FIELDS_MAX_COUNT};
 
-/// By default each topic is a table of its own.
-pub(super) fn table(sink: &mut Section<'_>, topics: &Topics) -> Table {
-    let by_topic = Table::ByTopic { prefix: String::new(), suffix: String::new() };
-    let table = sink.get("table", parse, by_topic);
-    let Topics::List(topics) = topics else { return table };
-    for topic in topics {
-        if let Err(problem) = table.name(topic) {
-            let problem = format!("the table of topic {topic} {problem}");
-            sink.wrong(
-                "table",
-                Wrong::new(problem, "put something around it: \"t_{topic}\", or name one table"),
-            );
-        }
-    }
-    table
+/// Where the values of a column stand that a folder level is made of as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PartitionColumns {
+    /// In the files; the level has a name of its own, `<column>_part`, so that no reader takes it for the column.
+    #[default]
+    File,
+    /// In the folder's name alone, as Hive has it: the level is called as the column, which is not in the files.
+    Folder,
+    /// In both, under one name. Many readers of folders fail at that; chains of before have it.
+    Both,
 }
 
-fn parse(value: &str) -> Parsed<Table> {
-    let Some((prefix, suffix)) = value.split_once("{topic}") else {
-        if value.contains(['{', '}']) {
-            return Err(Wrong::new("has a placeholder that is not known", "the only one is {topic}"));
+impl PartitionColumns {
+    pub const ALL: [Self; 3] = [Self::File, Self::Folder, Self::Both];
+
+    /// As the job file and the chain have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Folder => "folder",
+            Self::Both => "both",
         }
-        return values::folder_name(TABLE_NAME_MAX_CHARS)(value).map(Table::Named);
-    };
-    if suffix.contains("{topic}") {
-        return Err(Wrong::new("has {topic} more than once", "write it once"));
     }
-    // A letter stands for the topic, whose own name is checked when it is known.
-    values::folder_name(TABLE_NAME_MAX_CHARS)(&format!("{prefix}t{suffix}"))?;
-    Ok(Table::ByTopic { prefix: prefix.to_owned(), suffix: suffix.to_owned() })
 }
 
-pub(super) fn partition_by(
-    sink: &mut Section<'_>,
-    format: &Format,
-    columns: PartitionColumns,
-) -> Vec<PartitionField> {
-    let Some(value) = sink.value("partition_by") else { return Vec::new() };
+/// A folder level: `day(ts)`, `bucket(16, user_id)`, `country`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionField {
+    pub transform: Transform,
+    pub column: String,
+}
+
+impl fmt::Display for PartitionField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = &self.column;
+        match self.transform {
+            Transform::Identity => write!(f, "{column}"),
+            Transform::Year => write!(f, "year({column})"),
+            Transform::Month => write!(f, "month({column})"),
+            Transform::Day => write!(f, "day({column})"),
+            Transform::Hour => write!(f, "hour({column})"),
+            Transform::Bucket(buckets) => write!(f, "bucket({buckets}, {column})"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transform {
+    Identity,
+    Year,
+    Month,
+    Day,
+    Hour,
+    Bucket(u32),
+}
+
+pub(super) fn partition_by(sink: &mut Section<'_>, format: &Format) -> Vec<PartitionField> {
+    let columns = sink.peek("partition_columns", |value| value.parse(partition_columns_word));
+    sink.read(
+        key(
+            "partition_by",
+            "Folder levels, as Hive has them: `country`, `year(ts)`, `month(ts)`, `day(ts)`, `hour(ts)`, \
+             `bucket(16, user_id)`. Each level multiplies the number of files.",
+        ),
+        |value| value.map(|value| fields(value, format, columns.unwrap_or_default())).unwrap_or_default(),
+        |fields| Some(fields.iter().map(ToString::to_string).collect()),
+    )
+}
+
+pub(super) fn partition_columns(sink: &mut Section<'_>) -> Option<PartitionColumns> {
+    sink.read(
+        key(
+            "partition_columns",
+            "Where the values of a column stand that names a folder as it is, as in `partition_by: [country]`. \
+             `file`: in the files, with their type; the level is called `country_part`, so no reader takes it \
+             for the column. `folder`: only in the folder's name, as Hive has it: the level is called \
+             `country`, the column is not in the files, and a text that a folder's name cannot tell from null \
+             is a reject. `both`: in both under one name, as jobs begun before this key have it, whose folders \
+             stay as they are while it is left out. See [reading](reading.md#folders).",
+        )
+        .default("`file`"),
+        |value| value.and_then(|value| value.parse(partition_columns_word)),
+        // Null where the chain says it.
+        |columns| Some(json!(columns.map(PartitionColumns::word))),
+    )
+}
+
+fn partition_columns_word(value: &str) -> Parsed<PartitionColumns> {
+    values::word(&PartitionColumns::ALL.map(|columns| (columns.word(), columns)))(value)
+}
+
+fn fields(value: &Value<'_>, format: &Format, columns: PartitionColumns) -> Vec<PartitionField> {
     let items = value.items("a list such as [\"day(ts)\", country]").unwrap_or_default();
     if items.len() > PARTITION_FIELDS_MAX_COUNT {
         let problem = format!("{} folder levels are too many", items.len());
