@@ -82,6 +82,7 @@ impl Json {
         })
     }
 
+    /// Appends what the payload has a value for, and null to all other columns.
     fn read(&mut self, payload: &[u8]) -> Result<(), Flaw> {
         if payload.is_empty() {
             return Err(Flaw::new("the payload is empty"));
@@ -89,7 +90,7 @@ impl Json {
         let text = std::str::from_utf8(payload)
             .map_err(|error| Flaw::new(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
         let mut json = Scanner::new(text);
-        match json.token()? {
+        let is_full = match json.token()? {
             Token::Object => self.paths.read(&mut json, &mut self.columns)?,
             token => {
                 // Text may begin like JSON and be none: "no json" like a null.
@@ -97,8 +98,17 @@ impl Json {
                 json.end()?;
                 return Err(Flaw::mismatch("an object", token.name()));
             }
-        }
+        };
         json.end()?;
+        if !is_full {
+            self.complete()?;
+        }
+        self.unmatched.members += json.unmatched;
+        Ok(())
+    }
+
+    /// Null in each column that the record has nothing for, unless that is every column and not wanted.
+    fn complete(&mut self) -> Result<(), Flaw> {
         let rows = self.rows;
         if self.columns.iter().all(|column| column.len() == rows) {
             if self.unknown == Unknown::Reject {
@@ -108,8 +118,13 @@ impl Json {
             }
             self.unmatched.rows += 1;
         }
-        self.unmatched.members += json.unmatched;
+        self.fill();
         Ok(())
+    }
+
+    fn fill(&mut self) {
+        let rows = self.rows;
+        self.columns.iter_mut().filter(|column| column.len() == rows).for_each(column::Column::null);
     }
 }
 
@@ -142,9 +157,8 @@ impl Decode for Json {
                 }
             }
             None if self.tombstones == Tombstones::Skip => return Ok(Appended::Skipped),
-            None => {}
+            None => self.fill(),
         }
-        self.columns.iter_mut().filter(|column| column.len() == self.rows).for_each(column::Column::null);
         if let Some(fits) = fits
             && let Err(reject) = fits(&JsonRow { json: self, record })
         {

@@ -33,7 +33,12 @@ impl MetadataColumns {
     }
 
     /// After an error nothing of the record is in the columns.
+    #[inline]
     pub(super) fn append(&mut self, record: &Record<'_>) -> Result<(), Reject> {
+        if self.0.is_empty() { Ok(()) } else { self.append_all(record) }
+    }
+
+    fn append_all(&mut self, record: &Record<'_>) -> Result<(), Reject> {
         let reject = |metadata: Metadata, error: &str| Reject {
             error: error.to_owned(),
             column: Some(metadata.column().to_owned()),

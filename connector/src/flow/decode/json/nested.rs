@@ -38,20 +38,23 @@ impl Values for Struct {
         }
         let len = self.members[0].len();
         let mut more = json.open_object()?;
-        let mut ordinal = 0;
+        let (mut ordinal, mut read) = (0, 0);
         while more {
             let found = self.names.find(ordinal, json)?;
             match found.and_then(|index| Some((index, self.members.get_mut(index)?))) {
                 Some((index, member)) => {
                     let result = if member.len() == len { member.read(json) } else { Err(Flaw::twice()) };
                     result.map_err(|flaw| flaw.member(self.fields[index].name()))?;
+                    read += 1;
                 }
                 None => self.names.pass(found, "", json)?,
             }
             ordinal += 1;
             more = json.next_member()?;
         }
-        self.members.iter_mut().filter(|member| member.len() == len).for_each(Column::null);
+        if read < self.members.len() {
+            self.members.iter_mut().filter(|member| member.len() == len).for_each(Column::null);
+        }
         Ok(())
     }
 

@@ -46,7 +46,15 @@ impl<'a> Number<'a> {
     }
 
     /// A whole text as a number, with a `+` and leading zeros that JSON does not allow, but other writers put.
+    #[inline]
     pub(super) fn parse(text: &'a str) -> Result<Self, Flaw> {
+        match Self::scan(text) {
+            Some((number, length)) if length == text.len() => Ok(number),
+            _ => Self::parse_other(text),
+        }
+    }
+
+    fn parse_other(text: &'a str) -> Result<Self, Flaw> {
         let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
         let zeros = unsigned.bytes().take_while(|&byte| byte == b'0').count();
         // The last zero stays when no digit follows.
@@ -109,6 +117,10 @@ impl<'a> Number<'a> {
             let magnitude = self.digits as f64 / EXACT_POWERS[self.fraction];
             return Ok(if self.negative { -magnitude } else { magnitude });
         }
+        self.double_of_text()
+    }
+
+    fn double_of_text(&self) -> Result<f64, Inexact> {
         let magnitude: f64 = self.text.parse().map_err(|_| Inexact::Range)?;
         if !magnitude.is_finite() || (magnitude == 0.0 && !self.is_zero()) {
             return Err(Inexact::Range);

@@ -40,7 +40,9 @@ struct Member {
     path: String,
     /// The record that it was last seen in.
     record: u64,
-    /// Columns that take the value as a whole: almost always one.
+    /// The column that alone takes the value: almost always there is one.
+    only: Option<usize>,
+    /// Columns that take the value as a whole.
     columns: Vec<usize>,
     /// Members that columns take out of the value.
     below: Option<Object>,
@@ -86,8 +88,10 @@ impl Paths {
         }
     }
 
-    /// Reads an object into the columns: those it has a value for grow by one.
-    pub(super) fn read(&mut self, json: &mut Scanner<'_>, columns: &mut [Column]) -> Result<(), Flaw> {
+    /// Reads an object into the columns: those it has a value for grow by one. Whether these are all of them; if not, no
+    /// column need have grown.
+    #[inline]
+    pub(super) fn read(&mut self, json: &mut Scanner<'_>, columns: &mut [Column]) -> Result<bool, Flaw> {
         self.record += 1;
         if !self.whole.is_empty() {
             let start = json.position();
@@ -97,11 +101,14 @@ impl Paths {
                 columns[index].read(json).map_err(|flaw| flaw.column(column, path))?;
             }
             if self.root.members.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
             json.rewind(start);
         }
-        self.root.read(json, &mut Target { columns, sources: &self.sources, record: self.record })
+        let (sources, record) = (&self.sources, self.record);
+        let mut target = Target { columns, sources, record, is_full: true };
+        self.root.read(json, &mut target)?;
+        Ok(target.is_full)
     }
 }
 
@@ -109,6 +116,16 @@ struct Target<'a> {
     columns: &'a mut [Column],
     sources: &'a [Source],
     record: u64,
+    /// Whether no column lacks its value so far.
+    is_full: bool,
+}
+
+impl Target<'_> {
+    /// A flaw of the value that a column takes.
+    #[cold]
+    fn named(&self, index: usize, flaw: Flaw) -> Flaw {
+        flaw.column(&self.sources[index].column, &self.sources[index].path)
+    }
 }
 
 impl Object {
@@ -121,7 +138,7 @@ impl Object {
         let member = self.names.add(&keys[depth - 1]);
         if member == self.members.len() {
             let path = path::joined(keys[..depth].iter().map(String::as_str));
-            self.members.push(Member { path, record: 0, columns: Vec::new(), below: None });
+            self.members.push(Member { path, record: 0, only: None, columns: Vec::new(), below: None });
         }
         let member = &mut self.members[member];
         if depth == keys.len() {
@@ -132,12 +149,13 @@ impl Object {
         }
     }
 
-    /// What is taken by one column alone, or by none and only in parts, is watched.
+    /// When all paths are there: what is taken by one column alone, or by none and only in parts, is watched.
     fn watch(&mut self, watch: Watch, of_columns: &mut [Watch]) {
         self.names.watch(watch);
         for member in &mut self.members {
             let takers = member.columns.len() + usize::from(member.below.is_some());
             let watch = if takers == 1 { watch } else { Watch::Off };
+            member.only = member.columns.first().copied().filter(|_| takers == 1);
             member.columns.iter().for_each(|&column| of_columns[column] = watch);
             if let Some(below) = &mut member.below {
                 below.watch(watch, of_columns);
@@ -152,16 +170,21 @@ impl Object {
 
     fn read(&mut self, json: &mut Scanner<'_>, target: &mut Target<'_>) -> Result<(), Flaw> {
         let mut more = json.open_object()?;
-        let mut ordinal = 0;
+        let (mut ordinal, mut passed) = (0, 0);
         while more {
             let found = self.names.find(ordinal, json)?;
             match found.and_then(|index| self.members.get_mut(index)) {
                 Some(member) => member.read(json, target)?,
-                None => self.names.pass(found, &self.place, json)?,
+                None => {
+                    self.names.pass(found, &self.place, json)?;
+                    passed += 1;
+                }
             }
             ordinal += 1;
             more = json.next_member()?;
         }
+        // None of them came twice.
+        target.is_full &= ordinal - passed == self.members.len();
         Ok(())
     }
 }
@@ -169,24 +192,32 @@ impl Object {
 impl Member {
     #[inline]
     fn read(&mut self, json: &mut Scanner<'_>, target: &mut Target<'_>) -> Result<(), Flaw> {
-        let name = |flaw: Flaw, index: usize| {
-            flaw.column(&target.sources[index].column, &target.sources[index].path)
-        };
         if std::mem::replace(&mut self.record, target.record) == target.record {
             return Err(match self.columns.first() {
-                Some(&index) => name(Flaw::twice(), index),
+                Some(&index) => target.named(index, Flaw::twice()),
                 None => Flaw::twice().member(&self.path),
             });
         }
+        match self.only {
+            Some(index) => target.columns[index].read(json).map_err(|flaw| target.named(index, flaw)),
+            None => self.read_by_many(json, target),
+        }
+    }
+
+    #[inline(never)]
+    fn read_by_many(&mut self, json: &mut Scanner<'_>, target: &mut Target<'_>) -> Result<(), Flaw> {
         let start = json.position();
         for &index in &self.columns {
             json.rewind(start);
-            target.columns[index].read(json).map_err(|flaw| name(flaw, index))?;
+            target.columns[index].read(json).map_err(|flaw| target.named(index, flaw))?;
         }
         let Some(below) = &mut self.below else { return Ok(()) };
         json.rewind(start);
         match json.token()? {
-            Token::Null => json.null(),
+            Token::Null => {
+                target.is_full = false;
+                json.null()
+            }
             Token::Object => below.read(json, target),
             token => Err(Flaw::mismatch("an object", token.name()).member(&self.path)),
         }

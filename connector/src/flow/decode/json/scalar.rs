@@ -279,13 +279,8 @@ struct Bytes {
 }
 
 impl Bytes {
-    fn value(&self, index: usize) -> &[u8] {
-        &self.data[self.offsets[index] as usize..self.offsets[index + 1] as usize]
-    }
-}
-
-impl Values for Bytes {
-    fn read(&mut self, token: Token, json: &mut Scanner<'_>) -> Result<(), Flaw> {
+    /// Whatever is not text in a column of text.
+    fn read_other(&mut self, token: Token, json: &mut Scanner<'_>) -> Result<(), Flaw> {
         match (self.kind, token) {
             (Kind::Json, _) => self.data.extend_from_slice(json.raw()?.as_bytes()),
             (Kind::Text | Kind::AnyText, Token::String) => json.string_into(&mut self.data)?,
@@ -295,6 +290,20 @@ impl Values for Bytes {
             (Kind::Binary, Token::String) => base64::decode(&json.string()?, &mut self.data)?,
             (Kind::Text | Kind::AnyText, _) => return Err(Flaw::mismatch("string", token.name())),
             (Kind::Binary, _) => return Err(Flaw::mismatch("binary (base64 in a string)", token.name())),
+        }
+        Ok(())
+    }
+
+    fn value(&self, index: usize) -> &[u8] {
+        &self.data[self.offsets[index] as usize..self.offsets[index + 1] as usize]
+    }
+}
+
+impl Values for Bytes {
+    fn read(&mut self, token: Token, json: &mut Scanner<'_>) -> Result<(), Flaw> {
+        match (self.kind, token) {
+            (Kind::Text, Token::String) => json.string_into(&mut self.data)?,
+            _ => self.read_other(token, json)?,
         }
         let end = i32::try_from(self.data.len())
             .map_err(|_| Flaw::new("a batch with more than 2 GiB of the column"))?;

@@ -128,6 +128,7 @@ pub(super) fn two_digits(bytes: &[u8], max: i64) -> Option<i64> {
 }
 
 /// Days since 1970 of exactly `YYYY-MM-DD`.
+#[inline]
 fn parse_days(bytes: &[u8]) -> Option<i64> {
     let &[_, _, _, _, b'-', _, _, b'-', _, _] = bytes else { return None };
     let year = two_digits(&bytes[..2], 99)? * 100 + two_digits(&bytes[2..4], 99)?;
@@ -161,12 +162,19 @@ fn parse_clock(bytes: &[u8]) -> Option<(Moment, &[u8])> {
     let [b'.', fraction @ ..] = rest else {
         return Some((Moment { seconds, nanos: 0, digits: 0, has_offset: false }, rest));
     };
-    let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if !(1..=9).contains(&digits) {
+    let (mut nanos, mut digits) = (0, 0);
+    while let Some(digit) =
+        fraction.get(digits).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit < 10)
+    {
+        if digits == 9 {
+            return None;
+        }
+        nanos = nanos * 10 + u32::from(digit);
+        digits += 1;
+    }
+    if digits == 0 {
         return None;
     }
-    let (fraction, rest) = fraction.split_at(digits);
-    let fraction = fraction.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
-    let nanos = fraction * 10_u32.pow(9 - digits as u32);
-    Some((Moment { seconds, nanos, digits, has_offset: false }, rest))
+    let nanos = nanos * 10_u32.pow(9 - digits as u32);
+    Some((Moment { seconds, nanos, digits, has_offset: false }, &fraction[digits..]))
 }
