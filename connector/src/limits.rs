@@ -48,7 +48,7 @@ pub const MEMORY_MAX_BYTES: u64 = 1 << 40;
 pub const CHANNELS_MAX_COUNT: u64 = 1_024;
 
 /// Kept checkpoints must fit one LIST page of 1,000 beside those that wait to be removed.
-pub const CHECKPOINTS_RETAINED_MAX_COUNT: u64 = tidegate_sinks::files::MAX_RETAINED;
+pub const CHECKPOINTS_RETAINED_MAX_COUNT: u64 = tidegate_sinks::MAX_RETAINED;
 /// A checkpoint costs several store requests; closer together they would never end.
 pub const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Each look lists a folder of the store.

@@ -23,7 +23,7 @@ mod rejects;
 mod restores;
 mod writer;
 
-pub use place::FilesPlace;
+pub use place::ChainPlace;
 pub use writer::stage;
 
 /// How a sink of a place differs from another.

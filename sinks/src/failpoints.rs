@@ -305,17 +305,17 @@ pub(crate) mod tests {
 
         use object_store::memory::InMemory;
 
-        use crate::conformance::{FilesPlace, Options, Place, run};
-        use crate::files::FilesSettings;
-        use crate::files::tests::forget::commit_and_forget;
+        use crate::chain::tests::forget::commit_and_forget;
+        use crate::conformance::{ChainPlace, Options, Place, run};
+        use crate::settings::SinkSettings;
         use crate::store::{Object, Store};
 
         let folder = tempfile::tempdir().unwrap();
         run(|case| {
             let url = format!("file://{}", folder.path().join(case).display());
-            let place = FilesPlace::open(FilesSettings::new("job", url)).unwrap();
+            let place = ChainPlace::open(SinkSettings::new("job", url)).unwrap();
             async move {
-                place.files_sink(Options::default()).probe().await.unwrap();
+                place.chain(Options::default()).probe().await.unwrap();
                 Arc::new(place) as Arc<dyn Place>
             }
         })
@@ -325,16 +325,16 @@ pub(crate) mod tests {
             let store = |root: String| -> Arc<dyn Store> {
                 Arc::new(Object::new(bucket.clone(), "memory://", &root))
             };
-            let mut settings = FilesSettings::new("job", "memory://");
+            let mut settings = SinkSettings::new("job", "memory://");
             settings.copy_grace = std::time::Duration::from_millis(10);
             let (data, state) = (store(case.to_owned()), store(format!("{case}/_tidegate/job")));
-            let place = FilesPlace::new(settings, data, state);
+            let place = ChainPlace::new(settings, data, state);
             async move { Arc::new(place) as Arc<dyn Place> }
         })
         .await;
         let url = format!("file://{}", folder.path().join("forget").display());
-        let place = FilesPlace::open(FilesSettings::new("job", url)).unwrap();
-        commit_and_forget(&place.files_sink(Options::default())).await;
+        let place = ChainPlace::open(SinkSettings::new("job", url)).unwrap();
+        commit_and_forget(&place.chain(Options::default())).await;
         // What no sink does, but tests do with stores of their own.
         let only_tests = [
             "final.get.",

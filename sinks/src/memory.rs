@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::chain::rules;
 use crate::checkpoint::{Checkpoint, RestoreChoice};
 use crate::commit::{Begin, Commit, CommitId, StagedFile};
 use crate::error::{Error, Kind};
-use crate::files::rules;
 use crate::limit::RejectLimit;
 use crate::position::Position;
 use crate::restore::{Plan, Restore};

@@ -1,4 +1,4 @@
-//! The few things that the files sink asks of a place where bytes lie, behind one narrow trait: local folders, S3,
+//! The few things that the chain and its tables ask of a place where bytes lie, behind one narrow trait: local folders, S3,
 //! GCS and Azure are alike above it, and so are the wrappers that make them fail on purpose.
 //!
 //! The guarantee: what a call has done is durable before it returns, nothing is ever seen half-written, and of any
@@ -24,6 +24,7 @@ mod open;
 mod options;
 mod profile;
 mod requests;
+mod room;
 
 pub use answering::unanswered;
 pub use failing::Failing;
@@ -32,6 +33,8 @@ pub use object::Object;
 pub(crate) use open::open_plain;
 pub use open::{Retries, open, open_to_read};
 pub use requests::{OPERATIONS, REQUESTS};
+pub(crate) use room::check_room;
+pub use room::path_room;
 
 /// The answer of [`Store::create`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

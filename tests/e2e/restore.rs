@@ -9,8 +9,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tidegate::config::{Config, Origin};
 use tidegate::job::savepoint;
-use tidegate_sinks::files::{FilesSettings, FilesSink};
-use tidegate_sinks::{Checkpoint, Sink};
+use tidegate_sinks::{Chain, Checkpoint, Sink, SinkSettings};
 use tidegate_testcontainers::Kafka;
 use tidegate_testcontainers::transactions::{Transactions, json_payload, read_committed_dump};
 
@@ -63,12 +62,12 @@ impl Scene {
         self.job.run(&["run", "--until-end"]).await.map(drop)
     }
 
-    fn sink(&self) -> Result<FilesSink> {
-        let settings = FilesSettings {
+    fn sink(&self) -> Result<Chain> {
+        let settings = SinkSettings {
             options: self.job.options.clone(),
-            ..FilesSettings::new(self.job.name.clone(), self.job.url.clone())
+            ..SinkSettings::new(self.job.name.clone(), self.job.url.clone())
         };
-        Ok(FilesSink::open(settings)?)
+        Ok(tidegate_sinks::open(settings)?)
     }
 
     async fn newest(&self) -> Result<Checkpoint> {

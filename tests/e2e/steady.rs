@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tidegate_sinks::Sink;
-use tidegate_sinks::files::{FilesSettings, FilesSink};
+use tidegate_sinks::{Sink, SinkSettings};
 use tidegate_testcontainers::Kafka;
 use tidegate_testcontainers::transactions::Transactions;
 
@@ -59,8 +58,8 @@ async fn memory_handles_and_threads_stay_level_under_an_even_load() -> Result<()
     ensure!(process.wait(Duration::from_secs(60)).await?.success(), "{}", process.log()?);
     job.run(&["run", "--until-end"]).await?;
     job.run(&["audit", "--deep"]).await?;
-    let settings = FilesSettings::new(job.name.clone(), job.url.clone());
-    let newest = FilesSink::open(settings)?.load().await?.context("a chain")?;
+    let settings = SinkSettings::new(job.name.clone(), job.url.clone());
+    let newest = tidegate_sinks::open(settings)?.load().await?.context("a chain")?;
     let rows: u64 = newest.partitions.values().map(|at| at.rows).sum();
     ensure!(rows == committed, "{rows} rows of {committed} committed records");
     eprintln!("{rows} rows in {} checkpoints", newest.n);

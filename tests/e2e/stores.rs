@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use tidegate_sinks::conformance::{self, FilesPlace, Options, Place};
-use tidegate_sinks::files::FilesSettings;
+use tidegate_sinks::SinkSettings;
+use tidegate_sinks::conformance::{self, ChainPlace, Options, Place};
 use tidegate_sinks::store::{self, Created, Moved, Retries};
 use tidegate_testcontainers::{Azurite, Gcs};
 
@@ -31,13 +31,13 @@ pub(crate) async fn keeps_every_promise(url: &str, options: &Settings) -> Result
     let root = format!("{url}/{}", unique("suite"));
     verbs(&format!("{root}/verbs"), options).await.context("verbs")?;
     conformance::run(|case| {
-        let mut settings = FilesSettings::new("job", format!("{root}/{case}"));
+        let mut settings = SinkSettings::new("job", format!("{root}/{case}"));
         settings.options = options.clone();
         settings.retries = retries();
         settings.copy_grace = Duration::ZERO;
-        let place = FilesPlace::open(settings).expect("the options fit");
+        let place = ChainPlace::open(settings).expect("the options fit");
         async move {
-            let proved = place.files_sink(Options::default()).probe().await;
+            let proved = place.chain(Options::default()).probe().await;
             let proof = proved.expect("the store can do all that a sink asks of it");
             assert!(proof.lists_tags, "its own checkpoints are watched by their ETags");
             Arc::new(place) as Arc<dyn Place>

@@ -14,9 +14,8 @@ use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type, TimestampMillisecon
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
-use tidegate_sinks::files::{FilesSettings, FilesSink};
 use tidegate_sinks::store::{self, Retries, Store};
-use tidegate_sinks::{Checkpoint, Sink};
+use tidegate_sinks::{Checkpoint, Sink, SinkSettings};
 use tidegate_testcontainers::transactions::{json_payload, read_committed_dump};
 use tidegate_testcontainers::{Kafka, MinIO};
 use tokio::sync::OnceCell;
@@ -217,11 +216,11 @@ impl Job {
     }
 
     async fn newest(&self) -> Result<Arc<Checkpoint>> {
-        let settings = FilesSettings {
+        let settings = SinkSettings {
             options: self.options.clone(),
-            ..FilesSettings::new(self.name.clone(), self.url.clone())
+            ..SinkSettings::new(self.name.clone(), self.url.clone())
         };
-        FilesSink::open(settings)?.load().await?.context("the job has no chain")
+        tidegate_sinks::open(settings)?.load().await?.context("the job has no chain")
     }
 
     /// What any reader sees: every record of every visible Parquet file of the table.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
-use tidegate_sinks::files::{FilesSink, RESERVED};
-use tidegate_sinks::{Checkpoint, Commit, CommitId, Error, FileKind, Kind, Sink, TopicPartition};
+use tidegate_sinks::{
+    Chain, Checkpoint, Commit, CommitId, Error, FileKind, Kind, RESERVED, Sink, TopicPartition,
+};
 
 use super::job::Job;
 use super::output::{OutputArg, or_dash, table};
@@ -47,7 +48,7 @@ pub(super) async fn execute(args: AuditArgs, log: &LogArgs) -> Result<u8> {
 }
 
 /// Looks at everything and judges it. Exact also while the job runs and commits.
-pub(super) async fn report(config: &Config, sink: &FilesSink, deep: bool) -> Result<Report> {
+pub(super) async fn report(config: &Config, sink: &Chain, deep: bool) -> Result<Report> {
     // What is visible before the state was loaded is committed in that state; what the state commits is visible or
     // staged after it. So files are listed before and after. Which tables there are is known only by the commits.
     let (mut known, mut tries) = (Vec::new(), 0);
@@ -103,7 +104,7 @@ fn table_of(path: &str) -> &str {
 /// Files in tables, and those among the rejects; those that became visible since `before` only if `commits` name
 /// them. Each with its footer: readers take whatever lies there, and only the footer says whose it is.
 async fn visible(
-    sink: &FilesSink,
+    sink: &Chain,
     job: &str,
     before: &BTreeSet<String>,
     commits: &[Commit],
@@ -138,7 +139,7 @@ async fn visible(
 }
 
 /// What a footer says, or why it does not read; the outer error is the store's.
-async fn footer(sink: &FilesSink, path: &str, size: u64) -> Result<Result<Footer, String>, Error> {
+async fn footer(sink: &Chain, path: &str, size: u64) -> Result<Result<Footer, String>, Error> {
     let fetch = async |range| {
         let gone = || Error::new(Kind::Retry, format!("{path} went away while it was looked at"));
         sink.read_range(path, range).await?.ok_or_else(gone)
@@ -150,7 +151,7 @@ async fn footer(sink: &FilesSink, path: &str, size: u64) -> Result<Result<Footer
     }
 }
 
-async fn read_files(sink: &FilesSink, found: &Found, report: &mut Report) -> Result<()> {
+async fn read_files(sink: &Chain, found: &Found, report: &mut Report) -> Result<()> {
     let sources: BTreeSet<_> =
         found.commits.iter().filter_map(|commit| commit.replay.as_ref()).flat_map(|r| &r.sources).collect();
     let mut rejects: BTreeMap<&CommitId, Offsets> = BTreeMap::new();

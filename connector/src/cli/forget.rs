@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tidegate_sinks::files::Forgetting;
+use tidegate_sinks::chain::Forgetting;
 
 use super::job::Job;
 use super::output::OutputArg;

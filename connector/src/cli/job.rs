@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use tidegate_sinks::files::{FilesSettings, FilesSink, Tables};
+use tidegate_sinks::{Chain, SinkSettings, Tables};
 
 use super::{JobArg, LogArgs};
 use crate::config::{Config, Table};
@@ -12,7 +12,7 @@ use crate::show::telemetry;
 /// A loaded job with its sink open. Nothing has been asked of the store yet.
 pub(super) struct Job {
     pub(super) config: Arc<Config>,
-    pub(super) sink: Arc<FilesSink>,
+    pub(super) sink: Arc<Chain>,
 }
 
 impl Job {
@@ -24,14 +24,14 @@ impl Job {
     /// The same for commands that never write.
     pub(super) fn open_to_look(job: &JobArg, log: &LogArgs) -> Result<Self> {
         Self::opened(job, log, |config, _| {
-            FilesSink::open(FilesSettings { reads_only: true, ..settings(config, false) })
+            tidegate_sinks::open(SinkSettings { reads_only: true, ..settings(config, false) })
         })
     }
 
     fn opened(
         job: &JobArg,
         log: &LogArgs,
-        open: impl FnOnce(&Config, bool) -> Result<FilesSink, tidegate_sinks::Error>,
+        open: impl FnOnce(&Config, bool) -> Result<Chain, tidegate_sinks::Error>,
     ) -> Result<Self> {
         let config = Config::load(&job.path)?;
         init_logs(log, "warn", &config, None)?;
@@ -52,12 +52,12 @@ pub(super) fn init_logs(
 }
 
 /// Opens the job's sink. Asks nothing of the store, and creates nothing.
-pub fn open_sink(config: &Config, new_incarnation: bool) -> Result<FilesSink, tidegate_sinks::Error> {
-    FilesSink::open(settings(config, new_incarnation))
+pub fn open_sink(config: &Config, new_incarnation: bool) -> Result<Chain, tidegate_sinks::Error> {
+    tidegate_sinks::open(settings(config, new_incarnation))
 }
 
-fn settings(config: &Config, new_incarnation: bool) -> FilesSettings {
-    FilesSettings {
+fn settings(config: &Config, new_incarnation: bool) -> SinkSettings {
+    SinkSettings {
         state_url: Some(config.checkpoint.state.clone()),
         options: config.sink.store.clone(),
         retries: config.timeouts.retries(),
@@ -73,6 +73,6 @@ fn settings(config: &Config, new_incarnation: bool) -> FilesSettings {
         checkpoint_timeout: config.checkpoint.timeout,
         accept_existing_files: new_incarnation,
         writer: format!("{}-{}", config.job, std::process::id()),
-        ..FilesSettings::new(config.job.clone(), config.sink.url.clone())
+        ..SinkSettings::new(config.job.clone(), config.sink.url.clone())
     }
 }

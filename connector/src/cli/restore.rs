@@ -1,8 +1,7 @@
 //! The part of `tidegate run` that goes on from a savepoint or a retained checkpoint, or explains the choice.
 
 use anyhow::Result;
-use tidegate_sinks::files::FilesSink;
-use tidegate_sinks::{Checkpoint, Kind, Plan, Restore, RestoreChoice, Restored, Sink};
+use tidegate_sinks::{Chain, Checkpoint, Kind, Plan, Restore, RestoreChoice, Restored, Sink};
 
 use super::output;
 use crate::config::Config;
@@ -60,7 +59,7 @@ impl RestoreArgs {
     /// What the run is to begin with. Changes nothing yet.
     ///
     /// Errors: `Refused` when the sink is ahead and nothing was chosen; then the plan of each choice is printed.
-    pub(super) async fn prepare(&self, config: &Config, sink: &FilesSink) -> Result<Beginning> {
+    pub(super) async fn prepare(&self, config: &Config, sink: &Chain) -> Result<Beginning> {
         let restore = match (&self.from_savepoint, self.from_checkpoint) {
             (None, None) => None,
             _ => self.restore(config, sink).await?,
@@ -69,7 +68,7 @@ impl RestoreArgs {
         Ok(Beginning { new_incarnation, restore, other_cluster, forget: Vec::new() })
     }
 
-    async fn restore(&self, config: &Config, sink: &FilesSink) -> Result<Option<Restore>> {
+    async fn restore(&self, config: &Config, sink: &Chain) -> Result<Option<Restore>> {
         let loaded = match sink.load().await {
             Err(error) if self.new_incarnation && error.kind == Kind::Refused => None,
             other => other?,
@@ -104,7 +103,7 @@ impl RestoreArgs {
     async fn kept(
         &self,
         config: &Config,
-        sink: &FilesSink,
+        sink: &Chain,
         done: &impl Fn(&str) -> bool,
     ) -> Result<Option<Kept>> {
         if let Some(n) = self.from_checkpoint {

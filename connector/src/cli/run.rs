@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use futures::FutureExt;
 use jiff::Timestamp;
-use tidegate_sinks::files::FilesSink;
+use tidegate_sinks::Chain;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -155,7 +155,7 @@ pub(super) async fn execute(args: RunArgs, log: &LogArgs) -> Result<u8> {
 /// Begins to look for what is asked. A stop from before this start is undone, unless it is to be held.
 async fn start_agent(
     config: &Arc<Config>,
-    sink: &Arc<FilesSink>,
+    sink: &Arc<Chain>,
     board: Board,
     status: &Arc<Status>,
     address: SocketAddr,

@@ -239,7 +239,7 @@ pub(crate) fn stage_settings(
         table: config.sink.table.clone(),
         partition_by: config.sink.partition_by.clone(),
         partition_columns: folders::partition_columns(config, state)?,
-        path_bytes: tidegate_sinks::files::path_room(&config.sink.url),
+        path_bytes: tidegate_sinks::store::path_room(&config.sink.url),
         file: config.sink.file.clone(),
         memory: Shares::of(config.memory_limit).staging_bytes / count,
     })

@@ -3,8 +3,7 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
-use tidegate_sinks::files::FilesSink;
-use tidegate_sinks::{Checkpoint, CommitId, Error};
+use tidegate_sinks::{Chain, Checkpoint, CommitId, Error};
 use utoipa::ToSchema;
 
 /// Checkpoints that are read at the same time.
@@ -47,8 +46,8 @@ impl From<&Checkpoint> for CheckpointSummary {
 
 /// The newest `limit` of the retained checkpoints, newest first.
 ///
-/// Errors: as those of [`FilesSink::read_checkpoint`].
-pub async fn newest(sink: &FilesSink, limit: usize) -> Result<Vec<CheckpointSummary>, Error> {
+/// Errors: as those of [`Chain::read_checkpoint`].
+pub async fn newest(sink: &Chain, limit: usize) -> Result<Vec<CheckpointSummary>, Error> {
     let numbers = sink.checkpoints().await?;
     let read = stream::iter(numbers.into_iter().rev().take(limit)).map(|n| sink.read_checkpoint(n));
     let read: Vec<_> = read.buffered(AT_ONCE).try_collect().await?;

@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidegate_sinks::files::FilesSink;
 use tidegate_sinks::replay::outstanding;
 use tidegate_sinks::{
-    Begin, Checkpoint, Commit, CommitId, Delta, Error, Kind, Outcome, Replay, Sink, Span, TopicPartition,
+    Begin, Chain, Checkpoint, Commit, CommitId, Delta, Error, Kind, Outcome, Replay, Sink, Span,
+    TopicPartition,
 };
 use tokio::runtime::Handle;
 
@@ -57,7 +57,7 @@ pub struct Replayed {
 #[derive(Clone, Debug)]
 pub struct Replayer {
     config: Arc<Config>,
-    sink: Arc<FilesSink>,
+    sink: Arc<Chain>,
     columns: TableColumns,
     settings: StageSettings,
 }
@@ -75,7 +75,7 @@ impl Replayer {
     /// `state` is the job's newest.
     ///
     /// Errors: pinned columns that do not read; tables that the job file has otherwise than their files.
-    pub fn new(config: Arc<Config>, sink: Arc<FilesSink>, state: &Checkpoint) -> Result<Self, RunError> {
+    pub fn new(config: Arc<Config>, sink: Arc<Chain>, state: &Checkpoint) -> Result<Self, RunError> {
         run::tables(&config, state, run::pins::topics_of(&config, state))?.accepted()?;
         let columns = TableColumns::read(&config, Some(state))?;
         let settings = run::stage_settings(&config, state, 1)?;

@@ -29,7 +29,7 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use jiff::Timestamp;
-use tidegate_sinks::files::FilesSink;
+use tidegate_sinks::Chain;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -53,7 +53,7 @@ const UPKEEP: Duration = crate::replica::status::history::EVERY;
 #[derive(Clone, Debug)]
 pub struct Shown {
     pub config: Arc<Config>,
-    pub sink: Arc<FilesSink>,
+    pub sink: Arc<Chain>,
     pub board: Board,
     pub status: Arc<Status>,
     pub metrics: Metrics,

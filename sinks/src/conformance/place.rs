@@ -9,16 +9,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Options, Place};
+use crate::chain::{Chain, RESERVED};
 use crate::error::Error;
 use crate::faulty::{Dice, Faults, Faulty};
-use crate::files::{FilesSettings, FilesSink, RESERVED};
+use crate::open::open_on;
+use crate::settings::SinkSettings;
 use crate::sink::Sink;
 use crate::store::{Failing, Store, open_plain};
 
 /// See the module.
 #[derive(Debug)]
-pub struct FilesPlace {
-    settings: FilesSettings,
+pub struct ChainPlace {
+    settings: SinkSettings,
     /// What the sinks use: with failpoints, and perhaps faults.
     data: Arc<dyn Store>,
     state: Arc<dyn Store>,
@@ -28,18 +30,18 @@ pub struct FilesPlace {
     sinks: AtomicU64,
 }
 
-impl FilesPlace {
+impl ChainPlace {
     /// The settings' URL, which is to be empty; retention is decided by each case.
     ///
     /// Errors: as those of [`crate::store::open`].
-    pub fn open(settings: FilesSettings) -> Result<Self, Error> {
+    pub fn open(settings: SinkSettings) -> Result<Self, Error> {
         let data = open_plain(&settings.url, &settings.options, settings.retries)?;
         let url = format!("{}/{RESERVED}/{}", settings.url, settings.job);
         let state = open_plain(&url, &settings.options, settings.retries)?;
         Ok(Self::new(settings, data, state))
     }
 
-    pub fn new(mut settings: FilesSettings, data: Arc<dyn Store>, state: Arc<dyn Store>) -> Self {
+    pub fn new(mut settings: SinkSettings, data: Arc<dyn Store>, state: Arc<dyn Store>) -> Self {
         settings.retained_for = Duration::ZERO;
         settings.backoff = settings.backoff.min(Duration::from_millis(500));
         let plain = Arc::clone(&data);
@@ -57,22 +59,22 @@ impl FilesPlace {
     }
 
     /// A sink of the place, as what it is.
-    pub fn files_sink(&self, options: Options) -> FilesSink {
-        let settings = FilesSettings {
+    pub fn chain(&self, options: Options) -> Chain {
+        let settings = SinkSettings {
             retained: options.retained,
             accept_existing_files: options.accept_existing_files,
             seed: self.sinks.fetch_add(1, Ordering::Relaxed),
             ..self.settings.clone()
         };
-        let opened = FilesSink::with_stores(settings, Arc::clone(&self.data), Arc::clone(&self.state));
+        let opened = open_on(settings, Arc::clone(&self.data), Arc::clone(&self.state));
         opened.expect("the settings of a test are sound")
     }
 }
 
 #[async_trait]
-impl Place for FilesPlace {
+impl Place for ChainPlace {
     fn sink(&self, options: Options) -> Arc<dyn Sink> {
-        Arc::new(self.files_sink(options))
+        Arc::new(self.chain(options))
     }
 
     async fn visible(&self) -> BTreeMap<String, Bytes> {

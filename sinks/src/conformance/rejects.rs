@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::Place;
 use super::writer::{TABLE, Writer, assert_exact, committed, fenced, next, repeat};
 use crate::checkpoint::{Checkpoint, RestoreChoice, Restored};
+use crate::commit::Replay;
 use crate::commit::{Commit, CommitId, FileKind};
 use crate::error::Kind;
 use crate::position::TopicPartition;
-use crate::replay::{Replay, outstanding};
+use crate::replay::outstanding;
 use crate::restore::Restore;
 
 pub(super) async fn unsent_commits_are_listed_until_they_are_sent(place: Arc<dyn Place>) {

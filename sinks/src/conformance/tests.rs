@@ -5,8 +5,8 @@ use object_store::memory::InMemory;
 
 use super::*;
 use crate::faulty::Faults;
-use crate::files::FilesSettings;
 use crate::memory::Memory;
+use crate::settings::SinkSettings;
 use crate::store::{Object, Store};
 
 #[async_trait]
@@ -40,17 +40,17 @@ async fn local_files_conform() {
     let folder = tempfile::tempdir().unwrap();
     run(|case| {
         let url = format!("file://{}", folder.path().join(case).display());
-        let place = FilesPlace::open(FilesSettings::new("job", url)).unwrap();
+        let place = ChainPlace::open(SinkSettings::new("job", url)).unwrap();
         async { Arc::new(place) as Arc<dyn Place> }
     })
     .await;
 }
 
-fn bucket() -> FilesPlace {
+fn bucket() -> ChainPlace {
     let bucket = Arc::new(InMemory::new());
     let store = |root: &str| -> Arc<dyn Store> { Arc::new(Object::new(bucket.clone(), "memory://", root)) };
-    let settings = FilesSettings::new("job", "memory://");
-    FilesPlace::new(settings, store("warehouse"), store("warehouse/_tidegate/job"))
+    let settings = SinkSettings::new("job", "memory://");
+    ChainPlace::new(settings, store("warehouse"), store("warehouse/_tidegate/job"))
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +85,7 @@ async fn equal_seeds_give_equal_runs() {
         let begun = tokio::time::Instant::now();
         let place = Arc::new(bucket().with_faults(BAD, seed));
         histories::random_histories_hold_every_record_once(place.clone()).await;
-        let state = place.files_sink(Options::default()).load().await.unwrap().unwrap();
+        let state = place.chain(Options::default()).load().await.unwrap().unwrap();
         (state.n, state.partitions.clone(), begun.elapsed())
     };
     let runs = [run(5).await, run(5).await, run(6).await];

@@ -8,10 +8,9 @@ use anyhow::{Result, bail};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tidegate_sinks::files::{FilesSettings, FilesSink};
 use tidegate_sinks::{
-    Begin, Commit, CommitId, Delta, FileKind, Genesis, Outcome, PartitionState, Sink, Span, StagedFile,
-    TopicPartition, conformance,
+    Begin, Chain, Commit, CommitId, Delta, FileKind, Genesis, Outcome, PartitionState, Sink, SinkSettings,
+    Span, StagedFile, TopicPartition, conformance,
 };
 
 use super::job::{Job, TABLE};
@@ -30,7 +29,7 @@ pub(crate) struct Each {
 /// Makes `commits` commits of `files` files each, of so many bytes that are no Parquet, each over one offset.
 pub(crate) async fn run(job: &Job, (commits, files, bytes): (i64, usize, usize)) -> Result<Each> {
     let config = &job.config;
-    let sink = FilesSink::open(FilesSettings::new(config.job.clone(), config.sink.url.clone()))?;
+    let sink = tidegate_sinks::open(SinkSettings::new(config.job.clone(), config.sink.url.clone()))?;
     let partition = TopicPartition::new(job.topic()?, 0);
     let place = PartitionState { start: 0, next: 0, rows: 0 };
     let genesis = Genesis { partitions: BTreeMap::from([(partition.clone(), place)]), ..Genesis::default() };
@@ -66,7 +65,7 @@ pub(crate) async fn run(job: &Job, (commits, files, bytes): (i64, usize, usize))
 
 /// File `number` of so many; the row that the commit covers is in the first.
 async fn stage(
-    sink: &FilesSink,
+    sink: &Chain,
     begin: &Begin,
     partition: &TopicPartition,
     number: usize,

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tidegate_sinks::files::{FilesSettings, FilesSink};
-use tidegate_sinks::{Sink, TopicPartition};
+use tidegate_sinks::{Sink, SinkSettings, TopicPartition};
 use tokio::task::JoinHandle;
 
 use super::LIMIT;
@@ -26,11 +25,11 @@ pub(super) struct Standstill {
 
 impl Standstill {
     pub(super) async fn watch(job: &Job) -> Result<Self> {
-        let settings = FilesSettings {
+        let settings = SinkSettings {
             options: job.options.clone(),
-            ..FilesSettings::new(job.name.clone(), job.url.clone())
+            ..SinkSettings::new(job.name.clone(), job.url.clone())
         };
-        let sink = FilesSink::open(settings)?;
+        let sink = tidegate_sinks::open(settings)?;
         let moves = Arc::<Mutex<Moves>>::default();
         let seen = moves.clone();
         let task = tokio::spawn(async move {

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate::replica::control::Change;
-use tidegate_sinks::files::FinalName;
 use tidegate_sinks::mistakes::made;
-use tidegate_sinks::{Checkpoint, Retracted, Sink};
+use tidegate_sinks::{Checkpoint, FinalName, Retracted, Sink};
 use tokio::time::Instant;
 
 use super::gate::Gate;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate::replica::control::{Change, Control};
-use tidegate_sinks::CommitId;
 use tidegate_sinks::faulty::{Dice, Faulty};
-use tidegate_sinks::files::{Clock, FilesSettings, FilesSink};
 use tidegate_sinks::store::Store;
+use tidegate_sinks::{Chain, Clock, CommitId, SinkSettings};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -82,14 +81,14 @@ impl Place {
     }
 
     /// The sink as a new process opens it.
-    pub(super) fn open(&self, gate: &Gate, writer: &str) -> FilesSink {
+    pub(super) fn open(&self, gate: &Gate, writer: &str) -> Chain {
         let store = |root: &str| -> Arc<dyn Store> {
             let view = View::new(self.world.clone(), root, self.scenario.is_copying);
             let faulty = Faulty::new(Arc::new(view), self.scenario.faults, self.dice.clone());
             Arc::new(Gated::new(Arc::new(faulty), gate.clone(), self.chance.clone()))
         };
         let config = &self.scenario.config;
-        let mut settings = FilesSettings::new(JOB, "world://");
+        let mut settings = SinkSettings::new(JOB, "world://");
         settings.retained = self.scenario.retained;
         settings.retained_for = Duration::ZERO;
         settings.copy_grace = COPY_GRACE;
@@ -99,7 +98,7 @@ impl Place {
         settings.seed = self.chance.number(0..u64::MAX);
         let clock = self.clock();
         settings.clock = Clock::new(move || clock());
-        let opened = FilesSink::with_stores(settings, store(""), store(&format!("_tidegate/{JOB}/")));
+        let opened = tidegate_sinks::open_on(settings, store(""), store(&format!("_tidegate/{JOB}/")));
         opened.expect("the name of the job is a folder's")
     }
 }

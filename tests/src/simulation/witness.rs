@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use tidegate_sinks::files::FinalName;
-use tidegate_sinks::{Checkpoint, Commit, CommitId, FileKind, StagedFile};
+use tidegate_sinks::{Checkpoint, Commit, CommitId, FileKind, FinalName, StagedFile};
 
 use super::kafka::{Entry, Kafka};
 use super::rows;

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
-use tidegate_sinks::Sink;
-use tidegate_sinks::files::FilesSink;
+use tidegate_sinks::{Chain, Sink};
 
 use super::{Summary, text};
 use crate::cli::job::Job;
@@ -103,7 +102,7 @@ async fn ask(board: &Board, config: &Config, wish: Wish) -> Result<String> {
 
 /// Makes visible what was committed, so that whoever copies the tables beside the savepoint has all of its files;
 /// unless something is still to be erased first, which is a run's to do.
-async fn of_stored_state(config: &Config, sink: &FilesSink, to: &str) -> Result<String> {
+async fn of_stored_state(config: &Config, sink: &Chain, to: &str) -> Result<String> {
     if let Some(state) = sink.load().await?
         && state.retracted.is_empty()
     {

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_sinks::files::FilesSink;
-use tidegate_sinks::{Checkpoint, Error, Sink};
+use tidegate_sinks::{Chain, Checkpoint, Error, Sink};
 
 use super::Check;
 use super::kafka::Logs;
@@ -21,7 +20,7 @@ const KEEPS_VERSIONS: &str = "the bucket keeps every version of an object: each 
 pub(super) struct Looked {
     pub(super) checks: Vec<Check>,
     /// The newest checkpoint, with the sink it is of; `None` when the sink did not answer, which is a failed check already.
-    pub(super) chain: Option<(FilesSink, Loaded)>,
+    pub(super) chain: Option<(Chain, Loaded)>,
 }
 
 pub(super) type Loaded = Result<Option<Arc<Checkpoint>>, Error>;

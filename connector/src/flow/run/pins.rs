@@ -167,19 +167,6 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Puts what is new of `additions` where nothing is pinned.
-pub(crate) fn merge(pinned: &mut Value, additions: Value) {
-    match (pinned, additions) {
-        (Value::Object(pinned), Value::Object(additions)) => {
-            for (key, value) in additions {
-                merge(pinned.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (pinned @ Value::Null, additions) => *pinned = additions,
-        _ => {}
-    }
-}
-
 /// The topics of the job that `state` knows.
 pub(crate) fn topics_of<'s>(config: &'s Config, state: &'s Checkpoint) -> BTreeSet<&'s str> {
     let mut topics: BTreeSet<_> = state.kafka_partitions().map(|(partition, _)| &*partition.topic).collect();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tidegate_sinks::chain::merge_pins;
 use tidegate_sinks::mistakes::made;
 use tidegate_sinks::{Checkpoint, CommitId, Genesis, PartitionState, Restore, Sink, TopicPartition};
 
@@ -115,9 +116,9 @@ async fn begin(
         ..Checkpoint::first(&config.job, Timestamp::now(), starts)
     };
     let tables = super::tables(config, &first, pins::topics_of(config, &first))?.accepted()?;
-    pins::merge(&mut first.pinned, tables);
+    first.pinned = merge_pins(&first.pinned, &tables);
     let topics = cluster.topic_ids(&identity::of(&partitions)).await?;
-    pins::merge(&mut first.pinned, identity::pins(&topics));
+    first.pinned = merge_pins(&first.pinned, &identity::pins(&topics));
     let genesis = Genesis {
         cluster_id: cluster.id().await?,
         partitions: first.partitions,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use tidegate_sinks::chain::merge_pins;
 use tidegate_sinks::{Checkpoint, Error, Kind, Sink, TopicPartition};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -241,10 +242,8 @@ impl Resolver {
             // Files from when the job file still listed the columns must fit.
             let fit = run::pins::compare(&self.config, &pinned, topics, columns);
             let additions = fit.and_then(run::pins::Compared::accepted);
-            run::pins::merge(
-                &mut pins,
-                additions.map_err(|error| Error::new(Kind::Config, error.to_string()))?,
-            );
+            let additions = additions.map_err(|error| Error::new(Kind::Config, error.to_string()))?;
+            pins = merge_pins(&pins, &additions);
         }
         looking.state = self.sink.pin(looking.state.clone(), &pins).await?;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

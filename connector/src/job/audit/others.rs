@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_sinks::files::FinalName;
-use tidegate_sinks::{Checkpoint, CommitId, TopicPartition};
+use tidegate_sinks::{Checkpoint, CommitId, FinalName, TopicPartition};
 
 use super::{ProblemKind, Seen};
 use crate::flow::stage::footer::{FileSpan, Footer};

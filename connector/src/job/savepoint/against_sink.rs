@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tidegate_sinks::files::FilesSink;
 use tidegate_sinks::store::hex;
-use tidegate_sinks::{Error, Sink};
+use tidegate_sinks::{Chain, Error, Sink};
 
 use super::Savepoint;
 use crate::flow::run::RunError;
@@ -38,7 +37,7 @@ pub struct FileProblem {
 /// Errors: `Refused`, when the sink is another job's.
 pub async fn compare(
     savepoint: &Savepoint,
-    sink: &FilesSink,
+    sink: &Chain,
     job: &str,
     deep: bool,
 ) -> Result<Compared, RunError> {
@@ -83,7 +82,7 @@ pub async fn compare(
 }
 
 /// What is wrong with a file's bytes, if anything is.
-async fn content(sink: &FilesSink, path: &str, bytes: u64, sha256: &str) -> Result<Option<String>, Error> {
+async fn content(sink: &Chain, path: &str, bytes: u64, sha256: &str) -> Result<Option<String>, Error> {
     let mut hash = Sha256::new();
     let mut at = 0;
     while at < bytes {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_sinks::files::check_inventory;
+use tidegate_sinks::chain::check_inventory;
+use tidegate_sinks::versioned::{self, Unread};
 use tidegate_sinks::{Checkpoint, Commit, FileKind, checkpoint};
 
 use super::folder::{CHECKPOINT, COMMITS, JOB, MANIFEST};
@@ -24,19 +25,16 @@ pub(super) type Flaw = (&'static str, String);
 
 /// Reads a file, its format first.
 pub(super) fn parse<T: DeserializeOwned>(name: &'static str, bytes: &[u8], newest: u32) -> Result<T, Flaw> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        format: u32,
-    }
-    let unread = |error: serde_json::Error| (name, format!("does not read ({error})"));
-    let Versioned { format } = serde_json::from_slice(bytes).map_err(unread)?;
-    if format == 0 || format > newest {
-        let problem = format!(
-            "has format {format}, and this version knows 1 to {newest} (a newer one is read by a newer tidegate: upgrade it)"
-        );
-        return Err((name, problem));
-    }
-    serde_json::from_slice(bytes).map_err(unread)
+    versioned::parse(bytes, newest).map_err(|unread| match unread {
+        Unread::Damaged(error) => (name, format!("does not read ({error})")),
+        Unread::OtherFormat(format) => {
+            let problem = format!(
+                "has format {format}, and this version knows 1 to {newest} (a newer one is read by a newer tidegate: \
+                 upgrade it)"
+            );
+            (name, problem)
+        }
+    })
 }
 
 pub(super) fn manifest(bytes: &[u8]) -> Result<Manifest, Flaw> {

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rand::RngExt;
-use tidegate_sinks::Sink;
-use tidegate_sinks::files::FilesSink;
 use tidegate_sinks::store::{self, Store};
+use tidegate_sinks::{Chain, Sink};
 use tokio::task::JoinHandle;
 
 use super::folder::{CHECKPOINT, Folder, HASH};
@@ -38,7 +37,7 @@ impl Drop for Periodic {
 
 impl Periodic {
     /// `None` when the job asks for none.
-    pub fn start(config: Arc<Config>, sink: Arc<FilesSink>) -> Option<Self> {
+    pub fn start(config: Arc<Config>, sink: Arc<Chain>) -> Option<Self> {
         let every = config.savepoints.every;
         if every.is_zero() {
             return None;
@@ -77,7 +76,7 @@ fn is_periodic(name: &str, job: &str) -> bool {
 
 /// The savepoint of a slot, unless another replica has begun it, or nothing has changed since the one before.
 /// Then removes those that are past `savepoints.retained`.
-pub(super) async fn make(config: &Config, sink: &FilesSink, slot: Timestamp) -> Result<bool, RunError> {
+pub(super) async fn make(config: &Config, sink: &Chain, slot: Timestamp) -> Result<bool, RunError> {
     let (to, id) = (default_to(config), periodic_id(&config.job, slot));
     let options = store_options(config, &to);
     let folder = Folder::open(&uri(&to, &id), &options, config.timeouts.retries())?;

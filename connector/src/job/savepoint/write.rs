@@ -10,9 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
-use tidegate_sinks::files::FilesSink;
 use tidegate_sinks::store::Created;
-use tidegate_sinks::{Checkpoint, Commit, Sink};
+use tidegate_sinks::{Chain, Checkpoint, Commit, Sink};
 
 use super::contents::{self, Commits};
 use super::folder::{CHECKPOINT, COMMITS, Folder, HASH, JOB, MANIFEST, hash_line, limit, sha256};
@@ -31,7 +30,7 @@ const CREATIONS: u32 = 2;
 ///
 /// Returns the savepoint's URL. Errors: `Failed`, when nothing has been written yet, or a store does not answer;
 /// `Refused`, when what lies there cannot be finished.
-pub async fn create(sink: &FilesSink, config: &Config, to: &str, id: &str) -> Result<String, RunError> {
+pub async fn create(sink: &Chain, config: &Config, to: &str, id: &str) -> Result<String, RunError> {
     check_id(id)?;
     let to = check_to(to)?;
     let folder = Folder::open(&uri(&to, id), &store_options(config, &to), config.timeouts.retries())?;
@@ -47,7 +46,7 @@ struct Files {
 }
 
 impl Folder {
-    pub(super) async fn create(&self, sink: &FilesSink, config: &Config, id: &str) -> Result<(), RunError> {
+    pub(super) async fn create(&self, sink: &Chain, config: &Config, id: &str) -> Result<(), RunError> {
         loop {
             let begun = match self.get(CHECKPOINT).await? {
                 Some(bytes) => Some((self.begun(&bytes, config)?, bytes)),
@@ -95,7 +94,7 @@ impl Folder {
     /// A state and its commits, all as of one moment: the newest, or what was begun.
     async fn gather(
         &self,
-        sink: &FilesSink,
+        sink: &Chain,
         config: &Config,
         begun: Option<(Arc<Checkpoint>, Bytes)>,
     ) -> Result<(Arc<Checkpoint>, Files), RunError> {
@@ -149,7 +148,7 @@ impl Folder {
     }
 }
 
-fn nothing_yet(sink: &FilesSink, config: &Config) -> RunError {
+fn nothing_yet(sink: &Chain, config: &Config) -> RunError {
     RunError::failed(format!(
         "{sink} has no checkpoint of job {}: nothing has been written yet, so there is nothing to save; run the job first",
         config.job

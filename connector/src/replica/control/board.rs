@@ -4,13 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidegate_sinks::files::FilesSink;
 use tidegate_sinks::store::Created;
-use tidegate_sinks::{Error, Folder, Kind, SharedObjects};
+use tidegate_sinks::{Chain, Error, Folder, Kind, SharedObjects, versioned};
 
 use super::{Change, Control, FORMAT, Replica};
 use crate::config::Config;
@@ -41,7 +38,7 @@ impl Board {
     }
 
     /// The job's whose sink this is.
-    pub fn of(sink: &FilesSink, config: &Config) -> Self {
+    pub fn of(sink: &Chain, config: &Config) -> Self {
         Self::new(sink.shared_objects(), config.control.poll)
     }
 
@@ -91,7 +88,7 @@ impl Board {
 
     /// Whether the object is the one at its number now, and all later ones were made on top of it.
     async fn create(&self, control: &Control) -> Result<bool, Error> {
-        let (name, bytes) = (name(control.n), to_json(control)?);
+        let (name, bytes) = (name(control.n), versioned::write(control)?);
         let created = self.objects.create(Folder::Control, &name, bytes.clone()).await?;
         // What is there may be one's own, from a request whose answer was lost.
         if created == Created::Exists
@@ -195,7 +192,7 @@ impl Board {
 
     /// Says how a replica is, in place of what it said before.
     pub async fn report(&self, replica: &Replica) -> Result<(), Error> {
-        self.objects.put(Folder::Replicas, &replica_name(&replica.id), to_json(replica)?).await
+        self.objects.put(Folder::Replicas, &replica_name(&replica.id), versioned::write(replica)?).await
     }
 
     /// Of a replica that has ended.
@@ -223,19 +220,7 @@ impl Board {
         name: &str,
     ) -> Result<Option<T>, Error> {
         let Some(bytes) = self.objects.get(folder, name).await? else { return Ok(None) };
-        let at = || self.objects.location(folder, name);
-        let corrupt =
-            |source| Error::new(Kind::Corrupt, format!("{} does not read", at())).with_source(source);
-        #[derive(serde::Deserialize)]
-        struct Versioned {
-            format: u32,
-        }
-        let Versioned { format } = serde_json::from_slice(&bytes).map_err(corrupt)?;
-        if format > FORMAT {
-            let context = format!("{} has format {format}, this version knows {FORMAT}: upgrade it", at());
-            return Err(Error::new(Kind::Config, context));
-        }
-        serde_json::from_slice(&bytes).map(Some).map_err(corrupt)
+        versioned::read(self.objects.location(folder, name), &bytes, FORMAT).map(Some)
     }
 }
 
@@ -262,9 +247,4 @@ fn number(name: &str) -> Option<u64> {
 
 fn replica_name(id: &str) -> String {
     format!("{id}.json")
-}
-
-pub(super) fn to_json<T: Serialize>(value: &T) -> Result<Bytes, Error> {
-    let failed = |source| Error::new(Kind::Corrupt, "a value does not go into JSON").with_source(source);
-    serde_json::to_vec_pretty(value).map(Bytes::from).map_err(failed)
 }

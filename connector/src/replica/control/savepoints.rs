@@ -12,11 +12,10 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidegate_sinks::store::{self, Created, Retries};
-use tidegate_sinks::{Error, Folder, Kind};
+use tidegate_sinks::{Error, Folder, Kind, versioned};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::board::to_json;
 use super::hearing::{Hearing, acknowledged, has_stopped};
 use super::{Board, Change, Control, FORMAT, Replica, SavepointRequest};
 use crate::config::Config;
@@ -100,7 +99,7 @@ pub async fn start(board: &Board, config: &Config, wish: Wish) -> Result<(String
         updated: now,
         state: SavepointState::InProgress,
     };
-    let body = to_json(&record)?;
+    let body = versioned::write(&record)?;
     if board.objects.create(Folder::SavepointRequests, &record_name(&id), body).await? == Created::Exists {
         return Ok((id, uri));
     }
@@ -154,7 +153,7 @@ impl Board {
     }
 
     async fn put_record(&self, record: &Record) -> Result<(), Error> {
-        self.objects.put(Folder::SavepointRequests, &record_name(&record.id), to_json(record)?).await
+        self.objects.put(Folder::SavepointRequests, &record_name(&record.id), versioned::write(record)?).await
     }
 
     async fn is_claimed(&self, id: &str) -> Result<bool, Error> {

@@ -7,11 +7,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tidegate_sinks::conformance::stage;
-use tidegate_sinks::files::FilesSink;
 use tidegate_sinks::store::Retries;
 use tidegate_sinks::{
-    Begin, Checkpoint, Commit, CommitId, Delta, FileKind, Genesis, Outcome, PartitionState, Sink, Span,
-    TopicPartition,
+    Begin, Chain, Checkpoint, Commit, CommitId, Delta, FileKind, Genesis, Outcome, PartitionState, Sink,
+    Span, TopicPartition,
 };
 
 use super::super::{Savepoint, StoreOptions, create, read};
@@ -21,7 +20,7 @@ use crate::flow::run::RunError;
 pub(crate) struct Scene {
     pub(crate) folder: TempDir,
     pub(crate) config: Config,
-    pub(crate) sink: FilesSink,
+    pub(crate) sink: Chain,
 }
 
 impl Scene {

@@ -1,0 +1,3 @@
+//! The kinds of tables, a folder each.
+
+pub(crate) mod files;
