@@ -24,7 +24,6 @@ use crate::checkpoint::Checkpoint;
 use crate::commit::{Begin, Commit, CommitId, StagedFile};
 use crate::error::{Error, Kind};
 use crate::limit::RejectLimit;
-use crate::mistakes::made;
 use crate::moves::Moves;
 use crate::restore::{Plan, Restore};
 use crate::settings::SinkSettings;
@@ -44,7 +43,7 @@ mod probe;
 mod proof;
 mod publish;
 mod restore;
-pub(crate) mod rules;
+pub mod rules;
 pub(crate) mod shared;
 mod staging;
 mod tables;
@@ -59,6 +58,7 @@ pub use rules::pins::merged as merge_pins;
 use finished::Finished;
 use paths::Paths;
 use proof::Watch;
+use rules::Rules;
 
 /// See the module.
 pub struct Chain {
@@ -115,6 +115,10 @@ impl Chain {
         Self { proof: OnceCell::new_with(Some(Proof::default())), ..self }
     }
 
+    fn rules(&self) -> &Rules {
+        &self.settings.rules
+    }
+
     /// How long a change of what is visible that nobody waits for any more may still take effect.
     fn longest_late(&self) -> Duration {
         self.table.longest_late().max(self.rejects.longest_late())
@@ -160,9 +164,9 @@ impl Sink for Chain {
             return self.refuse_shortened_chain(&newest, &stored).map(|()| Some(newest));
         }
         match self.refuse_lost_chain().await {
-            // A chain that has begun since the first look has files by now; they are no sign of a loss.
-            Err(refused) if refused.kind == Kind::Refused && !made("refuse-without-second-look") => {
-                self.newest().await?.map(Some).ok_or(refused)
+            Err(refused) if refused.kind == Kind::Refused => {
+                let begun = self.newest().await?;
+                if (self.rules().is_chain_lost)(begun.as_deref()) { Err(refused) } else { Ok(begun) }
             }
             answer => answer.map(|()| None),
         }

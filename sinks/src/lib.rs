@@ -10,7 +10,6 @@ pub mod conformance;
 pub mod failpoints;
 pub mod faulty;
 pub mod memory;
-pub mod mistakes;
 pub mod model;
 mod moves;
 mod open;

@@ -118,7 +118,8 @@ impl World {
 
     fn taken_back(&self, newest: &Checkpoint, target: &Checkpoint) -> Result<Vec<Arc<Commit>>, Error> {
         rules::check_target(newest, target)?;
-        let taken = rules::taken_back(newest, target, self.committed.values().map(|commit| &**commit))?;
+        let taken =
+            rules::taken_back(newest, target, self.committed.values().map(|commit| &**commit).collect())?;
         let own = |commit: &Commit| self.committed.get(&commit.id).cloned();
         Ok(taken.into_iter().filter_map(own).collect())
     }

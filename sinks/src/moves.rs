@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use crate::commit::CommitId;
 use crate::error::{Error, Kind};
 use crate::failpoints::pass;
-use crate::mistakes::made;
 use crate::store::{Moved, Store};
 
 /// Files that are moved, or deleted, at the same time.
@@ -128,9 +127,7 @@ impl Moves {
         let unstaged: Vec<(Vec<String>, Option<Instant>)> = unstaged.try_collect().await?;
         pass("erase", "unstage", "after")?;
         let copies_end = unstaged.iter().filter_map(|(_, since)| *since).max();
-        if let (true, Some(since)) = (self.store.is_copying(), copies_end)
-            && !made("slow-copy-no-grace-rollback")
-        {
+        if let (true, Some(since)) = (self.store.is_copying(), copies_end) {
             tracing::info!(grace = ?self.grace, "waiting until no copy can be running");
             tokio::time::sleep_until(since + self.grace).await;
         }
@@ -143,11 +140,6 @@ impl Moves {
     /// Removes the staged files. Returns the finals, and since when no copy of them has begun.
     async fn unstage(&self, taken: Taken) -> Result<(Vec<String>, Option<Instant>), Error> {
         let Taken { commit, staged, finals } = taken;
-        if made("erase-final-first") {
-            delete_all(&*self.store, finals).await?;
-            delete_all(&*self.store, staged).await?;
-            return Ok((Vec::new(), None));
-        }
         delete_all(&*self.store, staged).await?;
         let mut unstaged = lock(&self.unstaged);
         if unstaged.len() >= REMEMBERED_MAX {

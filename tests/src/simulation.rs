@@ -17,13 +17,13 @@ mod rows;
 mod scenario;
 mod witness;
 mod world;
+pub mod wrong;
 
 use std::time::Duration;
 
 use tidegate::flow::run::{Beginning, RunError, Summary};
 use tidegate::replica::control::Change;
 use tidegate_sinks::Sink;
-use tidegate_sinks::mistakes::PutIn;
 use tokio::task::JoinError;
 
 use operator::Restoring;
@@ -31,19 +31,19 @@ use place::Place;
 use replica::Replica;
 use tidegate::config::Mode;
 pub use witness::Events;
+use wrong::Wrong;
 
 /// Longest that everything may take to come to rest once nothing fails any more.
 const REST: Duration = Duration::from_secs(300);
 
-/// Runs one seed, with a mistake in the code if one is named. On failure, what was violated.
-pub fn run(seed: u64, mistake: Option<&'static str>) -> Result<Events, String> {
-    let _put_in = mistake.map(PutIn::new);
+/// Runs one seed, with a mistake put in if one is given. On failure, what was violated.
+pub fn run(seed: u64, wrong: Option<Wrong>) -> Result<Events, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .map_err(|error| error.to_string())?;
-    runtime.block_on(async { Simulation::new(seed).run().await })
+    runtime.block_on(async { Simulation::new(seed, wrong).run().await })
 }
 
 struct Simulation {
@@ -54,8 +54,8 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn new(seed: u64) -> Self {
-        Self { place: Place::new(seed), replicas: Vec::new(), started: 0, restoring: None }
+    fn new(seed: u64, wrong: Option<Wrong>) -> Self {
+        Self { place: Place::new(seed, wrong), replicas: Vec::new(), started: 0, restoring: None }
     }
 
     async fn run(mut self) -> Result<Events, String> {

@@ -13,9 +13,8 @@ use crate::checkpoint::Checkpoint;
 use crate::commit::Commit;
 use crate::error::{Error, Kind};
 use crate::limit::RejectLimit;
-use crate::mistakes::made;
 use crate::sink::Outcome;
-use crate::store::{Created, Labels};
+use crate::store::Created;
 use crate::versioned;
 
 impl Chain {
@@ -24,18 +23,10 @@ impl Chain {
         self.prove().await?;
         self.check_before(body.n).await?;
         let (path, bytes) = (paths::checkpoint(body.n), versioned::write(&**body)?);
-        let created = if made("genesis-overwrites") && body.n == 1 {
-            self.state.put(&path, bytes.clone()).await.map(|()| (Created::Created, Labels::default()))
-        } else {
-            self.state.create_labelled(&path, bytes.clone()).await
-        };
-        match created {
+        match self.state.create_labelled(&path, bytes.clone()).await {
             Ok((Created::Created, labels)) => {
-                if !made("genesis-overwrites") {
-                    lock(&self.watch).created(body.n, bytes, labels);
-                }
-                let trusts = made("trust-200") || (made("genesis-trust-200") && body.n == 1);
-                if (trusts || self.highest().await? == Some(body.n)) && self.accept(body) {
+                lock(&self.watch).created(body.n, bytes, labels);
+                if (self.rules().is_newest)(body.n, self.highest().await?) && self.accept(body) {
                     return Ok(Some(Arc::clone(body)));
                 }
             }
@@ -52,21 +43,18 @@ impl Chain {
         commit: &Commit,
         limit: RejectLimit,
     ) -> Result<Outcome, Error> {
-        let mut begin = commit.begin();
-        if made("check-lanes-with-data-only") {
-            begin.from.retain(|partition, _| commit.delta.0.contains_key(partition));
-        }
+        let begin = commit.begin();
         rules::check_commit(commit)?;
         let mut failures = 0;
         let mut newest = base;
-        let mut has_manifest = made("commit-before-manifest");
+        let mut has_manifest = false;
         let mut sent: Option<Arc<Checkpoint>> = None;
-        if rules::resolve(&newest, &begin, None) != Verdict::Retry {
+        if (self.rules().resolve)(&newest, &begin, None) != Verdict::Retry {
             // The caller's state may be older than the &begin, and would then say too much.
             newest = self.newest_at_last().await?;
         }
         loop {
-            match rules::resolve(&newest, &begin, sent.as_ref().map(|body| body.n)) {
+            match (self.rules().resolve)(&newest, &begin, sent.as_ref().map(|body| body.n)) {
                 Verdict::Committed => return Ok(Outcome::Committed(newest)),
                 Verdict::Fenced => return Ok(Outcome::Fenced(newest)),
                 Verdict::Unknown => return Ok(Outcome::Unknown(newest)),
@@ -87,9 +75,6 @@ impl Chain {
                 has_manifest = self.stage_manifest(commit).await?;
             }
             if has_manifest {
-                if made("publish-before-commit") {
-                    self.publish_one(&newest, &commit.id).await?;
-                }
                 let body = self.next_body(&newest, commit, limit, sent.take())?;
                 sent = Some(Arc::clone(&body));
                 newest = self.look_after(&body, newest).await?;
@@ -134,7 +119,7 @@ impl Chain {
         let mut body = rules::commit_on(newest, &published, &erased, commit, now);
         body.recent = limit.count(&newest.recent, commit, now);
         lock(&self.finished).drop_sent(&mut body.unsent);
-        rules::check_step(newest, &body)?;
+        (self.rules().check_step)(newest, &body)?;
         Ok(Arc::new(body))
     }
 
@@ -147,7 +132,7 @@ impl Chain {
         let newest = if lists(&body) == lists(&base) {
             self.newest().await?
         } else {
-            rules::check_step(&base, &body)?;
+            (self.rules().check_step)(&base, &body)?;
             self.store_next(&Arc::new(body)).await?
         };
         newest.ok_or_else(|| self.vanished())
@@ -171,7 +156,7 @@ impl Chain {
                 self.pause(failures - 1).await;
             }
             lock(&self.finished).drop_sent(&mut body.unsent);
-            rules::check_step(&newest, &body)?;
+            (self.rules().check_step)(&newest, &body)?;
             newest = self.look_after(&Arc::new(body), newest).await?;
             failures += 1;
         }

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::proof::LEFT_FOR;
-use super::rules;
 use super::{Chain, paths};
 use crate::checkpoint::Checkpoint;
 use crate::commit::{Begin, CommitId};
@@ -98,7 +97,7 @@ impl Chain {
     /// and a stored commit has no use for staged files at all.
     async fn judge(&self, state: &Checkpoint, id: &CommitId) -> Result<Judged, Error> {
         let by = |begin: &Begin| {
-            if rules::may_collect_staged(state, begin) { Judged::Goes } else { Judged::Stays }
+            if (self.rules().may_collect_staged)(state, begin) { Judged::Goes } else { Judged::Stays }
         };
         if let Some(begin) = self.read_begin(id).await? {
             return Ok(by(&begin));

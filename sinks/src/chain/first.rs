@@ -8,7 +8,6 @@ use super::{Chain, paths, rules};
 use crate::checkpoint::{Checkpoint, Retracted};
 use crate::commit::{Commit, CommitId};
 use crate::error::{Error, Kind};
-use crate::mistakes::made;
 use crate::position::Position;
 use crate::sink::Genesis;
 
@@ -75,7 +74,7 @@ impl Chain {
     ///
     /// Errors: `Refused`.
     pub(super) async fn refuse_lost_chain(&self) -> Result<(), Error> {
-        if self.settings.accept_existing_files || made("fresh-start-after-loss") {
+        if self.settings.accept_existing_files {
             return Ok(());
         }
         let found = match self.state.list(paths::COMMITS).await?.into_iter().next() {
@@ -101,11 +100,7 @@ impl Chain {
         let mut failures = 0;
         loop {
             let newest = match (self.newest().await, &body) {
-                (Ok(None), Some(body)) => {
-                    let stored = self.store_next(body).await;
-                    let keeps = made("genesis-loser-keeps-start") && matches!(stored, Ok(Some(_)));
-                    if keeps { Ok(Some(Arc::clone(body))) } else { stored }
-                }
+                (Ok(None), Some(body)) => self.store_next(body).await,
                 (newest, _) => newest,
             };
             match newest {

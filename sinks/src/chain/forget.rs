@@ -100,7 +100,7 @@ impl Chain {
             let (published, erased) = lock(&self.finished).lists();
             let mut body = rules::housekeeping_on(&state, &published, &erased, now);
             body.base = Some(base.clone());
-            rules::check_step(&state, &body)?;
+            (self.rules().check_step)(&state, &body)?;
             sent = Some((base, ids));
             match self.store_next(&Arc::new(body)).await {
                 Ok(newest) => state = newest.ok_or_else(|| self.vanished())?,

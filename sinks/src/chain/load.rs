@@ -10,7 +10,6 @@ use bytes::Bytes;
 use super::{Chain, lock, paths, rules};
 use crate::checkpoint::{Checkpoint, FORMAT};
 use crate::error::{Error, Kind};
-use crate::mistakes::made;
 use crate::store::Entry;
 use crate::versioned;
 
@@ -27,7 +26,7 @@ impl Chain {
                 Some(n) => self.state.get(&paths::checkpoint(n)).await?,
                 None => None,
             };
-            let still = if made("load-unconfirmed") { highest } else { self.highest().await? };
+            let still = self.highest().await?;
             if let (Some(n), Some(bytes)) = (highest, bytes.as_ref())
                 && still == highest
             {

@@ -6,12 +6,11 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Chain, lock, paths, rules};
+use super::{Chain, lock, paths};
 use crate::checkpoint::{Checkpoint, Retracted};
 use crate::commit::{Commit, CommitId};
 use crate::error::{Error, Kind};
 use crate::failpoints::pass;
-use crate::mistakes::made;
 
 /// Bodies of commits that are read at the same time.
 const AT_ONCE: usize = 8;
@@ -19,7 +18,7 @@ const AT_ONCE: usize = 8;
 impl Chain {
     /// Whether it was the first of the two.
     pub(super) async fn publish_or_erase(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<bool, Error> {
-        if !rules::may_publish(state) {
+        if !(self.rules().may_publish)(state) {
             return self.erase().await.map(|()| false);
         }
         lock(&self.fresh).retain(|id| state.unpublished.contains(id));
@@ -43,17 +42,10 @@ impl Chain {
             return self.remove_attempt(id).await;
         };
         let fresh = lock(&self.fresh).remove(id);
-        if made("manifest-first") {
-            self.state.put(&paths::commit(id), bytes.clone()).await?;
-            self.data.delete(&self.paths.manifest(id)).await?;
-        }
         if let Some(path) = self.show(&commit, fresh, state.n).await? {
             return self.alarm_unless_dropped(id, &path).await;
         }
         self.state.put(&paths::commit(id), bytes).await?;
-        if made("drop-before-delete") {
-            return Ok(());
-        }
         tracing::debug!(commit = %id, checkpoint = state.n, files = commit.files.len(), "published");
         self.remove_attempt(id).await
     }
@@ -62,7 +54,7 @@ impl Chain {
     /// newest state tells.
     async fn alarm_unless_dropped(&self, id: &CommitId, what: &str) -> Result<(), Error> {
         let newest = self.newest().await?;
-        if !made("alarm-without-reload") && !newest.is_some_and(|newest| newest.unpublished.contains(id)) {
+        if !(self.rules().is_lost)(newest.as_deref(), id) {
             return Ok(());
         }
         let context =
@@ -80,12 +72,6 @@ impl Chain {
         let found = stream::iter(ids.clone()).map(async |id: CommitId| self.find_commit(&id).await);
         let found: Vec<Option<Commit>> = found.buffered(AT_ONCE).try_collect().await?;
         let commits: Vec<Commit> = found.into_iter().flatten().collect();
-        if made("erase-manifest-first") {
-            for commit in &commits {
-                self.state.delete(&paths::commit(&commit.id)).await?;
-                self.data.delete(&self.paths.manifest(&commit.id)).await?;
-            }
-        }
         self.hide(&commits, &newest.retracted, newest.n).await?;
         for id in &ids {
             self.state.delete(&paths::commit(id)).await?;

@@ -1,5 +1,5 @@
 //! The protocol itself, as pure functions of what a writer can read: no clock, no store, no memory. The model that
-//! is checked for every order of events has the same functions, line by line.
+//! is checked for every order of events has the same functions, line by line; the chain calls them through [`Rules`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,19 +8,65 @@ use jiff::Timestamp;
 use crate::checkpoint::{Checkpoint, Forgotten, PartitionState, Retracted};
 use crate::commit::{Begin, Commit, CommitId, FileKind};
 use crate::error::{Error, Kind};
-use crate::mistakes::made;
 use crate::position::{Span, TopicPartition};
 use crate::replay;
+use crate::restore::Restore;
 use crate::sink::HISTORY;
 
 pub(crate) mod pins;
 mod rollback;
 
-pub(crate) use rollback::{check_target, goal, is_restored, restored_on, taken_back};
+pub(crate) use rollback::is_restored;
+pub use rollback::{check_target, goal, restored_on, taken_back};
+
+/// The decisions that a chain goes by, as one value, so that a test can put a wrong one in its place and see that somebody
+/// notices: a rule whose removal nobody notices is either superfluous or untested.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub is_newest: fn(u64, Option<u64>) -> bool,
+    pub resolve: fn(&Checkpoint, &Begin, Option<u64>) -> Verdict,
+    pub check_step: fn(&Checkpoint, &Checkpoint) -> Result<(), Error>,
+    pub may_publish: fn(&Checkpoint) -> bool,
+    pub is_lost: fn(Option<&Checkpoint>, &CommitId) -> bool,
+    pub is_chain_lost: fn(Option<&Checkpoint>) -> bool,
+    pub may_collect_staged: fn(&Checkpoint, &Begin) -> bool,
+    pub check_target: fn(&Checkpoint, &Checkpoint) -> Result<(), Error>,
+    pub taken_back: TakenBack,
+    pub restored_on: RestoredOn,
+}
+
+/// The type of [`taken_back`].
+pub type TakenBack = for<'a> fn(&Checkpoint, &Checkpoint, Vec<&'a Commit>) -> Result<Vec<&'a Commit>, Error>;
+
+/// The type of [`restored_on`].
+pub type RestoredOn = fn(
+    &Checkpoint,
+    &BTreeSet<CommitId>,
+    &BTreeSet<Retracted>,
+    &Restore,
+    &BTreeSet<CommitId>,
+    Timestamp,
+) -> Checkpoint;
+
+impl Rules {
+    /// The protocol.
+    pub const SOUND: Self = Self {
+        is_newest,
+        resolve,
+        check_step,
+        may_publish,
+        is_lost,
+        is_chain_lost,
+        may_collect_staged,
+        check_target,
+        taken_back,
+        restored_on,
+    };
+}
 
 /// What a writer concludes about its commit from a state that it has accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// In force.
     Committed,
     /// Not in force so far, and still possible: send it to the slot after the state.
@@ -34,33 +80,27 @@ pub(crate) enum Verdict {
 /// The commit rule: every partition of the attempt stands exactly where the attempt began, in its own incarnation;
 /// one that no checkpoint knew is still unknown. It looks at all that the attempt began with, not only at what it
 /// covers in the end, because its leftovers are judged by the same.
-pub(crate) fn untouched(state: &Checkpoint, begin: &Begin) -> bool {
+pub fn untouched(state: &Checkpoint, begin: &Begin) -> bool {
     state.incarnation == begin.incarnation
         && begin.from.iter().all(|(partition, from)| {
             let is_new = begin.new_partitions.contains(partition);
-            let is_unchecked = is_new && made("new-lane-unchecked");
-            let stands = state.partitions.get(partition).map_or(is_new, |at| !is_new && at.next == *from);
-            stands || is_unchecked
+            state.partitions.get(partition).map_or(is_new, |at| !is_new && at.next == *from)
         })
 }
 
 /// The outcome of a commit, last sent to the slot `sent_to`, judged by an accepted state. The order of the questions
 /// matters: a commit in force has moved its own partitions.
-pub(crate) fn resolve(state: &Checkpoint, begin: &Begin, sent_to: Option<u64>) -> Verdict {
+pub fn resolve(state: &Checkpoint, begin: &Begin, sent_to: Option<u64>) -> Verdict {
     let own = Some(&begin.id);
-    if made("fenced-by-incarnation") && state.incarnation != begin.incarnation {
-        return Verdict::Fenced;
-    }
     if state.commit.as_ref() == own || state.history.iter().any(|id| id.as_ref() == own) {
         return Verdict::Committed;
     }
-    if untouched(state, begin) || (sent_to.is_some() && made("blind-rebase")) {
+    if untouched(state, begin) {
         return Verdict::Retry;
     }
     match sent_to {
         // Never sent, or proved absent from every slot it was sent to.
         None => Verdict::Fenced,
-        Some(_) if made("short-history") => Verdict::Fenced,
         Some(slot) if slot <= state.n && state.n - slot <= state.history.len() as u64 => Verdict::Fenced,
         Some(_) => Verdict::Unknown,
     }
@@ -77,7 +117,7 @@ pub(crate) fn housekeeping_on(
     body.n = state.n + 1;
     body.created = now;
     body.history.insert(0, body.commit.take());
-    body.history.truncate(if made("short-history") { 1 } else { HISTORY });
+    body.history.truncate(HISTORY);
     body.unpublished.retain(|id| !published.contains(id));
     body.retracted.retain(|item| !erased.contains(item));
     body
@@ -117,32 +157,44 @@ pub(crate) fn commit_on(
 
 /// Whether an attempt that is not committed in `state` can never be committed in any later state either. Attempts of
 /// an incarnation that `state` has not heard of are not judged.
-pub(crate) fn can_never_commit(state: &Checkpoint, begin: &Begin) -> bool {
+pub fn can_never_commit(state: &Checkpoint, begin: &Begin) -> bool {
     let passed = || {
         begin.from.iter().any(|(partition, from)| {
             let is_new = begin.new_partitions.contains(partition);
             state.partitions.get(partition).is_some_and(|at| is_new || *from < at.next)
         })
     };
-    if made("gc-across-incarnations") {
-        return begin.incarnation != state.incarnation || passed();
-    }
     begin.incarnation < state.incarnation || (begin.incarnation == state.incarnation && passed())
 }
 
 /// Whether anybody who has accepted `state` may remove what an attempt staged.
-pub(crate) fn may_collect_staged(state: &Checkpoint, begin: &Begin) -> bool {
-    if made("gc-by-age") {
-        return !state.unpublished.contains(&begin.id);
-    }
-    (!state.unpublished.contains(&begin.id) || made("gc-unpublished"))
-        && (!state.retracted.contains(&Retracted::Commit(begin.id.clone())) || made("gc-retracted"))
+pub fn may_collect_staged(state: &Checkpoint, begin: &Begin) -> bool {
+    !state.unpublished.contains(&begin.id)
+        && !state.retracted.contains(&Retracted::Commit(begin.id.clone()))
         && can_never_commit(state, begin)
 }
 
 /// Whether a writer that has accepted `state` may publish from it.
-pub(crate) fn may_publish(state: &Checkpoint) -> bool {
-    state.retracted.is_empty() || made("publish-beside-foreign") || made("publish-during-retraction")
+pub fn may_publish(state: &Checkpoint) -> bool {
+    state.retracted.is_empty()
+}
+
+/// Whether a checkpoint whose creation was answered with success is in force: only if it is the highest in a listing since.
+/// Its slot may have been filled before, collected, and filled again by the late request.
+pub fn is_newest(n: u64, highest: Option<u64>) -> bool {
+    highest == Some(n)
+}
+
+/// Whether what was found neither staged nor in its place is lost, by the newest state: what it does not list as
+/// unpublished was published by somebody else, dropped, and used.
+pub fn is_lost(newest: Option<&Checkpoint>, id: &CommitId) -> bool {
+    newest.is_some_and(|newest| newest.unpublished.contains(id))
+}
+
+/// Whether the chain of a job is lost that has files and no chain, by a second look: one that has begun since the first
+/// has files by now.
+pub fn is_chain_lost(second_look: Option<&Checkpoint>) -> bool {
+    second_look.is_none()
 }
 
 /// Whether a rollback since has taken back a commit that was in force: it reaches beyond a place at which its
@@ -179,13 +231,8 @@ pub(crate) fn is_beyond(state: &Checkpoint, commit: &Commit) -> bool {
 /// Refuses a body that contradicts the state before it, whatever made it.
 ///
 /// Errors: `Corrupt`.
-pub(crate) fn check_step(state: &Checkpoint, body: &Checkpoint) -> Result<(), Error> {
+pub fn check_step(state: &Checkpoint, body: &Checkpoint) -> Result<(), Error> {
     let refuse = |what: String| Err(Error::new(Kind::Corrupt, format!("checkpoint {}: {what}", body.n)));
-    let caught_here =
-        ["blind-rebase", "new-lane-unchecked", "rollback-same-incarnation", "restore-cut-branch"];
-    if caught_here.into_iter().any(made) {
-        return Ok(()); // This check would catch them, but is a net, not the rule.
-    }
     if body.n != state.n + 1 || body.job != state.job || body.incarnation < state.incarnation {
         return refuse(format!("does not follow checkpoint {}", state.n));
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate::replica::control::Change;
-use tidegate_sinks::mistakes::made;
 use tidegate_sinks::{Checkpoint, FinalName, Retracted, Sink};
 use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::place::Place;
 use super::scenario::COPY_GRACE;
+use super::wrong::{Impatience, Wrong};
 
 /// Asks for things at any time.
 pub(super) async fn ask(place: Place) {
@@ -43,6 +43,7 @@ pub(super) async fn collect(place: Place) {
 /// publishing is a copy, free for as long as a copy may take.
 pub(super) async fn use_finals(place: Place) {
     let sink = place.open(&Gate::default(), "user");
+    let is_made = |impatience| matches!(place.wrong, Some(Wrong::Users(made)) if made == impatience);
     let mut free_since: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
         tokio::time::sleep(place.chance.millis(500..4_000)).await;
@@ -55,10 +56,10 @@ pub(super) async fn use_finals(place: Place) {
         }
         let Ok(Some(state)) = sink.load().await else { continue };
         let is_copying = place.scenario.is_copying;
-        let too_early = made(if is_copying { "use-when-visible" } else { "rename-false-alarm" });
+        let too_early = is_made(Impatience::Dropping { is_copying });
         for path in finals.into_iter().filter(|path| is_free(&state, path) || too_early) {
             let since = *free_since.entry(path.clone()).or_insert_with(Instant::now);
-            let waits = is_copying && !too_early && !made("slow-copy-no-grace");
+            let waits = is_copying && !too_early && !is_made(Impatience::Copies);
             let waited = !waits || since.elapsed() > COPY_GRACE;
             if waited && place.chance.happens(0.5) {
                 let mut world = place.world();

@@ -18,6 +18,7 @@ use super::kafka::Kafka;
 use super::scenario::{COPY_GRACE, Scenario};
 use super::witness::{JOB, Witness};
 use super::world::{self, View, World};
+use super::wrong::Wrong;
 
 /// The wall clock when a simulation begins, in seconds since 1970.
 const BEGINNING: i64 = 1_700_000_000;
@@ -29,6 +30,7 @@ pub(super) struct Place {
     pub(super) kafka: Kafka,
     pub(super) group: Group,
     pub(super) chance: Chance,
+    pub(super) wrong: Option<Wrong>,
     pub(super) dice: Arc<Dice>,
     began: Instant,
     /// What the replicas are asked, in those seeds in which somebody asks.
@@ -36,7 +38,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, wrong: Option<Wrong>) -> Self {
         let chance = Chance::new(seed);
         let scenario = Arc::new(Scenario::new(&chance));
         let kafka = Kafka::new(scenario.partitions, chance.clone());
@@ -47,6 +49,7 @@ impl Place {
             scenario,
             dice: Dice::new(seed),
             chance,
+            wrong,
             began: Instant::now(),
             asking: Arc::default(),
         }
@@ -82,8 +85,12 @@ impl Place {
 
     /// The sink as a new process opens it.
     pub(super) fn open(&self, gate: &Gate, writer: &str) -> Chain {
+        let instead = match self.wrong {
+            Some(Wrong::Store(instead)) => Some(instead),
+            _ => None,
+        };
         let store = |root: &str| -> Arc<dyn Store> {
-            let view = View::new(self.world.clone(), root, self.scenario.is_copying);
+            let view = View::new(self.world.clone(), root, self.scenario.is_copying, instead);
             let faulty = Faulty::new(Arc::new(view), self.scenario.faults, self.dice.clone());
             Arc::new(Gated::new(Arc::new(faulty), gate.clone(), self.chance.clone()))
         };
@@ -98,6 +105,11 @@ impl Place {
         settings.seed = self.chance.number(0..u64::MAX);
         let clock = self.clock();
         settings.clock = Clock::new(move || clock());
+        match self.wrong {
+            Some(Wrong::Rules(spoil)) => spoil(&mut settings.rules),
+            Some(Wrong::Settings(spoil)) => spoil(&mut settings),
+            _ => {}
+        }
         let opened = tidegate_sinks::open_on(settings, store(""), store(&format!("_tidegate/{JOB}/")));
         opened.expect("the name of the job is a folder's")
     }

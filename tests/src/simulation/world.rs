@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tidegate_sinks::mistakes::made;
 use tidegate_sinks::store::{Created, Entry, Moved, Store};
-use tidegate_sinks::{Error, Upload, Uploaded};
+use tidegate_sinks::{Commit, Error, FileKind, Retracted, Upload, Uploaded};
 
-use super::witness::Witness;
+use super::witness::{JOB, Witness};
+use super::wrong::Instead;
 
 /// All objects by their full path, and who watches them.
 #[derive(Debug)]
@@ -37,6 +37,22 @@ impl World {
         self.witness.written(&path, &bytes, before.as_ref(), &self.objects);
     }
 
+    /// Shows the data files of a commit.
+    fn publish(&mut self, manifest: &[u8]) {
+        let commit: Commit = serde_json::from_slice(manifest).expect("a manifest is a commit");
+        for file in commit.files.iter().filter(|file| file.kind == FileKind::Data) {
+            let staged = format!("_tidegate/{JOB}/staging/{}/{}", commit.id, file.staged);
+            if let Some(bytes) = self.objects.get(&staged).cloned() {
+                self.put(file.path.clone(), bytes);
+            }
+        }
+    }
+
+    fn has_retracted(&self, id: &str) -> bool {
+        let retracted = self.witness.newest.iter().flat_map(|newest| &newest.retracted);
+        retracted.filter_map(Retracted::commit).any(|retracted| &*retracted.0 == id)
+    }
+
     pub(super) fn stop_users(&mut self) {
         self.users = Users { are_stopped: true, stops: self.users.stops + 1 };
     }
@@ -58,6 +74,22 @@ impl World {
     }
 }
 
+const GENESIS: &str = "checkpoints/00000000000000000001.json";
+const MANIFEST: &str = "commit.json";
+
+/// The attempt whose folder a path lies in, and the name in it.
+fn attempt_of(path: &str) -> Option<(&str, &str)> {
+    path.split_once("/staging/")?.1.split_once('/')
+}
+
+fn manifest(id: &str) -> String {
+    format!("_tidegate/{JOB}/staging/{id}/{MANIFEST}")
+}
+
+fn stored(id: &str) -> String {
+    format!("_tidegate/{JOB}/commits/{id}.json")
+}
+
 pub(super) fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
     world.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -69,11 +101,22 @@ pub(super) struct View {
     /// With a slash at its end, or empty.
     root: String,
     is_copying: bool,
+    /// The mistake that it makes.
+    instead: Option<Instead>,
 }
 
 impl View {
-    pub(super) fn new(world: Arc<Mutex<World>>, root: impl Into<String>, is_copying: bool) -> Self {
-        Self { world, root: root.into(), is_copying }
+    pub(super) fn new(
+        world: Arc<Mutex<World>>,
+        root: impl Into<String>,
+        is_copying: bool,
+        instead: Option<Instead>,
+    ) -> Self {
+        Self { world, root: root.into(), is_copying, instead }
+    }
+
+    fn does(&self, instead: Instead) -> bool {
+        self.instead == Some(instead)
     }
 
     fn key(&self, path: &str) -> String {
@@ -101,7 +144,8 @@ impl fmt::Display for View {
 impl Store for View {
     async fn create(&self, path: &str, bytes: Bytes) -> Result<Created, Error> {
         let mut world = lock(&self.world);
-        if world.objects.contains_key(&self.key(path)) {
+        let overwrites = self.does(Instead::OverwriteGenesis) && path == GENESIS;
+        if world.objects.contains_key(&self.key(path)) && !overwrites {
             return Ok(Created::Exists);
         }
         world.put(self.key(path), bytes);
@@ -109,7 +153,15 @@ impl Store for View {
     }
 
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
-        lock(&self.world).put(self.key(path), bytes);
+        let is_manifest = attempt_of(path).is_some_and(|(_, name)| name == MANIFEST);
+        if is_manifest && self.does(Instead::DropManifest) {
+            return Ok(());
+        }
+        let mut world = lock(&self.world);
+        world.put(self.key(path), bytes.clone());
+        if is_manifest && self.does(Instead::PublishWithManifest) {
+            world.publish(&bytes);
+        }
         Ok(())
     }
 
@@ -140,18 +192,35 @@ impl Store for View {
     }
 
     async fn delete(&self, path: &str) -> Result<(), Error> {
-        lock(&self.world).remove(&self.key(path));
+        let mut world = lock(&self.world);
+        if let Some((id, _)) = attempt_of(path) {
+            if self.does(Instead::KeepStaged) {
+                return Ok(());
+            }
+            if self.does(Instead::EraseManifestFirst) && world.has_retracted(id) {
+                world.remove(&manifest(id));
+                world.remove(&stored(id));
+            }
+        }
+        world.remove(&self.key(path));
         Ok(())
     }
 
     async fn move_to_final(&self, from: &str, to: &str, _bytes: u64) -> Result<Moved, Error> {
+        if self.does(Instead::StoreCommitFirst)
+            && let Some((id, _)) = attempt_of(from)
+        {
+            let mut world = lock(&self.world);
+            if let Some(bytes) = world.objects.get(&manifest(id)).cloned() {
+                world.put(stored(id), bytes);
+                world.remove(&manifest(id));
+            }
+        }
         if self.is_copying {
             let Some(bytes) = self.get(from).await? else { return Ok(Moved::SourceMissing) };
             self.put(to, bytes).await?;
             tokio::task::yield_now().await;
-            if !made("drop-before-delete") {
-                self.delete(from).await?;
-            }
+            self.delete(from).await?;
         } else {
             let mut world = lock(&self.world);
             let Some(bytes) = world.remove(&self.key(from)) else { return Ok(Moved::SourceMissing) };

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_sinks::chain::merge_pins;
-use tidegate_sinks::mistakes::made;
 use tidegate_sinks::{Checkpoint, CommitId, Genesis, PartitionState, Restore, Sink, TopicPartition};
 
 use super::{RunError, given_up, identity, pins, starts};
@@ -188,10 +187,10 @@ pub(crate) async fn recover(
             "finishing what an earlier process left"
         );
         let ids: Vec<CommitId> = state.unpublished.clone();
-        sink.publish(&state, &ids).await?;
+        let is_published = sink.publish(&state, &ids).await?;
         state = sink.settle(state).await?;
         // Others may add to it meanwhile; those are theirs to publish.
-        if before.0 == 0 || made("publish-beside-foreign") {
+        if is_published {
             break;
         }
     }

@@ -8,7 +8,6 @@ use super::housekeeping_on;
 use crate::checkpoint::{Checkpoint, PartitionState, RestoreChoice, Retracted};
 use crate::commit::{Commit, CommitId};
 use crate::error::{Error, Kind};
-use crate::mistakes::made;
 use crate::position::{Position, Span, TopicPartition};
 use crate::restore::Restore;
 
@@ -16,7 +15,7 @@ use crate::restore::Restore;
 /// taken it back since.
 ///
 /// Errors: `Refused`.
-pub(crate) fn check_target(state: &Checkpoint, target: &Checkpoint) -> Result<(), Error> {
+pub fn check_target(state: &Checkpoint, target: &Checkpoint) -> Result<(), Error> {
     let refuse = |what: String| {
         let context = format!("checkpoint {} of job {:?} cannot be restored: {what}", target.n, target.job);
         Err(Error::new(Kind::Refused, context))
@@ -43,7 +42,7 @@ pub(crate) fn check_target(state: &Checkpoint, target: &Checkpoint) -> Result<()
         let since = (target.incarnation as usize).saturating_sub(1);
         let cut =
             state.cuts.iter().skip(since).find(|cut| cut.next(partition).is_none_or(|cut| at.next > cut));
-        if cut.is_some() && !made("restore-cut-branch") {
+        if cut.is_some() {
             return refuse(format!(
                 "a later rollback has taken back what led to it, {partition} up to {}; restore that rollback's target, or \
                  something newer",
@@ -62,39 +61,31 @@ pub(crate) fn check_target(state: &Checkpoint, target: &Checkpoint) -> Result<()
 
 /// Where each partition stands after a rollback. One that `target` does not know goes back to its start and stays
 /// known, so that offsets which the log has lost since are missed, not skipped.
-pub(crate) fn goal(state: &Checkpoint, target: &Checkpoint) -> BTreeMap<TopicPartition, PartitionState> {
+pub fn goal(state: &Checkpoint, target: &Checkpoint) -> BTreeMap<TopicPartition, PartitionState> {
     let place = |(partition, now): (&TopicPartition, &PartitionState)| {
         let start = PartitionState { start: now.start, next: now.start, rows: 0 };
         (partition.clone(), target.partitions.get(partition).copied().unwrap_or(start))
     };
-    let mut goal: BTreeMap<_, _> = state.partitions.iter().map(place).collect();
-    if made("rollback-forgets-new-lanes") {
-        goal.retain(|partition, _| target.partitions.contains_key(partition));
-    }
-    goal
+    state.partitions.iter().map(place).collect()
 }
 
 /// The commits that a rollback takes back, of all that are in force in `state`.
 ///
 /// Errors: `Refused`, when they are not exactly what lies between `target` and `state`, or some are forgotten.
-pub(crate) fn taken_back<'a>(
+pub fn taken_back<'a>(
     state: &Checkpoint,
     target: &Checkpoint,
-    in_force: impl IntoIterator<Item = &'a Commit>,
+    in_force: Vec<&'a Commit>,
 ) -> Result<Vec<&'a Commit>, Error> {
     let goal = goal(state, target);
     state.check_remembered(&Position(
         goal.iter().map(|(partition, at)| (partition.clone(), at.next)).collect(),
     ))?;
-    let beyond = |(partition, span): (&TopicPartition, &Span)| match goal.get(partition) {
-        Some(at) => span.to > at.next,
-        None => !made("rollback-forgets-new-lanes"),
-    };
+    let beyond =
+        |(partition, span): (&TopicPartition, &Span)| goal.get(partition).is_none_or(|at| span.to > at.next);
     let is_beyond = |commit: &&Commit| commit.delta.0.iter().any(beyond);
     let taken: Vec<_> = in_force.into_iter().filter(is_beyond).collect();
-    if !made("restore-cut-branch") && !made("rollback-forgets-new-lanes") {
-        check_taken(state, target, &goal, &taken)?;
-    }
+    check_taken(state, target, &goal, &taken)?;
     Ok(taken)
 }
 
@@ -151,7 +142,7 @@ pub(crate) fn is_restored(state: &Checkpoint, restore: &Restore, since: u32) -> 
 
 /// The body after `state` that restores, and takes `taken` back where that is a rollback. They were found after
 /// `state` was loaded.
-pub(crate) fn restored_on(
+pub fn restored_on(
     state: &Checkpoint,
     published: &BTreeSet<CommitId>,
     erased: &BTreeSet<Retracted>,
@@ -173,15 +164,12 @@ pub(crate) fn restored_on(
     body.epochs = restore.target.epochs.clone();
     body.recent = restore.target.recent.clone();
     // What is committed and unpublished goes, too: somebody would publish it beside its replay.
-    let stays = |id: &CommitId| made("retract-visible-only") && state.unpublished.contains(id);
-    body.unpublished.retain(|id| !taken.contains(id) || stays(id));
+    body.unpublished.retain(|id| !taken.contains(id));
     body.unsent.retain(|id| !taken.contains(id));
-    body.retracted.extend(taken.iter().filter(|id| !stays(id)).cloned().map(Retracted::Commit));
+    body.retracted.extend(taken.iter().cloned().map(Retracted::Commit));
     // Dead attempts would come back to life with their offsets.
-    if !made("rollback-same-incarnation") {
-        body.incarnation += 1;
-        body.cuts.push(body.position());
-    }
+    body.incarnation += 1;
+    body.cuts.push(body.position());
     body
 }
 
@@ -189,9 +177,6 @@ pub(crate) fn restored_on(
 ///
 /// Errors: what is wrong with it.
 pub(super) fn check_cut(state: &Checkpoint, body: &Checkpoint) -> Result<(), String> {
-    if made("rollback-forgets-new-lanes") {
-        return Ok(());
-    }
     if body.incarnation != state.incarnation + 1 || body.cuts.last() != Some(&body.position()) {
         return Err(format!(
             "incarnation {} does not begin where {} was cut",

@@ -227,7 +227,7 @@ impl Chain {
     fn roll_back(&mut self, point: usize) {
         let to = self.states[self.lineage[point]].clone();
         let (newest, nothing) = (self.newest().clone(), BTreeSet::new());
-        let in_force = self.in_force.iter().map(|index| &self.sent[*index].commit);
+        let in_force = self.in_force.iter().map(|index| &self.sent[*index].commit).collect();
         let taken = match taken_back(&newest, &to, in_force) {
             Ok(taken) => taken,
             Err(refused) => {
