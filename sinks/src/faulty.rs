@@ -1,4 +1,4 @@
-//! A store that fails on purpose, by a seed: what a network, a busy server and a paused process do to a writer,
+//! A store, and a table, that fail on purpose, by a seed: what a network, a busy server and a paused process do to a writer,
 //! within minutes of simulated time. On one thread with paused time, equal seeds give equal runs.
 
 use std::fmt;
@@ -12,9 +12,11 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::commit::Commit;
 use crate::error::{Error, Kind};
 use crate::sink::{Upload, Uploaded};
 use crate::store::{Created, Entry, Moved, Store};
+use crate::table::{Applied, Change, Scope, Seen, Table, VisibleFile};
 
 /// How often what goes wrong: probabilities of one call, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,9 +36,21 @@ pub struct Faults {
     pub longest: Duration,
 }
 
-/// See the module.
+/// A store that fails.
 pub struct Faulty {
     inner: Arc<dyn Store>,
+    fates: Fates,
+}
+
+/// A table that fails: a change may be there though its answer is lost, and nobody is told which.
+pub struct FaultyTable {
+    inner: Arc<dyn Table>,
+    fates: Fates,
+}
+
+/// What decides how each call ends.
+#[derive(Clone)]
+struct Fates {
     faults: Faults,
     dice: Arc<Dice>,
 }
@@ -79,9 +93,17 @@ enum Fate {
 
 impl Faulty {
     pub fn new(inner: Arc<dyn Store>, faults: Faults, dice: Arc<Dice>) -> Self {
-        Self { inner, faults, dice }
+        Self { inner, fates: Fates { faults, dice } }
     }
+}
 
+impl FaultyTable {
+    pub fn new(inner: Arc<dyn Table>, faults: Faults, dice: Arc<Dice>) -> Self {
+        Self { inner, fates: Fates { faults, dice } }
+    }
+}
+
+impl Fates {
     async fn fate(&self) -> Fate {
         if self.dice.throw(self.faults.delay) {
             self.delay().await;
@@ -145,8 +167,64 @@ impl fmt::Debug for Faulty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Faulty")
             .field("inner", &self.inner)
-            .field("faults", &self.faults)
+            .field("faults", &self.fates.faults)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Fates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.faults.fmt(f)
+    }
+}
+
+impl fmt::Debug for FaultyTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyTable").field("inner", &self.inner).field("faults", &self.fates).finish()
+    }
+}
+
+impl fmt::Display for FaultyTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+impl Table for FaultyTable {
+    async fn probe(&self, commit: Option<&Commit>) -> Result<(), Error> {
+        self.fates.read("probe", "tables", self.inner.probe(commit)).await
+    }
+
+    async fn prepare(&self, tables: &[String]) -> Result<Vec<VisibleFile>, Error> {
+        self.fates.read("prepare", "tables", self.inner.prepare(tables)).await
+    }
+
+    async fn look(&self, table: &str) -> Result<Seen, Error> {
+        self.fates.read("look at", table, self.inner.look(table)).await
+    }
+
+    async fn apply(&self, table: &str, seen: &Seen, change: &Change<'_>) -> Result<Applied, Error> {
+        match self.fates.fate().await {
+            Fate::Good => self.inner.apply(table, seen, change).await,
+            Fate::Refused | Fate::Late => Err(self.fates.error("change", table)),
+            Fate::AnswerLost => {
+                drop(self.inner.apply(table, seen, change).await);
+                Ok(Applied::Unknown)
+            }
+        }
+    }
+
+    async fn inventory(&self, scope: Scope<'_>) -> Result<Vec<VisibleFile>, Error> {
+        self.fates.read("list", "tables", self.inner.inventory(scope)).await
+    }
+
+    async fn read(&self, path: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, Error> {
+        self.fates.read("read", path, self.inner.read(path, range)).await
+    }
+
+    fn longest_late(&self) -> Duration {
+        self.inner.longest_late()
     }
 }
 
@@ -160,33 +238,33 @@ impl fmt::Display for Faulty {
 impl Store for Faulty {
     async fn create(&self, path: &str, bytes: Bytes) -> Result<Created, Error> {
         let (inner, to) = (Arc::clone(&self.inner), path.to_owned());
-        self.change("create", path, async move { inner.create(&to, bytes).await }).await
+        self.fates.change("create", path, async move { inner.create(&to, bytes).await }).await
     }
 
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
         let (inner, to) = (Arc::clone(&self.inner), path.to_owned());
-        self.change("put", path, async move { inner.put(&to, bytes).await }).await
+        self.fates.change("put", path, async move { inner.put(&to, bytes).await }).await
     }
 
     async fn get(&self, path: &str) -> Result<Option<Bytes>, Error> {
-        self.read("get", path, self.inner.get(path)).await
+        self.fates.read("get", path, self.inner.get(path)).await
     }
 
     async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>, Error> {
-        self.read("get", path, self.inner.get_range(path, range)).await
+        self.fates.read("get", path, self.inner.get_range(path, range)).await
     }
 
     async fn head(&self, path: &str) -> Result<Option<u64>, Error> {
-        self.read("head", path, self.inner.head(path)).await
+        self.fates.read("head", path, self.inner.head(path)).await
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
-        let mut entries = self.read("list", folder, self.inner.list(folder)).await?;
-        if self.dice.throw(self.faults.tear) && !entries.is_empty() {
+        let mut entries = self.fates.read("list", folder, self.inner.list(folder)).await?;
+        if self.fates.dice.throw(self.fates.faults.tear) && !entries.is_empty() {
             // Two pages, the second read later: keys up to the first page's last are as they were.
-            let last = self.dice.part(entries.len() as f64) as usize;
+            let last = self.fates.dice.part(entries.len() as f64) as usize;
             entries.truncate(last + 1);
-            self.delay().await;
+            self.fates.delay().await;
             let later = self.inner.list(folder).await?;
             let last = entries[last].path.clone();
             entries.extend(later.into_iter().filter(|entry| entry.path > last));
@@ -195,44 +273,43 @@ impl Store for Faulty {
     }
 
     async fn list_with_hidden(&self, folder: &str) -> Result<Vec<Entry>, Error> {
-        self.read("list", folder, self.inner.list_with_hidden(folder)).await
+        self.fates.read("list", folder, self.inner.list_with_hidden(folder)).await
     }
 
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
-        self.read("list folders", folder, self.inner.list_folders(folder)).await
+        self.fates.read("list folders", folder, self.inner.list_folders(folder)).await
     }
 
     async fn delete(&self, path: &str) -> Result<(), Error> {
         let (inner, at) = (Arc::clone(&self.inner), path.to_owned());
-        self.change("delete", path, async move { inner.delete(&at).await }).await
+        self.fates.change("delete", path, async move { inner.delete(&at).await }).await
     }
 
     async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
-        if self.is_copying() && self.dice.throw(self.faults.late) {
+        if self.is_copying() && self.fates.dice.throw(self.fates.faults.late) {
             let source = self.inner.get(from).await?;
-            let (inner, target, delay) = (Arc::clone(&self.inner), to.to_owned(), self.random_delay());
+            let (inner, target, delay) = (Arc::clone(&self.inner), to.to_owned(), self.fates.random_delay());
             if let Some(bytes) = source {
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
                     inner.put(&target, bytes).await
                 });
             }
-            return Err(self.error("copy", to));
+            return Err(self.fates.error("copy", to));
         }
-        match self.fate().await {
-            Fate::Refused | Fate::Late => Err(self.error("move", to)),
+        match self.fates.fate().await {
+            Fate::Refused | Fate::Late => Err(self.fates.error("move", to)),
             Fate::AnswerLost => {
                 drop(self.inner.move_to_final(from, to, bytes).await);
-                Err(self.error("move", to))
+                Err(self.fates.error("move", to))
             }
             Fate::Good => self.inner.move_to_final(from, to, bytes).await,
         }
     }
 
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {
-        let inner = self.read("upload", path, self.inner.upload(path)).await?;
-        let store = Self::new(Arc::clone(&self.inner), self.faults, Arc::clone(&self.dice));
-        Ok(Box::new(FaultyUpload { path: path.to_owned(), inner, store }))
+        let inner = self.fates.read("upload", path, self.inner.upload(path)).await?;
+        Ok(Box::new(FaultyUpload { path: path.to_owned(), inner, fates: self.fates.clone() }))
     }
 
     async fn remove_folder(&self, folder: &str) {
@@ -248,13 +325,13 @@ impl Store for Faulty {
 struct FaultyUpload {
     path: String,
     inner: Box<dyn Upload>,
-    store: Faulty,
+    fates: Fates,
 }
 
 #[async_trait]
 impl Upload for FaultyUpload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
-        self.store.read("write", &self.path, self.inner.write(bytes)).await
+        self.fates.read("write", &self.path, self.inner.write(bytes)).await
     }
 
     fn held(&self) -> usize {
@@ -262,7 +339,7 @@ impl Upload for FaultyUpload {
     }
 
     async fn finish(self: Box<Self>) -> Result<Uploaded, Error> {
-        let Self { path, inner, store } = *self;
-        store.change("finish", &path, inner.finish()).await
+        let Self { path, inner, fates } = *self;
+        fates.change("finish", &path, inner.finish()).await
     }
 }

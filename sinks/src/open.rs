@@ -32,14 +32,21 @@ pub fn open_on(settings: SinkSettings, data: Arc<dyn Store>, state: Arc<dyn Stor
 }
 
 fn on_stores(settings: SinkSettings, data: Arc<dyn Store>, state: Arc<dyn Store>) -> Result<Chain, Error> {
-    let table: Arc<dyn Table> = match settings.kind {
-        TableKind::Files => Arc::new(Files::new(
+    let table = table_of(&settings, &data)?;
+    Chain::new(settings, data, state, table)
+}
+
+/// The job's tables, of the kind that it asks for; staged files lie in `data`.
+///
+/// Errors: `Config`.
+pub(crate) fn table_of(settings: &SinkSettings, data: &Arc<dyn Store>) -> Result<Arc<dyn Table>, Error> {
+    match settings.kind {
+        TableKind::Files => Ok(Arc::new(Files::new(
             settings.url.clone(),
             settings.tables.clone(),
-            Arc::clone(&data),
+            Arc::clone(data),
             Paths::new(&settings.job)?.attempts(),
             settings.copy_grace,
-        )),
-    };
-    Chain::new(settings, data, state, table)
+        ))),
+    }
 }

@@ -1,4 +1,5 @@
-//! The trait that every sink implements. The connector knows nothing else of a sink.
+//! What a run asks of a sink: the reference in memory answers it, and the chain. Commands that look at a job or tidy it up
+//! ask a [`Chain`](crate::chain::Chain) for more; nobody asks for a kind of table.
 
 use std::fmt;
 use std::ops::Range;

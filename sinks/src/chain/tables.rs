@@ -38,15 +38,32 @@ impl Chain {
         Ok(parts)
     }
 
-    /// Proves, before it is in force, that a commit's files can become visible.
+    /// Proves, before it is in force, that a commit's files can become visible; repeated while an error may pass.
     ///
     /// Errors: as those of [`Table::probe`](crate::table::Table::probe).
     pub(super) async fn prove_tables(&self, commit: &Commit) -> Result<(), Error> {
-        let finals: Vec<_> =
-            commit.files.iter().map(|file| self.paths.final_path(file)).collect::<Result<_, _>>()?;
-        let of_rejects = |(file, _): &(&StagedFile, _)| file.kind == FileKind::Rejects;
-        let rejects = commit.files.iter().zip(&finals).filter(of_rejects).map(|(_, path)| path.as_str());
-        self.rejects.prove(rejects).await?;
+        let mut failures = 0;
+        loop {
+            match self.try_tables(commit).await {
+                Err(error) if error.kind == Kind::Retry => {
+                    tracing::warn!(%error, "trying out where a commit goes");
+                    self.pause(failures).await;
+                    failures += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn try_tables(&self, commit: &Commit) -> Result<(), Error> {
+        let mut rejects = Vec::new();
+        for file in &commit.files {
+            let path = self.paths.final_path(file)?;
+            if file.kind == FileKind::Rejects {
+                rejects.push(path);
+            }
+        }
+        self.rejects.prove(rejects.iter().map(String::as_str)).await?;
         self.table.probe(Some(commit)).await
     }
 

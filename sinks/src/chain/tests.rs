@@ -21,6 +21,7 @@ use crate::versioned;
 mod chains;
 pub(crate) mod forget;
 mod limit;
+mod passing;
 mod proof;
 mod visible;
 

@@ -1,4 +1,4 @@
-//! A place for files sinks, in any store.
+//! A place for sinks of any kind of table, in any store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use bytes::Bytes;
 use super::{Options, Place};
 use crate::chain::{Chain, RESERVED};
 use crate::error::Error;
-use crate::faulty::{Dice, Faults, Faulty};
-use crate::open::open_on;
+use crate::faulty::{Dice, Faults, Faulty, FaultyTable};
+use crate::open::table_of;
 use crate::settings::SinkSettings;
 use crate::sink::Sink;
 use crate::store::{Failing, Store, open_plain};
+use crate::table::Table;
 
 /// See the module.
 #[derive(Debug)]
@@ -66,8 +67,15 @@ impl ChainPlace {
             seed: self.sinks.fetch_add(1, Ordering::Relaxed),
             ..self.settings.clone()
         };
-        let opened = open_on(settings, Arc::clone(&self.data), Arc::clone(&self.state));
-        opened.expect("the settings of a test are sound")
+        let (data, state) = (Arc::clone(&self.data), Arc::clone(&self.state));
+        let opened = table_of(&settings, &data).and_then(|table| {
+            let table: Arc<dyn Table> = match &self.faults {
+                Some((dice, faults)) => Arc::new(FaultyTable::new(table, *faults, Arc::clone(dice))),
+                None => table,
+            };
+            Chain::new(settings, data, state, table)
+        });
+        opened.expect("the settings of a test are sound").proved()
     }
 }
 

@@ -9,6 +9,10 @@ use crate::memory::Memory;
 use crate::settings::SinkSettings;
 use crate::store::{Object, Store};
 
+mod ledger;
+
+use ledger::LedgerPlace;
+
 #[async_trait]
 impl Place for Memory {
     fn sink(&self, _options: Options) -> Arc<dyn Sink> {
@@ -75,6 +79,25 @@ async fn files_in_a_faulty_bucket_conform() {
     for seed in 0..seeds.unwrap_or(8) {
         println!("seed {seed}");
         run(|_| async move { Arc::new(bucket().with_faults(BAD, seed)) as Arc<dyn Place> }).await;
+    }
+}
+
+fn ledger(faults: Option<(Faults, u64)>) -> LedgerPlace {
+    let bucket = Arc::new(InMemory::new());
+    let store = |root: &str| -> Arc<dyn Store> { Arc::new(Object::new(bucket.clone(), "memory://", root)) };
+    LedgerPlace::new(store("staging"), store("state"), faults)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_of_transactions_conforms() {
+    run(|_| async { Arc::new(ledger(None)) as Arc<dyn Place> }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_of_transactions_whose_answers_are_lost_conforms() {
+    for seed in 0..4 {
+        println!("seed {seed}");
+        run(|_| async move { Arc::new(ledger(Some((BAD, seed)))) as Arc<dyn Place> }).await;
     }
 }
 

@@ -1,3 +1,4 @@
+use super::passing::{Instead, Passing};
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -121,10 +122,9 @@ pub(super) enum Meanwhile {
     OthersAreFirst(u32),
 }
 
-/// A store whose requests take their time.
+/// Requests that take their time.
 #[derive(Debug)]
 struct Overtaken {
-    inner: Arc<dyn Store>,
     others: Chain,
     meanwhile: Mutex<Meanwhile>,
 }
@@ -153,34 +153,28 @@ impl Overtaken {
     }
 }
 
-impl fmt::Display for Overtaken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("overtaken")
-    }
-}
-
 #[async_trait]
-impl Store for Overtaken {
-    async fn create(&self, path: &str, bytes: Bytes) -> Result<Created, Error> {
+impl Instead for Overtaken {
+    async fn create(&self, inner: &dyn Store, path: &str, bytes: Bytes) -> Result<Created, Error> {
         match self.take(|meanwhile| meanwhile != Meanwhile::ReadsAGhost) {
             Meanwhile::LandsAndIsOvertaken(times) => {
-                assert_eq!(self.inner.create(path, bytes).await.unwrap(), Created::Created);
+                assert_eq!(inner.create(path, bytes).await.unwrap(), Created::Created);
                 self.others_commit(times).await;
                 Err(Error::new(Kind::Retry, "the answer is lost"))
             }
             Meanwhile::LandsUnseen => {
-                assert_eq!(self.inner.create(path, bytes).await.unwrap(), Created::Created);
+                assert_eq!(inner.create(path, bytes).await.unwrap(), Created::Created);
                 *lock(&self.meanwhile) = Meanwhile::NextListFails;
                 Err(Error::new(Kind::Retry, "the answer is lost"))
             }
             Meanwhile::IsOvertaken(times) => {
                 self.others_commit(times).await;
-                assert_eq!(self.inner.create(path, bytes).await.unwrap(), Created::Exists);
+                assert_eq!(inner.create(path, bytes).await.unwrap(), Created::Exists);
                 Err(Error::new(Kind::Retry, "the answer is lost"))
             }
             Meanwhile::IsAGhost => {
                 self.others_commit_and_collect().await;
-                let answer = self.inner.create(path, bytes).await;
+                let answer = inner.create(path, bytes).await;
                 assert_eq!(answer.as_ref().unwrap(), &Created::Created, "the slot was not collected");
                 answer
             }
@@ -188,67 +182,35 @@ impl Store for Overtaken {
                 let mut theirs = self.others.load().await.unwrap().unwrap().as_ref().clone();
                 theirs.n += 1;
                 let theirs =
-                    self.inner.create(&paths::checkpoint(theirs.n), versioned::write(&theirs).unwrap()).await;
+                    inner.create(&paths::checkpoint(theirs.n), versioned::write(&theirs).unwrap()).await;
                 assert_eq!(theirs.unwrap(), Created::Created);
                 if times > 1 {
                     *lock(&self.meanwhile) = Meanwhile::OthersAreFirst(times - 1);
                 }
-                self.inner.create(path, bytes).await
+                inner.create(path, bytes).await
             }
             Meanwhile::Nothing | Meanwhile::NextListFails | Meanwhile::ReadsAGhost => {
-                self.inner.create(path, bytes).await
+                inner.create(path, bytes).await
             }
         }
     }
 
-    async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
-        self.inner.put(path, bytes).await
-    }
-
-    async fn get(&self, path: &str) -> Result<Option<Bytes>, Error> {
+    async fn get(&self, inner: &dyn Store, path: &str) -> Result<Option<Bytes>, Error> {
         if self.take(|meanwhile| meanwhile == Meanwhile::ReadsAGhost) == Meanwhile::ReadsAGhost {
             let mut ghost = self.others.load().await.unwrap().unwrap().as_ref().clone();
             ghost.partitions.values_mut().for_each(|at| at.next += 1000);
             self.others_commit_and_collect().await;
-            let ghost = self.inner.create(path, versioned::write(&ghost).unwrap()).await;
+            let ghost = inner.create(path, versioned::write(&ghost).unwrap()).await;
             assert_eq!(ghost.unwrap(), Created::Created, "the slot was not collected");
         }
-        self.inner.get(path).await
+        inner.get(path).await
     }
 
-    async fn head(&self, path: &str) -> Result<Option<u64>, Error> {
-        self.inner.head(path).await
-    }
-
-    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+    async fn list(&self, inner: &dyn Store, folder: &str) -> Result<Vec<Entry>, Error> {
         if self.take(|meanwhile| meanwhile == Meanwhile::NextListFails) == Meanwhile::NextListFails {
             return Err(Error::new(Kind::Retry, "an outage"));
         }
-        self.inner.list(folder).await
-    }
-
-    async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
-        self.inner.list_folders(folder).await
-    }
-
-    async fn delete(&self, path: &str) -> Result<(), Error> {
-        self.inner.delete(path).await
-    }
-
-    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
-        self.inner.move_to_final(from, to, bytes).await
-    }
-
-    async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {
-        self.inner.upload(path).await
-    }
-
-    async fn remove_folder(&self, folder: &str) {
-        self.inner.remove_folder(folder).await;
-    }
-
-    fn is_copying(&self) -> bool {
-        true
+        inner.list(folder).await
     }
 }
 
@@ -260,7 +222,8 @@ pub(super) async fn overtaken(meanwhile: Meanwhile) -> (Chain, Chain, Arc<Checkp
     });
     let state = others.begin_chain(genesis()).await.unwrap();
     let meanwhile = Mutex::new(meanwhile);
-    let slow = Overtaken { inner: others.state.clone(), others: reopen(&others, |_| {}), meanwhile };
+    let instead = Overtaken { others: reopen(&others, |_| {}), meanwhile };
+    let slow = Passing { inner: others.state.clone(), instead };
     let sink = open_on(others.settings.clone(), others.data.clone(), Arc::new(slow));
     (sink.unwrap(), others, state)
 }
@@ -370,9 +333,9 @@ async fn checkpoints_are_kept_by_count_age_and_never_more_than_a_page() {
     assert_eq!(sink.collect(&state, false).await.unwrap().checkpoints, [5, 6, 7, 8, 9, 10]);
 }
 
-/// A store that ignores "only if absent".
+/// Ignores "only if absent".
 #[derive(Debug)]
-struct Careless(Local);
+struct Careless;
 
 #[tokio::test]
 async fn a_probe_finds_out_what_a_store_cannot_do() {
@@ -385,63 +348,17 @@ async fn a_probe_finds_out_what_a_store_cannot_do() {
     let sink = open_on(
         settings,
         Arc::new(Local::new(folder.path().join("x"))),
-        Arc::new(Careless(Local::new(folder.path().join("y")))),
+        Arc::new(Passing { inner: Arc::new(Local::new(folder.path().join("y"))), instead: Careless }),
     );
     let unfit = sink.unwrap().probe().await.unwrap_err();
     assert_eq!(unfit.kind, Kind::Refused);
     assert!(unfit.context.contains("16 were told that they had"), "{unfit}");
 }
 
-impl fmt::Display for Careless {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 #[async_trait]
-impl Store for Careless {
-    async fn create(&self, path: &str, bytes: Bytes) -> Result<Created, Error> {
-        self.0.put(path, bytes).await.map(|()| Created::Created)
-    }
-
-    async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
-        self.0.put(path, bytes).await
-    }
-
-    async fn get(&self, path: &str) -> Result<Option<Bytes>, Error> {
-        self.0.get(path).await
-    }
-
-    async fn head(&self, path: &str) -> Result<Option<u64>, Error> {
-        self.0.head(path).await
-    }
-
-    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
-        self.0.list(folder).await
-    }
-
-    async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
-        self.0.list_folders(folder).await
-    }
-
-    async fn delete(&self, path: &str) -> Result<(), Error> {
-        self.0.delete(path).await
-    }
-
-    async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
-        self.0.move_to_final(from, to, bytes).await
-    }
-
-    async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error> {
-        self.0.upload(path).await
-    }
-
-    async fn remove_folder(&self, folder: &str) {
-        self.0.remove_folder(folder).await;
-    }
-
-    fn is_copying(&self) -> bool {
-        false
+impl Instead for Careless {
+    async fn create(&self, inner: &dyn Store, path: &str, bytes: Bytes) -> Result<Created, Error> {
+        inner.put(path, bytes).await.map(|()| Created::Created)
     }
 }
 
