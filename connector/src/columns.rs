@@ -2,7 +2,9 @@
 //! a list that could mean two things (a name twice, a name of Kafka's metadata) is refused before any record.
 //! The files, the decoder and the pinned schema of a checkpoint all read this one schema, so they can't differ.
 
+mod column;
 mod grammar;
+pub(crate) mod headers;
 pub mod levels;
 pub mod path;
 mod print;
@@ -19,9 +21,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use serde_json::{Value, json};
 
-use crate::config::{Column, Metadata};
-use crate::flow::decode::headers;
 use crate::names;
+pub use column::{Column, Metadata, Reading};
 use grammar::Seconds;
 
 /// Metadata key of a field whose type says less than the job's: JSON text, which Arrow knows only as Utf8, and seconds,

@@ -35,7 +35,7 @@ pub use control::Control;
 pub use error_limit::ErrorLimit;
 pub use file::error::{ConfigError, ConfigErrors, Origin};
 pub use file::secret::Secret;
-pub use format::{Column, Format, FormatKind, Metadata, Reading, Tombstones, Unknown};
+pub use format::{Column, Format, Metadata, Reading, Tombstones, Unknown};
 pub use http::{Http, Tls};
 pub(crate) use kafka::is_secret;
 pub use kafka::{Kafka, OnDataLoss, Start, Topics, client_properties};

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! limits names memory tasks error metrics    constants and small tools
-//! kafka  columns                             what Kafka is asked; the types of columns
+//! kafka  columns  formats                    what Kafka is asked; the types of columns; what a record's bytes may be
 //! config                                     the job file
 //! replica                                    what a running replica is asked, and what it says of itself
 //! flow                                       what a record passes, from its fetch to its commit
@@ -18,6 +18,7 @@ pub mod columns;
 pub mod config;
 pub mod failure;
 pub mod flow;
+pub mod formats;
 pub mod import;
 pub mod job;
 pub mod kafka;

@@ -12,9 +12,10 @@ use super::job::Job;
 use super::output::{OutputArg, table};
 use super::{JobArg, LogArgs};
 use crate::columns;
-use crate::config::{Column, Config, FormatKind, client_properties};
+use crate::config::{Column, Config, client_properties};
 use crate::flow::decode;
 use crate::flow::tables::{self, TableColumns};
+use crate::formats::Columns;
 use crate::kafka::cluster::{Cluster, Connected};
 
 #[derive(Debug, clap::Args)]
@@ -63,11 +64,9 @@ struct ArrowField {
 pub(super) async fn execute(args: SchemaArgs, log: &LogArgs) -> Result<u8> {
     let job = Job::open_to_look(&args.job, log)?;
     let config = &job.config;
-    if config.format.kind == FormatKind::Raw {
-        return print(&args, &shown(config, "job file", Vec::new(), Vec::new())?);
-    }
-    if let Some(columns) = config.format.columns.as_ref().filter(|_| !args.infer) {
-        return print(&args, &shown(config, "job file", columns.clone(), Vec::new())?);
+    let infers = args.infer && matches!(config.format.kind.columns, Columns::Inferred(_));
+    if let Some(columns) = config.format.known_columns().filter(|_| !infers) {
+        return print(&args, &shown(config, "job file", columns, Vec::new())?);
     }
     let mut found = find(&job, args.infer).await?;
     match (found.tables.len(), found.unknown.len()) {
@@ -143,10 +142,7 @@ async fn find(job: &Job, infer: bool) -> Result<ShownTables> {
 
 /// The schema of the job's files.
 pub(super) fn files_schema(config: &Config, columns: &[Column]) -> Result<SchemaRef> {
-    match config.format.kind {
-        FormatKind::Json => Ok(columns::schema(columns, &config.format.metadata)?),
-        FormatKind::Raw => Ok(decode::decoder(&config.format, columns)?.schema().clone()),
-    }
+    Ok(decode::decoder(&config.format, columns)?.schema().clone())
 }
 
 fn arrow_fields(schema: &Schema) -> Vec<ArrowField> {

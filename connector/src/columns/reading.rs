@@ -6,8 +6,8 @@ use jiff::civil::{DateTime, date};
 use jiff::fmt::strtime::{self, BrokenDownTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
+use super::Reading;
 use super::zone;
-use crate::config::Reading;
 
 /// A moment all of whose parts differ from what a format that leaves them out would put there.
 const SAMPLE: DateTime = date(2026, 11, 30).at(23, 58, 57, 123_456_789);

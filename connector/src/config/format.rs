@@ -3,17 +3,20 @@
 mod columns;
 mod metadata;
 
-use serde_json::{Value as Json, json};
+use std::sync::LazyLock;
+
+use serde_json::json;
 
 use super::file::error::Wrong;
 use super::file::section::{Parsed, Section, key};
 use super::file::values;
-pub use columns::{Column, Reading};
-pub use metadata::Metadata;
+pub use crate::columns::{Column, Metadata, Reading};
+pub use crate::formats::Unknown;
+use crate::formats::{self, Columns, FORMATS, FormatKind};
 
 #[derive(Clone, Debug)]
 pub struct Format {
-    pub kind: FormatKind,
+    pub kind: &'static FormatKind,
     pub tombstones: Tombstones,
     /// `None`: inferred from a sample, and pinned.
     pub columns: Option<Vec<Column>>,
@@ -21,10 +24,27 @@ pub struct Format {
     pub unknown: Unknown,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FormatKind {
-    Json,
-    Raw,
+impl Default for Format {
+    fn default() -> Self {
+        Self {
+            kind: FORMATS[0],
+            tombstones: Tombstones::Skip,
+            columns: None,
+            metadata: Vec::new(),
+            unknown: Unknown::Warn,
+        }
+    }
+}
+
+impl Format {
+    /// The columns that are known before any record is: the job file's, or the format's own. `None`: they are inferred.
+    pub fn known_columns(&self) -> Option<Vec<Column>> {
+        match (&self.columns, self.kind.columns) {
+            (Some(columns), _) => Some(columns.clone()),
+            (None, Columns::Fixed(fixed)) => Some(fixed()),
+            (None, Columns::Inferred(_)) => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,27 +53,20 @@ pub enum Tombstones {
     Nulls,
 }
 
-/// What becomes of members that no column asks for, and of records in which no column finds anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unknown {
-    /// Counted only.
-    Ignore,
-    /// Counted, and told.
-    Warn,
-    /// The record is a reject.
-    Reject,
-}
-
-const KINDS: [(&str, FormatKind); 2] = [("json", FormatKind::Json), ("raw", FormatKind::Raw)];
+/// What the manual says of the formats.
+static KINDS: LazyLock<String> = LazyLock::new(|| {
+    let said: Vec<_> = FORMATS.iter().map(|kind| format!("`{}`: {}", kind.word, kind.about)).collect();
+    said.join("; ") + "."
+});
 const TOMBSTONES: [(&str, Tombstones); 2] = [("skip", Tombstones::Skip), ("nulls", Tombstones::Nulls)];
 const UNKNOWN: [(&str, Unknown); 3] =
     [("ignore", Unknown::Ignore), ("warn", Unknown::Warn), ("reject", Unknown::Reject)];
 
 pub(super) fn read(format: &mut Section<'_>) -> Format {
     let kind = format.read(
-        key("type", "`json`, or `raw`: the bytes as one column `value`."),
-        |value| value.and_then(|value| value.parse(kind)).unwrap_or(FormatKind::Json),
-        |kind| values::shown_word(&KINDS, *kind),
+        key("type", &KINDS),
+        |value| value.and_then(|value| value.parse(kind)).unwrap_or(FORMATS[0]),
+        |kind| Some(json!(kind.word)),
     );
     let tombstones = format.word(
         key("tombstones", "Records without a value: `skip` them, or write a row of `nulls`."),
@@ -74,17 +87,13 @@ pub(super) fn read(format: &mut Section<'_>) -> Format {
         |value| value.map(|value| columns::columns(value, &named)),
         |columns| Some(json!(columns)),
     );
-    if let (FormatKind::Raw, Some(columns)) = (kind, &columns)
-        && !matches!(columns.as_slice(), [column] if is_value(column))
+    if let Some(columns) = &columns
+        && let Err(refused) = (kind.check)(columns)
     {
-        let problem = "format raw has the one column value, of type binary or string";
-        format.wrong(
-            "columns",
-            Wrong::new(problem, "write [{name: value, type: string}], or leave columns out"),
-        );
+        format.wrong("columns", Wrong::new(refused.problem, refused.remedy));
     }
-    if kind == FormatKind::Raw && format.has("unknown") {
-        let problem = "is for records with members, and raw has none";
+    if !kind.has_members && format.has("unknown") {
+        let problem = format!("is for records with members, and {} has none", kind.word);
         format.wrong("unknown", Wrong::new(problem, "leave it out"));
     }
     let unknown = format.read(
@@ -94,9 +103,9 @@ pub(super) fn read(format: &mut Section<'_>) -> Format {
              `warn` (counted, and some keys named in the log and on the status page), or `reject` such records.",
         ),
         |value| value.and_then(|value| value.parse(unknown)).unwrap_or(Unknown::Warn),
-        |unknown| match kind {
-            FormatKind::Json => values::shown_word(&UNKNOWN, *unknown),
-            FormatKind::Raw => Some(Json::Null),
+        |unknown| match kind.has_members {
+            true => values::shown_word(&UNKNOWN, *unknown),
+            false => Some(json!(null)),
         },
     );
     let metadata = format.read(
@@ -112,14 +121,6 @@ pub(super) fn read(format: &mut Section<'_>) -> Format {
     Format { kind, tombstones, columns, metadata, unknown }
 }
 
-/// Whether it is raw's one column.
-fn is_value(column: &Column) -> bool {
-    column.name == "value"
-        && column.path.is_none()
-        && column.reading == Reading::default()
-        && matches!(column.type_name.trim(), "binary" | "string")
-}
-
 fn unknown(value: &str) -> Parsed<Unknown> {
     if value == "add" {
         return Err(Wrong::not_built("for members that no column asks for", "use ignore, warn or reject"));
@@ -127,9 +128,9 @@ fn unknown(value: &str) -> Parsed<Unknown> {
     values::word(&UNKNOWN)(value)
 }
 
-fn kind(value: &str) -> Parsed<FormatKind> {
+fn kind(value: &str) -> Parsed<&'static FormatKind> {
     if matches!(value, "avro" | "protobuf" | "debezium-json" | "canal-json") {
-        return Err(Wrong::not_built("as a format", "use json or raw"));
+        return Err(Wrong::not_built("as a format", format!("use {}", formats::words())));
     }
-    values::word(&KINDS)(value)
+    values::word(&FORMATS.map(|kind| (kind.word, kind)))(value)
 }

@@ -35,7 +35,7 @@ pub(crate) use self::rejects::describe;
 use self::table::{OpenTable, Pending, RejectTable};
 use self::writers::Writers;
 use crate::config::{File, PartitionColumns, PartitionField, Table};
-use crate::flow::decode::{Appended, Decode, Fits, Row, Unmatched};
+use crate::flow::decode::{Appended, Fits, Row, Rows, Unmatched};
 use crate::flow::event::Fetch;
 
 /// Bytes of keys and payloads at which a batch goes to its files.
@@ -64,6 +64,8 @@ pub struct Staged {
     /// Rows of each partition, without rejects.
     pub rows: BTreeMap<TopicPartition, u64>,
     pub rejects: u64,
+    /// Records that are neither a row nor a reject.
+    pub skipped: u64,
     pub first_reject: Option<RejectAt>,
     /// What no column asked for, of each table that had any.
     pub unmatched: BTreeMap<Arc<str>, Unmatched>,
@@ -130,6 +132,16 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+    /// What it takes to decode its records is not to be had.
+    #[error("preparing to decode topic {topic}")]
+    Prepare {
+        topic: Arc<str>,
+        #[source]
+        source: tidegate_sinks::Error,
+    },
+    /// All that was to be awaited was, and still it cannot be decoded.
+    #[error("the record {partition} @ {offset} cannot be decoded yet")]
+    NotReady { partition: TopicPartition, offset: i64 },
     #[error("sink.file does not make a Parquet writer")]
     Settings(#[source] ParquetError),
     #[error("cannot encode {path}")]
@@ -148,8 +160,8 @@ impl Error {
     /// What to do about it.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Sink(error) => error.kind,
-            Self::Torn { .. } => Kind::Retry,
+            Self::Sink(error) | Self::Prepare { source: error, .. } => error.kind,
+            Self::Torn { .. } | Self::NotReady { .. } => Kind::Retry,
             Self::Uncovered(_) => Kind::Corrupt,
             Self::Partition(_)
             | Self::Table { .. }
@@ -166,9 +178,9 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub enum Opened {
     /// Of the table that they go to.
-    Table(Box<dyn Decode>),
+    Table(Rows),
     /// The table has no columns yet, so that none of them is a row. Good for one fetch.
-    NotYet(Box<dyn Decode>),
+    NotYet(Rows),
 }
 
 /// Makes the decoders of tables.
@@ -179,7 +191,7 @@ pub trait Decoders: Send + Sync {
     async fn decoder(&self, first: &Fetch) -> Result<Opened, Error>;
 }
 
-type MakeDecoder = dyn Fn(&str) -> Result<Box<dyn Decode>, BoxError> + Send + Sync;
+type MakeDecoder = dyn Fn(&str) -> Result<Rows, BoxError> + Send + Sync;
 
 /// By the topic's name alone.
 struct ByTopic(Box<MakeDecoder>);
@@ -203,6 +215,7 @@ pub struct Stager {
     tables: BTreeMap<Arc<str>, OpenTable>,
     rejects: RejectTable,
     rows: BTreeMap<TopicPartition, u64>,
+    skipped: u64,
 }
 
 impl Stager {
@@ -212,7 +225,7 @@ impl Stager {
     pub fn new<E: Into<BoxError>>(
         settings: StageSettings,
         sink: Arc<dyn Sink>,
-        make_decoder: impl Fn(&str) -> Result<Box<dyn Decode>, E> + Send + Sync + 'static,
+        make_decoder: impl Fn(&str) -> Result<Rows, E> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
         let by_topic = ByTopic(Box::new(move |topic| make_decoder(topic).map_err(Into::into)));
         Self::with_decoders(settings, sink, Arc::new(by_topic))
@@ -234,10 +247,11 @@ impl Stager {
             tables: BTreeMap::new(),
             rejects: RejectTable::default(),
             rows: BTreeMap::new(),
+            skipped: 0,
         })
     }
 
-    /// Decodes a fetch and writes what is complete. Awaits only uploads.
+    /// Decodes a fetch and writes what is complete. Awaits only uploads, and what decoding takes.
     ///
     /// After an error, and when the future was dropped before its end, only [`Stager::discard`] makes sense.
     pub async fn accept(&mut self, attempt: &Arc<Attempt>, fetch: &Fetch) -> Result<Progress, Error> {
@@ -260,16 +274,26 @@ impl Stager {
         let table = self.tables.get_mut(&name).expect("it is there, or was put there just now");
         let counted_as = attempt.counted_as.as_ref().unwrap_or(&fetch.partition);
         let partitioner = table.partitioner.clone();
-        let judge = |row: &dyn Row| partitioner.judge(row);
+        let judge = |row: &Row<'_>| partitioner.judge(row);
         let fits: Option<Fits<'_>> = partitioner.judges().then_some(&judge);
+        if let Some(preparing) = table.decode.prepare(fetch) {
+            let topic = &fetch.partition.topic;
+            preparing.await.map_err(|source| Error::Prepare { topic: topic.clone(), source })?;
+        }
         let mut rows = 0;
         for record in fetch.records() {
             match table.decode.append_if(&record, fits) {
-                Ok(Appended::Row) => {
-                    rows += 1;
-                    table.pending.add(&record, counted_as);
+                Ok(Appended::Rows(0) | Appended::Skipped) => self.skipped += 1,
+                Ok(Appended::Rows(of_record)) => {
+                    rows += of_record as u64;
+                    table.pending.add(&record, of_record, counted_as);
                 }
-                Ok(Appended::Skipped) => {}
+                Ok(Appended::NotReady) => {
+                    return Err(Error::NotReady {
+                        partition: fetch.partition.clone(),
+                        offset: record.offset,
+                    });
+                }
                 Err(reject) => self.rejects.append(&record, &reject, counted_as),
             }
             if table.pending.is_full(batch_bytes) {
@@ -293,13 +317,14 @@ impl Stager {
         &mut self,
         attempt: &Arc<Attempt>,
         fetch: &Fetch,
-        mut decode: Box<dyn Decode>,
+        mut decode: Rows,
     ) -> Result<Progress, Error> {
         let (batch_bytes, counted_as) =
             (self.batch_bytes(), attempt.counted_as.as_ref().unwrap_or(&fetch.partition));
         for record in fetch.records() {
-            if let Err(reject) = decode.append(&record) {
-                self.rejects.append(&record, &reject, counted_as);
+            match decode.append(&record) {
+                Ok(_) => self.skipped += 1,
+                Err(reject) => self.rejects.append(&record, &reject, counted_as),
             }
             if self.rejects.pending.is_full(batch_bytes) {
                 self.rejects.flush(attempt, &mut self.writers).await?;
@@ -314,6 +339,7 @@ impl Stager {
         let sealed = self.seal_files(delta).await;
         let (rows, rejects, first_reject) =
             (std::mem::take(&mut self.rows), self.rejects.count, self.rejects.first.take());
+        let skipped = self.skipped;
         let unmatched = self
             .tables
             .iter_mut()
@@ -324,7 +350,7 @@ impl Stager {
         let staged = |kind| files.iter().filter(|file| file.kind == kind).map(|file| file.rows).sum::<u64>();
         assert_eq!(staged(FileKind::Data), rows.values().sum::<u64>(), "each row is in exactly one file");
         assert_eq!(staged(FileKind::Rejects), rejects, "each reject is a row of the rejects");
-        Ok(Staged { files, rows, rejects, first_reject, unmatched })
+        Ok(Staged { files, rows, rejects, skipped, first_reject, unmatched })
     }
 
     async fn seal_files(&mut self, delta: &Delta) -> Result<Vec<StagedFile>, Error> {
@@ -338,6 +364,7 @@ impl Stager {
     pub async fn discard(&mut self) {
         self.attempt = None;
         self.rows.clear();
+        self.skipped = 0;
         self.writers.discard();
         self.rejects = RejectTable::default();
         for table in self.tables.values_mut() {
@@ -358,7 +385,7 @@ impl Stager {
         self.rejects.flush(attempt, &mut self.writers).await
     }
 
-    fn open_table(&self, decode: Box<dyn Decode>, name: &str) -> Result<OpenTable, Error> {
+    fn open_table(&self, decode: Rows, name: &str) -> Result<OpenTable, Error> {
         let partitioner = self.settings.partitioner(name, decode.schema())?;
         Ok(OpenTable { decode, partitioner: Arc::new(partitioner), pending: Pending::default() })
     }

@@ -19,7 +19,7 @@ use tidegate_sinks::{Checkpoint, TopicPartition};
 pub use resolve::{Found, KnownOnly, Resolver, first_pins, look};
 
 use crate::columns;
-use crate::config::{Column, Config, FormatKind, Table};
+use crate::config::{Column, Config, Table};
 use crate::flow::run::RunError;
 
 /// What stands in the place of the one list of old chains.
@@ -35,7 +35,7 @@ pub struct TableColumns {
 
 #[derive(Clone, Debug)]
 enum Lists {
-    /// Those of the job file.
+    /// Those of the job file or of the format.
     Written(Vec<Column>),
     Pinned {
         by_table: BTreeMap<String, Vec<Column>>,
@@ -57,10 +57,9 @@ impl TableColumns {
     ///
     /// Errors: pinned columns that do not read.
     pub fn read(config: &Config, state: Option<&Checkpoint>) -> Result<Self, RunError> {
-        let written = config.format.columns.clone();
-        if written.is_some() || config.format.kind == FormatKind::Raw {
+        if let Some(written) = config.format.known_columns() {
             let bare = state.is_some_and(|state| columns::are_seconds_bare(&state.pinned));
-            let lists = Lists::Written(with_seconds(written.unwrap_or_default(), bare));
+            let lists = Lists::Written(with_seconds(written, bare));
             return Ok(Self { table: config.sink.table.clone(), lists });
         }
         let mut lists = Self::inferred(config);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Compression, FormatKind, Mode, Start, Table, Topics};
+use crate::config::{Compression, Mode, Start, Table, Topics};
 
 const ORDERS: &str = include_str!("../../../tests/fixtures/flinkx/orders_to_hdfs.json");
 const HIVE: &str = include_str!("../../../tests/fixtures/flinkx/text_to_hive.json");
@@ -79,7 +79,7 @@ log:
 #[test]
 fn a_text_is_one_column_and_what_hive_does_is_told() {
     let (config, imported) = imported(HIVE);
-    assert_eq!(config.format.kind, FormatKind::Raw);
+    assert_eq!(config.format.kind.word, "raw");
     assert_eq!(config.format.columns.as_ref().unwrap()[0].name, "value");
     assert_eq!(config.kafka.start, Start::Timestamp(1_609_812_275_000));
     assert_eq!((config.sink.mode, config.sink.file.target_size), (Mode::Overwrite, 4 << 30));

@@ -163,8 +163,7 @@ impl Replayer {
             }
         };
         let rows: u64 = staged.rows.values().sum();
-        let counts =
-            Counts { records, rows, skipped: records - rows - staged.rejects, failing: staged.rejects };
+        let counts = Counts { records, rows, skipped: staged.skipped, failing: staged.rejects };
         // Its rejects go to no topic: the commit that rejected them first has sent them.
         let commit = Commit {
             delta,

@@ -6,14 +6,15 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use criterion::{Criterion, SamplingMode, Throughput};
-use tidegate::config::{PartitionColumns, client_properties};
-use tidegate::flow::decode::{self, Appended, Decode, Fits, Reject};
-use tidegate::flow::event::{Assignment, Command, Event, Fetch, Record};
+use tidegate::config::{PartitionColumns, Tombstones, client_properties};
+use tidegate::flow::decode::{self, Rows};
+use tidegate::flow::event::{Assignment, Command, Event, Fetch};
 use tidegate::flow::source::{Source, SourceSettings};
 use tidegate::flow::stage::{Attempt, StageSettings, Stager};
+use tidegate::formats::{Appended, Payload, Reject, Value};
 use tidegate::memory::Shares;
 use tidegate_sinks::memory::Memory;
 use tidegate_sinks::{Begin, CommitId, Delta, Sink, Span, TopicPartition};
@@ -127,10 +128,10 @@ async fn encode(
         memory: Shares::of(config.memory_limit).staging_bytes,
     };
     let sink = Arc::new(Memory::new("bench"));
-    let replay = std::sync::Mutex::new(Some(Replay { schema, batches, rows: 0 }));
+    let replay = Replay { schema: schema.clone(), batches, rows: 0 };
+    let replay = std::sync::Mutex::new(Some(Rows::new(schema, Box::new(replay), Tombstones::Skip, &[])));
     let decoder = move |_: &str| {
-        let replay = replay.lock().ok().and_then(|mut replay| replay.take());
-        replay.map(|replay| Box::new(replay) as Box<dyn Decode>).ok_or("only one table is written")
+        replay.lock().ok().and_then(|mut replay| replay.take()).ok_or("only one table is written")
     };
     let mut stager = Stager::new(settings, sink.clone(), decoder)?;
     let id = CommitId::new();
@@ -170,18 +171,18 @@ struct Replay {
     rows: usize,
 }
 
-impl Decode for Replay {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn append_if(&mut self, _record: &Record<'_>, _fits: Option<Fits<'_>>) -> Result<Appended, Reject> {
+impl Payload for Replay {
+    fn append(&mut self, _payload: Option<&[u8]>) -> Result<Appended, Reject> {
         self.rows += 1;
-        Ok(Appended::Row)
+        Ok(Appended::Rows(1))
     }
 
-    fn rows(&self) -> usize {
-        self.rows
+    fn value(&self, _row: usize, _column: usize) -> Value<'_> {
+        Value::Other
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.rows = rows;
     }
 
     fn bytes(&self) -> usize {
@@ -189,11 +190,9 @@ impl Decode for Replay {
     }
 
     /// The stager checks that it has as many rows as were appended.
-    fn finish(&mut self) -> RecordBatch {
-        match std::mem::take(&mut self.rows) {
-            0 => RecordBatch::new_empty(self.schema.clone()),
-            _ => self.batches.pop_front().unwrap_or_else(|| RecordBatch::new_empty(self.schema.clone())),
-        }
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        let batch = if std::mem::take(&mut self.rows) == 0 { None } else { self.batches.pop_front() };
+        batch.unwrap_or_else(|| RecordBatch::new_empty(self.schema.clone())).columns().to_vec()
     }
 }
 

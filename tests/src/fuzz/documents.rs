@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use tidegate::flow::decode::Decode;
+use tidegate::flow::decode::Rows;
 
 use super::ours::{append, decoder};
 use super::peers::{Tree, cell, row};
@@ -37,17 +37,17 @@ const OTHERS: [(&str, &str); 9] = [
 const NO_COLUMN: &str = "no such key";
 
 thread_local! {
-    static DECODERS: RefCell<[Box<dyn Decode>; 3]> =
+    static DECODERS: RefCell<[Rows; 3]> =
         RefCell::new([decoder(&COLUMNS), decoder(&OTHERS), decoder(&[(NO_COLUMN, "int")])]);
 }
 
 pub(crate) fn read(document: &[u8]) {
     DECODERS.with_borrow_mut(|[decoder, others, passing]| {
-        compare(document, &mut **decoder, &mut **others, &mut **passing);
+        compare(document, decoder, others, passing);
     });
 }
 
-fn compare(document: &[u8], decoder: &mut dyn Decode, others: &mut dyn Decode, passing: &mut dyn Decode) {
+fn compare(document: &[u8], decoder: &mut Rows, others: &mut Rows, passing: &mut Rows) {
     let (is_row, is_other, is_object) =
         (append(decoder, document), append(others, document), append(passing, document));
     let batch = decoder.finish();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Check;
 use crate::cli::schema::files_schema;
 use crate::columns;
-use crate::config::{Config, FormatKind, client_properties, timeouts};
+use crate::config::{Config, client_properties, timeouts};
 use crate::kafka;
 use crate::show::http;
 
@@ -67,11 +67,11 @@ pub(super) async fn listening(config: &Config) -> Check {
 }
 
 fn columns(config: &Config) -> Vec<Check> {
-    if config.format.columns.is_none() && config.format.kind == FormatKind::Json {
+    let Some(known) = config.format.known_columns() else {
         let detail = "left out: inferred for each table from a sample of its topics, and pinned";
         return vec![Check::ok("columns", detail)];
-    }
-    match files_schema(config, config.format.columns.as_deref().unwrap_or_default()) {
+    };
+    match files_schema(config, &known) {
         Ok(schema) => {
             let twins = columns::twins(&schema);
             let mut checks = vec![Check::ok("columns", format!("{} columns", schema.fields().len()))];

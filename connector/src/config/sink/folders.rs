@@ -9,7 +9,7 @@ use crate::columns::levels::{self, LevelError};
 use crate::config::file::error::Wrong;
 use crate::config::file::section::{Parsed, Section, Value, key, nearest};
 use crate::config::file::values;
-use crate::config::{Column, Format, FormatKind};
+use crate::config::{Column, Format};
 use crate::limits::{BUCKETS_MAX_COUNT, PARTITION_FIELDS_MAX_COUNT};
 
 /// Where the values of a column stand that a folder level is made of as they are.
@@ -109,7 +109,7 @@ fn fields(value: &Value<'_>, format: &Format, columns: PartitionColumns) -> Vec<
         let problem = format!("{} folder levels are too many", items.len());
         value.wrong(Wrong::new(problem, format!("use at most {PARTITION_FIELDS_MAX_COUNT}")));
     }
-    let (schema, is_inferred) = (known(format), format.columns.is_none() && format.kind == FormatKind::Json);
+    let (schema, is_inferred) = (known(format), format.known_columns().is_none());
     let (mut fields, mut sound): (Vec<PartitionField>, _) = (Vec::new(), true);
     for item in items {
         let Some(field) = item.parse(field) else { continue };
@@ -197,13 +197,8 @@ fn misfit(
 
 /// The columns that are known before any record is: all, unless they are inferred.
 fn known(format: &Format) -> Schema {
-    let value = [Column::new("value", "binary")];
-    let listed = match (&format.columns, format.kind) {
-        (Some(columns), _) => columns.as_slice(),
-        (None, FormatKind::Raw) => &value,
-        (None, FormatKind::Json) => &[],
-    };
+    let listed = format.known_columns().unwrap_or_default();
     // What is wrong with them is told where they stand.
     let of = |columns: &[Column]| crate::columns::schema(columns, &format.metadata).ok();
-    of(listed).or_else(|| of(&[])).map_or_else(Schema::empty, |schema| Schema::clone(&schema))
+    of(&listed).or_else(|| of(&[])).map_or_else(Schema::empty, |schema| Schema::clone(&schema))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::{Compression, FormatKind, Start, Table, Topics, Transform};
+use super::super::{Compression, Start, Table, Topics, Transform};
 use super::{parse, parse_with, with};
 
 #[test]
@@ -99,7 +99,7 @@ fn defaults_follow_from_other_keys() {
     assert_eq!(config.kafka.group_id, "tidegate-orders");
     assert_eq!(config.sink.url, "s3://bucket/lake");
     assert_eq!(config.checkpoint.state, "s3://bucket/lake/_tidegate/orders");
-    assert_eq!(config.format.kind, FormatKind::Json);
+    assert_eq!(config.format.kind.word, "json");
     assert_eq!(config.sink.table.name("a").unwrap(), "a");
     assert!(config.speed.channels >= 1);
     assert_eq!(config.memory_limit, 256 << 20);

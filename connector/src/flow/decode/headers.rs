@@ -6,22 +6,9 @@
 use std::borrow::Cow;
 
 use arrow::array::{BinaryBuilder, ListArray, ListBuilder, StringBuilder, StructBuilder};
-use arrow::datatypes::{DataType, Field, Fields};
 
+use crate::columns::headers::{item, members};
 use crate::flow::event::Record;
-
-fn fields() -> Fields {
-    vec![Field::new("name", DataType::Utf8, false), Field::new("value", DataType::Binary, true)].into()
-}
-
-fn item() -> Field {
-    Field::new_struct("item", fields(), false)
-}
-
-/// The column's field: `list<struct<name: string, value: binary>>`, empty where a record has none.
-pub(crate) fn field(name: &str) -> Field {
-    Field::new_list(name, item(), false)
-}
 
 /// A header's name is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +22,7 @@ pub(crate) struct Headers {
 
 impl Headers {
     pub(crate) fn new() -> Self {
-        let builder = ListBuilder::new(StructBuilder::from_fields(fields(), 0)).with_field(item());
+        let builder = ListBuilder::new(StructBuilder::from_fields(members(), 0)).with_field(item());
         Self { builder, bytes: 0 }
     }
 

@@ -6,12 +6,11 @@ use arrow::array::{
     ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder,
 };
 
-use super::Reject;
-use super::Value;
 use super::headers::Headers;
-use super::json::time::is_moment;
 use crate::config::Metadata;
 use crate::flow::event::Record;
+use crate::formats::json::is_moment;
+use crate::formats::{Reject, Value};
 
 /// Builders of the metadata columns, in the job's order.
 #[derive(Debug)]
@@ -32,13 +31,17 @@ impl MetadataColumns {
         Self(metadata.iter().map(|&kind| Builder::new(kind)).collect())
     }
 
-    /// After an error nothing of the record is in the columns.
-    #[inline]
-    pub(super) fn append(&mut self, record: &Record<'_>) -> Result<(), Reject> {
-        if self.0.is_empty() { Ok(()) } else { self.append_all(record) }
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
-    fn append_all(&mut self, record: &Record<'_>) -> Result<(), Reject> {
+    /// For all `rows` of one record. After an error nothing of it is in the columns.
+    #[inline]
+    pub(super) fn append(&mut self, record: &Record<'_>, rows: usize) -> Result<(), Reject> {
+        if self.0.is_empty() || rows == 0 { Ok(()) } else { self.append_all(record, rows) }
+    }
+
+    fn append_all(&mut self, record: &Record<'_>, rows: usize) -> Result<(), Reject> {
         let reject = |metadata: Metadata, error: &str| Reject {
             error: error.to_owned(),
             column: Some(metadata.column().to_owned()),
@@ -49,21 +52,23 @@ impl MetadataColumns {
             let error = "the record's time is out of the years 1 to 9999";
             return Err(reject(Metadata::Timestamp, error));
         }
-        // Before all others, as nothing else can fail.
-        for builder in &mut self.0 {
-            if let Builder::Headers(headers) = builder {
-                let not_text = |_| reject(Metadata::Headers, "a header's name is not UTF-8");
-                headers.append(record).map_err(not_text)?;
+        for _ in 0..rows {
+            // Before all others, as nothing else can fail; if it does, it is with the first row.
+            for builder in &mut self.0 {
+                if let Builder::Headers(headers) = builder {
+                    let not_text = |_| reject(Metadata::Headers, "a header's name is not UTF-8");
+                    headers.append(record).map_err(not_text)?;
+                }
             }
-        }
-        for builder in &mut self.0 {
-            match builder {
-                Builder::Topic(topics) => topics.append_value(&record.partition.topic),
-                Builder::Partition(partitions) => partitions.append_value(record.partition.partition),
-                Builder::Offset(offsets) => offsets.append_value(record.offset),
-                Builder::Timestamp(timestamps) => timestamps.append_option(record.timestamp),
-                Builder::Key(keys) => keys.append_option(record.key),
-                Builder::Headers(_) => {}
+            for builder in &mut self.0 {
+                match builder {
+                    Builder::Topic(topics) => topics.append_value(&record.partition.topic),
+                    Builder::Partition(partitions) => partitions.append_value(record.partition.partition),
+                    Builder::Offset(offsets) => offsets.append_value(record.offset),
+                    Builder::Timestamp(timestamps) => timestamps.append_option(record.timestamp),
+                    Builder::Key(keys) => keys.append_option(record.key),
+                    Builder::Headers(_) => {}
+                }
             }
         }
         Ok(())

@@ -1,49 +1,35 @@
 //! Records of a table that has no columns yet: none of them can be a row, and none may be lost.
 
-use std::sync::Arc;
+use arrow::array::ArrayRef;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
-
-use super::{Appended, Decode, Fits, Reject};
-use crate::config::Tombstones;
-use crate::flow::event::Record;
+use crate::formats::{Appended, Payload, Reject, Value};
 
 #[derive(Debug)]
-pub(super) struct Undecided {
-    schema: SchemaRef,
-    tombstones: Tombstones,
-    error: String,
-}
+pub(super) struct Undecided(Reject);
 
 impl Undecided {
-    pub(super) fn new(tombstones: Tombstones, why: &str) -> Self {
+    pub(super) fn new(why: &str) -> Self {
         let error = format!("the table has no columns yet, as format.columns is left out: {why}");
-        Self { schema: Arc::new(Schema::empty()), tombstones, error }
+        Self(Reject { error, column: None })
     }
 }
 
-impl Decode for Undecided {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
+impl Payload for Undecided {
+    fn append(&mut self, _: Option<&[u8]>) -> Result<Appended, Reject> {
+        Err(self.0.clone())
     }
 
-    fn append_if(&mut self, record: &Record<'_>, _: Option<Fits<'_>>) -> Result<Appended, Reject> {
-        if record.payload.is_none() && self.tombstones == Tombstones::Skip {
-            return Ok(Appended::Skipped);
-        }
-        Err(Reject { error: self.error.clone(), column: None })
+    fn value(&self, _: usize, _: usize) -> Value<'_> {
+        Value::Other
     }
 
-    fn rows(&self) -> usize {
-        0
-    }
+    fn truncate(&mut self, _: usize) {}
 
     fn bytes(&self) -> usize {
         0
     }
 
-    fn finish(&mut self) -> RecordBatch {
-        RecordBatch::new_empty(self.schema.clone())
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        Vec::new()
     }
 }

@@ -7,9 +7,7 @@ use tidegate_sinks::{Begin, Commit, CommitId, Delta, Genesis, Outcome, Sink, Spa
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::config::{
-    Column, Compression, File, Format, FormatKind, PartitionColumns, Table, Tombstones, Unknown,
-};
+use crate::config::{Column, Compression, File, Format, PartitionColumns, Table};
 use crate::flow::decode;
 use crate::flow::event::Fetch;
 use crate::flow::stage::{Attempt, StageSettings, Staged, Stager};
@@ -20,13 +18,7 @@ type Whole =
 
 fn stager(sink: &Arc<dyn Sink>) -> Stager {
     let column = Column::new("id", "int64");
-    let format = Format {
-        kind: FormatKind::Json,
-        tombstones: Tombstones::Skip,
-        columns: None,
-        metadata: Vec::new(),
-        unknown: Unknown::Warn,
-    };
+    let format = Format::default();
     let file = File { target_size: 1 << 30, compression: Compression::Zstd(1), row_group_rows: 1_000_000 };
     let settings = StageSettings {
         table: Table::Named("t".into()),

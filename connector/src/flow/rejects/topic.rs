@@ -105,7 +105,7 @@ impl Outbox {
     pub fn new(config: &Config) -> Self {
         Self {
             job: config.job.clone(),
-            format: message::decoder_name(config.format.kind),
+            format: config.format.kind.decoder,
             properties: client_properties(config),
             transaction_timeout: config.kafka.transaction_timeout,
         }

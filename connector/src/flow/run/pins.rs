@@ -14,7 +14,7 @@ use tidegate_sinks::Checkpoint;
 
 use super::RunError;
 use crate::columns;
-use crate::config::{Column, Config, FormatKind};
+use crate::config::{Column, Config};
 use crate::flow::decode;
 
 /// What of a job file is another than what the chain has pinned.
@@ -85,15 +85,12 @@ fn of_table(
 ) -> Result<(), RunError> {
     let (inferred, pinned) = (inferred(pinned, table), &pinned["tables"][table]);
     let mut additions = Map::new();
-    let format = match config.format.kind {
-        FormatKind::Json => "json",
-        FormatKind::Raw => "raw",
-    };
     let levels: Vec<String> = config.sink.partition_by.iter().map(ToString::to_string).collect();
     let or_new = "Take the change back, or begin a new table with another job name and sink.table";
-    for (key, name, now) in
-        [("format", "format.type", json!(format)), ("partition_by", "sink.partition_by", json!(levels))]
-    {
+    for (key, name, now) in [
+        ("format", "format.type", json!(config.format.kind.word)),
+        ("partition_by", "sink.partition_by", json!(levels)),
+    ] {
         match pinned.get(key) {
             None => drop(additions.insert(key.to_owned(), now)),
             Some(before) if *before != now => compared.refused.push(format!(

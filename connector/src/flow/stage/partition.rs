@@ -97,7 +97,7 @@ impl Partitioner {
     }
 
     /// Whether folders can be named by the row, so that [`Partitioner::split`] takes it. What is wrong never holds a value.
-    pub fn judge(&self, row: &dyn Row) -> Result<(), Reject> {
+    pub fn judge(&self, row: &Row<'_>) -> Result<(), Reject> {
         let mut text_bytes = 0;
         for level in &self.levels {
             match (&level.value, row.value(level.index)) {

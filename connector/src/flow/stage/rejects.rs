@@ -8,8 +8,9 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::columns::headers;
 use crate::flow::decode::Reject;
-use crate::flow::decode::headers::{self, Headers};
+use crate::flow::decode::headers::Headers;
 use crate::flow::event::Record;
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {

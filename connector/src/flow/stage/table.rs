@@ -9,7 +9,7 @@ use super::partition::{Partitioner, Runs, count};
 use super::rejects::{Rejects, describe};
 use super::writers::Writers;
 use super::{Attempt, Error, RejectAt};
-use crate::flow::decode::{Decode, Reject};
+use crate::flow::decode::{Reject, Rows};
 use crate::flow::event::{Record, header_bytes};
 
 /// Rows at which a batch goes to its files: enough that a call costs nothing against its rows.
@@ -25,12 +25,13 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn add(&mut self, record: &Record<'_>, counted_as: &TopicPartition) {
-        self.rows += 1;
+    /// `rows` of a record.
+    pub(super) fn add(&mut self, record: &Record<'_>, rows: usize, counted_as: &TopicPartition) {
+        self.rows += rows;
         self.bytes += record.key.map_or(0, <[u8]>::len) + record.payload.map_or(0, <[u8]>::len);
         match self.runs.last_mut() {
-            Some((partition, rows)) if partition == counted_as => *rows += 1,
-            _ => self.runs.push((counted_as.clone(), 1)),
+            Some((partition, of_run)) if partition == counted_as => *of_run += rows,
+            _ => self.runs.push((counted_as.clone(), rows)),
         }
     }
 
@@ -46,7 +47,7 @@ impl Pending {
 /// A table's rows that no file has yet.
 #[derive(Debug)]
 pub(super) struct OpenTable {
-    pub(super) decode: Box<dyn Decode>,
+    pub(super) decode: Rows,
     /// Shared with the judgement of the row that is being decoded.
     pub(super) partitioner: Arc<Partitioner>,
     pub(super) pending: Pending,
@@ -99,7 +100,7 @@ impl Default for RejectTable {
 impl RejectTable {
     pub(super) fn append(&mut self, record: &Record<'_>, reject: &Reject, counted_as: &TopicPartition) {
         self.count += 1;
-        self.pending.add(record, counted_as);
+        self.pending.add(record, 1, counted_as);
         // Unlike a row, a reject keeps them.
         self.pending.bytes += header_bytes(&record.headers());
         self.batch.append(record, reject);

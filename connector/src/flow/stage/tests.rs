@@ -10,7 +10,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 use proptest::prelude::*;
 
-use self::support::{Uploads, attempt, block_on, delta, fetch, noisy_row, read, row, settings, stager};
+use self::support::{NEXT, Uploads, attempt, block_on, delta, fetch, noisy_row, read, row, settings, stager};
 use super::footer::Footer;
 use super::*;
 use crate::config::{Compression, Transform};
@@ -74,6 +74,55 @@ fn rows_of_several_partitions_share_a_file_that_says_where_they_came_from() {
             footer.spans.iter().flatten().map(|s| (s.partition, s.from, s.to, s.rows)).collect();
         assert_eq!(spans, [(0, 5, 6, 1), (1, 10, 21, 3)]);
         assert!(metadata.file_metadata().created_by().unwrap().starts_with("tidegate version "));
+    });
+}
+
+#[test]
+fn each_row_of_a_record_is_counted_and_records_of_none_are_skipped() {
+    block_on(async {
+        let sink = Arc::new(Uploads::default());
+        let mut stager = stager(&sink, settings());
+        let several =
+            [row(1, "DE", 0), row(2, "FR", 0), row(3, "IT", 0)].map(Option::unwrap).join(&NEXT.to_string());
+        let part = format!("4|DE|0{NEXT}bad");
+        let records = [Some(several), Some(String::new()), None, Some(part), row(5, "DE", 0)];
+        let fetches = [fetch("t", 0, 0, records)];
+        let progress = stager.accept(&attempt(), &fetches[0]).await.unwrap();
+        assert_eq!((progress.rows, progress.rejects), (4, 1));
+        let staged = stager.seal(&delta(&fetches)).await.unwrap();
+        assert_eq!((staged.rows[&fetches[0].partition], staged.rejects, staged.skipped), (4, 1, 2));
+        let data = staged.files.iter().find(|file| file.kind == FileKind::Data).unwrap();
+        let (_, batches) = read(&sink.files()[&data.staged]);
+        assert_eq!(offsets(&batches), [(0, 0), (0, 0), (0, 0), (0, 4)]);
+    });
+}
+
+#[test]
+fn what_decoding_waits_for_is_awaited_before_the_fetch() {
+    block_on(async {
+        let sink = Arc::new(Uploads::default());
+        let mut stager = stager(&sink, settings());
+        let fetches = [fetch("t", 0, 0, [row(1, "DE", 0), Some("?2|DE|0".into())])];
+        let progress = stager.accept(&attempt(), &fetches[0]).await.unwrap();
+        assert_eq!((progress.rows, progress.rejects), (2, 0));
+    });
+}
+
+#[test]
+fn a_record_that_is_never_ready_ends_the_attempt_and_is_no_reject() {
+    block_on(async {
+        let sink = Arc::new(Uploads::default());
+        let mut stager = stager(&sink, settings());
+        let fetches = [fetch("t", 0, 0, [row(1, "DE", 0), Some("?!secret|DE|0".into())])];
+        let error = stager.accept(&attempt(), &fetches[0]).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (Kind::Retry, "the record t/0 @ 1 cannot be decoded yet")
+        );
+        stager.discard().await;
+        let again = [fetch("t", 0, 0, [row(1, "DE", 0)])];
+        stager.accept(&attempt(), &again[0]).await.unwrap();
+        assert_eq!(stager.seal(&delta(&again)).await.unwrap().rejects, 0);
     });
 }
 

@@ -17,10 +17,10 @@ use super::{TableColumns, pins};
 use crate::columns::{self, levels};
 use crate::config::{Column, Config, Format, Topics};
 use crate::flow::decode;
-use crate::flow::decode::infer::{Inferred, infer};
 use crate::flow::event::Fetch;
 use crate::flow::run::{self, RunError};
 use crate::flow::stage::{BoxError, Decoders, Opened};
+use crate::formats::{Columns, Inferred};
 use crate::kafka::cluster::{Cluster, ClusterError, Quota};
 use crate::replica::status::Status;
 
@@ -112,17 +112,24 @@ async fn look_at_once(
 
 fn found(table: &str, sample: &BTreeMap<TopicPartition, Vec<Vec<u8>>>, config: &Config) -> Found {
     let sampled = sample.iter().map(|(partition, records)| (partition.clone(), records.len())).collect();
-    let metadata = &config.format.metadata;
-    let inferred =
-        infer(sample.values().flatten().map(Vec::as_slice), metadata).map_err(|error| match error.0 {
-            0 => "its topics hold no record yet".to_owned(),
-            _ => error.to_string(),
-        });
+    let records: Vec<_> = sample.values().flatten().map(Vec::as_slice).collect();
+    let inferred = match records.len() {
+        0 => Err("its topics hold no record yet".to_owned()),
+        _ => infer(&config.format, &records),
+    };
     // Columns are pinned for good; without those that folders are named by, no row could ever be written.
     let unfit = inferred.as_ref().ok().and_then(|inferred| unfit(inferred, config).err());
     let is_unfit = unfit.is_some();
     let inferred = unfit.map_or(inferred, Err);
     Found { table: table.to_owned(), sampled, inferred, is_unfit }
+}
+
+fn infer(format: &Format, sample: &[&[u8]]) -> Result<Inferred, String> {
+    match format.kind.columns {
+        Columns::Inferred(infer) => infer(sample, &format.metadata).map_err(|error| error.to_string()),
+        // Tables of other formats have their columns before any record is looked at.
+        Columns::Fixed(_) => Err(format!("format {} infers no columns", format.kind.word)),
+    }
 }
 
 fn unfit(inferred: &Inferred, config: &Config) -> Result<(), String> {
@@ -267,8 +274,9 @@ impl Resolver {
         let table = self.known().table_of(topic);
         let fetched: Vec<Vec<u8>> =
             first.records().filter_map(|r| r.payload.map(<[u8]>::to_vec)).take(SAMPLE_RECORDS).collect();
-        let says_something = infer(fetched.iter().map(Vec::as_slice), &self.config.format.metadata)
-            .is_ok_and(|inferred| unfit(&inferred, &self.config).is_ok());
+        let records: Vec<_> = fetched.iter().map(Vec::as_slice).collect();
+        let says_something =
+            infer(&self.config.format, &records).is_ok_and(|inferred| unfit(&inferred, &self.config).is_ok());
         if let Some((when, why)) = looking.tried.get(&table)
             && !says_something
             && when.elapsed() < LOOK_AGAIN

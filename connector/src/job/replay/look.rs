@@ -9,11 +9,11 @@ use tidegate_sinks::{Commit, CommitId, Sink};
 use tokio::runtime::Handle;
 
 use super::records;
-use crate::flow::decode::{Appended, Decode, Fits, Row};
+use crate::flow::decode::{Appended, Fits, Row, Rows};
 use crate::flow::event::Record;
 use crate::flow::rejects;
 use crate::flow::run::RunError;
-use crate::flow::stage::{Opened, Partitioner, StageSettings, describe};
+use crate::flow::stage::{self, Opened, Partitioner, StageSettings, describe};
 use crate::flow::tables::KnownOnly;
 
 /// Rows that are decoded before they are dropped.
@@ -64,7 +64,7 @@ pub struct Look {
 }
 
 /// How a topic's records are decoded, and judged.
-type OfTopic = (Box<dyn Decode>, Option<Partitioner>);
+type OfTopic = (Rows, Option<Partitioner>);
 
 /// Blocks.
 pub(super) fn look(
@@ -88,14 +88,21 @@ pub(super) fn look(
                         new.insert(with_partitioner(opened, settings)?)
                     }
                 };
-                let judge = |row: &dyn Row| partitioner.as_ref().map_or(Ok(()), |by| by.judge(row));
+                let judge = |row: &Row<'_>| partitioner.as_ref().map_or(Ok(()), |by| by.judge(row));
                 let judges = partitioner.as_ref().is_some_and(Partitioner::judges);
                 let fits: Option<Fits<'_>> = judges.then_some(&judge);
+                if let Some(preparing) = decoder.prepare(&fetch) {
+                    runtime.block_on(preparing)?;
+                }
                 for record in fetch.records() {
                     counts.records += 1;
                     match decoder.append_if(&record, fits) {
-                        Ok(Appended::Row) => counts.rows += 1,
-                        Ok(Appended::Skipped) => counts.skipped += 1,
+                        Ok(Appended::Rows(0) | Appended::Skipped) => counts.skipped += 1,
+                        Ok(Appended::Rows(rows)) => counts.rows += rows as u64,
+                        Ok(Appended::NotReady) => {
+                            let (partition, offset) = (record.partition.clone(), record.offset);
+                            return Err(super::staging_error(stage::Error::NotReady { partition, offset }));
+                        }
                         Err(reject) => {
                             counts.failing += 1;
                             note(&mut reasons, describe(&reject), &record);

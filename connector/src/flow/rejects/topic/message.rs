@@ -4,7 +4,6 @@
 use rdkafka::message::{Header, OwnedHeaders};
 use tidegate_sinks::CommitId;
 
-use crate::config::FormatKind;
 use crate::flow::rejects::Rejected;
 
 /// The commit that rejected the record; a sender looks for it.
@@ -15,13 +14,6 @@ const TIMESTAMP_HEADER: &str = "tidegate.timestamp";
 
 /// What was left out because the topic does not take it. The rejects' files have it.
 const OMITTED_HEADER: &str = "tidegate.omitted";
-
-pub(super) fn decoder_name(format: FormatKind) -> &'static str {
-    match format {
-        FormatKind::Json => "tidegate.decode.Json",
-        FormatKind::Raw => "tidegate.decode.Raw",
-    }
-}
 
 /// `omits`: the record goes without its key, payload and headers.
 pub(super) fn headers(

@@ -4,9 +4,7 @@ use tidegate_sinks::memory::Memory;
 use tidegate_sinks::{CommitId, Span, TopicPartition};
 
 use super::*;
-use crate::config::{
-    Column, Compression, File, Format, FormatKind, PartitionColumns, Table, Tombstones, Unknown,
-};
+use crate::config::{Column, Compression, File, Format, PartitionColumns, Table};
 use crate::flow::decode;
 use crate::flow::event::Budget;
 use crate::flow::stage::StageSettings;
@@ -14,13 +12,7 @@ use crate::flow::stage::StageSettings;
 /// Its first file is one too many.
 fn narrow_stager(sink: &Arc<dyn Sink>) -> Stager {
     let column = Column::new("id", "int64");
-    let format = Format {
-        kind: FormatKind::Json,
-        tombstones: Tombstones::Skip,
-        columns: None,
-        metadata: Vec::new(),
-        unknown: Unknown::Warn,
-    };
+    let format = Format::default();
     let file = File { target_size: 1 << 30, compression: Compression::None, row_group_rows: 1_000_000 };
     let settings = StageSettings {
         table: Table::Named("t".into()),

@@ -11,9 +11,7 @@ use tidegate_sinks::{FileKind, TopicPartition};
 
 use super::support::{Uploads, attempt, block_on, delta, read, settings};
 use crate::columns::levels::HIVE_NULL;
-use crate::config::{
-    Column, Format, FormatKind, Metadata, PartitionColumns, PartitionField, Tombstones, Transform,
-};
+use crate::config::{Column, Format, Metadata, PartitionColumns, PartitionField, Transform};
 use crate::flow::decode;
 use crate::flow::event::Fetch;
 use crate::flow::stage::{BoxError, PartitionError, Partitioner, StageSettings, Stager};
@@ -145,7 +143,7 @@ proptest! {
     ) {
         let metadata = vec![Metadata::Topic, Metadata::Timestamp, Metadata::Offset];
         let format =
-            Format { kind: FormatKind::Json, tombstones: Tombstones::Skip, columns: None, metadata: metadata.clone(), unknown: crate::config::Unknown::Warn };
+            Format { metadata: metadata.clone(), ..Format::default() };
         let schema = crate::columns::schema(&columns(), &metadata).unwrap();
         let mut partition_by: Vec<PartitionField> = Vec::new();
         for (transform, at) in levels {

@@ -5,8 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMillisecondBuilder};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use async_trait::async_trait;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -16,10 +16,11 @@ use tidegate_sinks::{
     Restore, Sink, Span, StagedFile, TopicPartition, Upload, Uploaded,
 };
 
-use crate::config::{Compression, File, PartitionColumns, Table};
-use crate::flow::decode::{Appended, Decode, Fits, Reject, Row, Value};
-use crate::flow::event::{Fetch, Record};
+use crate::config::{Compression, File, Metadata, PartitionColumns, Table, Tombstones};
+use crate::flow::decode::Rows;
+use crate::flow::event::Fetch;
 use crate::flow::stage::{Attempt, BoxError, StageSettings, Stager};
+use crate::formats::{Appended, Payload, Preparing, Reject, Value};
 
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
@@ -171,20 +172,18 @@ impl Sink for Uploads {
     }
 }
 
-#[derive(Debug)]
-struct Rows {
-    schema: SchemaRef,
-    id: Int64Builder,
-    country: StringBuilder,
-    ts: TimestampMillisecondBuilder,
-    noise: StringBuilder,
-    topic: StringBuilder,
-    partition: Int32Builder,
-    offset: Int64Builder,
-    rows: usize,
+/// Between two rows of one record.
+pub(super) const NEXT: char = '\u{1e}';
+
+/// Rows of `id|country|milliseconds`, with [`NEXT`] between those of one record. One that begins with `?` can only be decoded
+/// once it was prepared for, which `?!` never is.
+#[derive(Debug, Default)]
+struct Lines {
+    rows: Vec<(i64, String, i64, Option<String>)>,
+    is_prepared: bool,
 }
 
-pub(super) fn decoder() -> Box<dyn Decode> {
+pub(super) fn decoder() -> Rows {
     let schema = Schema::new(vec![
         Field::new("id", DataType::Int64, true),
         Field::new("country", DataType::Utf8, true),
@@ -194,81 +193,66 @@ pub(super) fn decoder() -> Box<dyn Decode> {
         Field::new("_partition", DataType::Int32, false),
         Field::new("_offset", DataType::Int64, false),
     ]);
-    Box::new(Rows {
-        schema: schema.into(),
-        id: Int64Builder::new(),
-        country: StringBuilder::new(),
-        ts: TimestampMillisecondBuilder::new().with_timezone("UTC"),
-        noise: StringBuilder::new(),
-        topic: StringBuilder::new(),
-        partition: Int32Builder::new(),
-        offset: Int64Builder::new(),
-        rows: 0,
-    })
+    let metadata = [Metadata::Topic, Metadata::Partition, Metadata::Offset];
+    Rows::new(schema.into(), Box::new(Lines::default()), Tombstones::Skip, &metadata)
 }
 
-struct Read<'a> {
-    country: &'a str,
-    ts: i64,
-}
+impl Payload for Lines {
+    fn prepare(&mut self, payloads: &mut dyn Iterator<Item = &[u8]>) -> Option<Preparing<'_>> {
+        let waiting: Vec<_> = payloads.filter(|payload| payload.starts_with(b"?")).collect();
+        if waiting.is_empty() || self.is_prepared {
+            return None;
+        }
+        let is_lost = waiting.iter().any(|payload| payload.starts_with(b"?!"));
+        Some(Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.is_prepared = !is_lost;
+            Ok(())
+        }))
+    }
 
-impl Row for Read<'_> {
-    fn value(&self, column: usize) -> Value<'_> {
+    fn append(&mut self, payload: Option<&[u8]>) -> Result<Appended, Reject> {
+        let text = std::str::from_utf8(payload.unwrap()).unwrap();
+        if text.starts_with('?') && !self.is_prepared {
+            return Ok(Appended::NotReady);
+        }
+        let before = self.rows.len();
+        for row in text.trim_start_matches('?').split(NEXT).filter(|row| !row.is_empty()) {
+            let mut fields = row.split('|');
+            let id = fields.next().and_then(|id| id.parse().ok());
+            let not_a_number = || Reject { error: "not a number".into(), column: Some("id".into()) };
+            let (id, country) = (id.ok_or_else(not_a_number)?, fields.next().unwrap().to_owned());
+            let ts = fields.next().unwrap().parse().unwrap();
+            self.rows.push((id, country, ts, fields.next().map(str::to_owned)));
+        }
+        Ok(Appended::Rows(self.rows.len() - before))
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
         match column {
-            1 => Value::Text(self.country.as_bytes()),
-            2 => Value::Number(self.ts),
+            1 => Value::Text(self.rows[row].1.as_bytes()),
+            2 => Value::Number(self.rows[row].2),
             _ => Value::Other,
         }
     }
-}
 
-impl Decode for Rows {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn append_if(&mut self, record: &Record<'_>, fits: Option<Fits<'_>>) -> Result<Appended, Reject> {
-        let Some(payload) = record.payload else { return Ok(Appended::Skipped) };
-        let text = std::str::from_utf8(payload).unwrap();
-        let mut fields = text.split('|');
-        let id = fields.next().and_then(|id| id.parse().ok());
-        let id: i64 = id.ok_or_else(|| Reject { error: "not a number".into(), column: Some("id".into()) })?;
-        let country = fields.next().unwrap();
-        let ts = fields.next().unwrap().parse().unwrap();
-        if let Some(fits) = fits {
-            fits(&Read { country, ts })?;
-        }
-        self.id.append_value(id);
-        self.country.append_value(country);
-        self.ts.append_value(ts);
-        self.noise.append_option(fields.next());
-        self.topic.append_value(&record.partition.topic);
-        self.partition.append_value(record.partition.partition);
-        self.offset.append_value(record.offset);
-        self.rows += 1;
-        Ok(Appended::Row)
-    }
-
-    fn rows(&self) -> usize {
-        self.rows
+    fn truncate(&mut self, rows: usize) {
+        self.rows.truncate(rows);
     }
 
     fn bytes(&self) -> usize {
-        self.rows * 64
+        self.rows.len() * 64
     }
 
-    fn finish(&mut self) -> RecordBatch {
-        self.rows = 0;
-        let columns: Vec<arrow::array::ArrayRef> = vec![
-            Arc::new(self.id.finish()),
-            Arc::new(self.country.finish()),
-            Arc::new(self.ts.finish()),
-            Arc::new(self.noise.finish()),
-            Arc::new(self.topic.finish()),
-            Arc::new(self.partition.finish()),
-            Arc::new(self.offset.finish()),
-        ];
-        RecordBatch::try_new(self.schema.clone(), columns).unwrap()
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        let rows = std::mem::take(&mut self.rows);
+        let times = TimestampMillisecondArray::from_iter_values(rows.iter().map(|row| row.2));
+        vec![
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.1))),
+            Arc::new(times.with_timezone("UTC")),
+            Arc::new(rows.iter().map(|row| row.3.as_deref()).collect::<StringArray>()),
+        ]
     }
 }
 

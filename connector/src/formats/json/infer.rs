@@ -7,10 +7,11 @@ mod shape;
 
 use std::collections::HashSet;
 
-use super::json::flaw::Flaw;
-use super::json::scan::{Scanner, Token};
+use super::flaw::Flaw;
+use super::scan::{Scanner, Token};
 use crate::columns::path;
-use crate::config::{Column, Metadata};
+use crate::columns::{Column, Metadata};
+use crate::formats::{InferError, Inferred};
 use crate::limits::COLUMNS_MAX_COUNT;
 use shape::Shape;
 
@@ -19,40 +20,20 @@ const MAX_DEPTH: usize = 16;
 /// Keys that a note names.
 const NAMED: usize = 5;
 
-/// A sample that says nothing about columns.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("none of the {0} sampled records is a JSON object with a member")]
-pub struct InferError(pub usize);
-
-/// What a sample says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inferred {
-    pub columns: Vec<Column>,
-    /// What a user should know of them, each a sentence.
-    pub notes: Vec<String>,
-}
-
 /// The columns of the sample's records, beside those of `metadata`. Records that could not be decoded whatever the
 /// columns are left out.
 ///
 /// A column is called as its key, unless the name is taken: by Kafka's metadata, or by a key that differs only in letter
 /// case, which many readers take for the same column. More members than a table may have columns are one column.
-pub fn infer<'a>(
-    sample: impl IntoIterator<Item = &'a [u8]>,
-    metadata: &[Metadata],
-) -> Result<Inferred, InferError> {
+pub(super) fn infer(sample: &[&[u8]], metadata: &[Metadata]) -> Result<Inferred, InferError> {
     let mut whole = Shape::Null;
-    let mut count = 0;
-    for payload in sample {
-        count += 1;
-        if let Some(shape) = record(payload) {
-            whole = whole.merge(shape);
-        }
+    for shape in sample.iter().filter_map(|payload| record(payload)) {
+        whole = whole.merge(shape);
     }
     match whole {
         Shape::Object(members) if members.len() > COLUMNS_MAX_COUNT => Ok(record_as_one(&members)),
         Shape::Object(members) if !members.is_empty() => Ok(columns(members, metadata)),
-        _ => Err(InferError(count)),
+        _ => Err(InferError { records: sample.len(), wanted: "a JSON object with a member" }),
     }
 }
 
@@ -122,7 +103,7 @@ fn some<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
 }
 
 /// A key as a message names it: none is longer than a line.
-pub(crate) fn shortened(key: &str) -> String {
+pub(super) fn shortened(key: &str) -> String {
     const MOST: usize = 64;
     let symbol = |symbol: char| if symbol.is_control() { char::REPLACEMENT_CHARACTER } else { symbol };
     let mut text: String = key.chars().take(MOST).map(symbol).collect();
@@ -193,15 +174,14 @@ fn object(json: &mut Scanner<'_>, depth: usize) -> Result<Shape, Flaw> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tidegate_sinks::TopicPartition;
 
     use super::*;
-    use crate::config::{Format, FormatKind, Tombstones, Unknown};
-    use crate::flow::decode::{Appended, decoder};
-    use crate::flow::event::Record;
+    use crate::formats::Unknown;
+    use crate::formats::{Appended, json};
 
     fn inferred(sample: &[&str]) -> Vec<(String, String)> {
-        let inferred = infer(sample.iter().map(|text| text.as_bytes()), &[]).unwrap();
+        let sample: Vec<_> = sample.iter().map(|text| text.as_bytes()).collect();
+        let inferred = infer(&sample, &[]).unwrap();
         inferred.columns.into_iter().map(|column| (column.name, column.type_name)).collect()
     }
 
@@ -268,15 +248,15 @@ mod tests {
     #[test]
     fn records_that_nothing_decodes_are_left_out() {
         let bad = [r#"{"a": 1"#, r#"{"a": "x", "a": "y"}"#, "[]", "", "\"x\""];
-        assert_eq!(infer(bad.map(str::as_bytes), &[]).unwrap_err().to_string().split(' ').nth(3), Some("5"));
+        assert_eq!(infer(&bad.map(str::as_bytes), &[]).unwrap_err().to_string().split(' ').nth(3), Some("5"));
         assert_eq!(inferred(&[bad[0], bad[1], "{\"a\": 7}"]), [("a".to_owned(), "int64".to_owned())]);
-        assert!(infer([&b"{}"[..], b"\xff"], &[]).is_err());
+        assert!(infer(&[&b"{}"[..], b"\xff"], &[]).is_err());
     }
 
     #[test]
     fn a_name_that_is_taken_is_told_and_nothing_is_lost() {
         let sample = [&br#"{"id": 1, "Id": 2, "id_2": 3, "ID": 4, "_topic": 5, "a.b": 6, "A.B": 7}"#[..]];
-        let Inferred { columns, notes } = infer(sample, &[Metadata::Topic]).unwrap();
+        let Inferred { columns, notes } = infer(&sample, &[Metadata::Topic]).unwrap();
         let shown: Vec<_> = columns.iter().map(|c| (c.name.as_str(), c.path.as_deref())).collect();
         assert_eq!(
             shown,
@@ -299,7 +279,8 @@ mod tests {
     #[test]
     fn more_keys_than_columns_are_one_column_that_holds_each_record() {
         let sample: Vec<_> = (0..=COLUMNS_MAX_COUNT).map(|n| format!("{{\"k{n}\": {n}}}")).collect();
-        let Inferred { columns, notes } = infer(sample.iter().map(String::as_bytes), &[]).unwrap();
+        let Inferred { columns, notes } =
+            infer(&sample.iter().map(String::as_bytes).collect::<Vec<_>>(), &[]).unwrap();
         let shown: Vec<_> = columns.iter().map(|c| (&*c.name, &*c.type_name, c.path.as_deref())).collect();
         assert_eq!(shown, [("record", "json", Some("."))]);
         assert!(notes[0].contains("10001 different keys (k0, k1, "), "{notes:?}");
@@ -307,7 +288,7 @@ mod tests {
 
     #[test]
     fn what_is_always_null_is_json_and_told() {
-        let Inferred { columns, notes } = infer([&br#"{"a": null, "l": [], "b": 1}"#[..]], &[]).unwrap();
+        let Inferred { columns, notes } = infer(&[&br#"{"a": null, "l": [], "b": 1}"#[..]], &[]).unwrap();
         let types: Vec<_> = columns.iter().map(|column| column.type_name.as_str()).collect();
         assert_eq!(types, ["json", "list<json>", "int64"]);
         assert!(notes[0].ends_with("whatever comes: a, l"), "{notes:?}");
@@ -342,24 +323,21 @@ mod tests {
     proptest! {
         #[test]
         fn the_sample_decodes_without_rejects(sample in prop::collection::vec(object_of(value()), 1..8)) {
-            let payloads = || sample.iter().map(|text| text.as_bytes());
-            let Ok(inferred) = infer(payloads(), &[]) else {
-                let is_empty = payloads().all(|text| text == b"{}");
+            let payloads: Vec<_> = sample.iter().map(|text| text.as_bytes()).collect();
+            let Ok(inferred) = infer(&payloads, &[]) else {
+                let is_empty = payloads.iter().all(|text| *text == b"{}");
                 prop_assert!(is_empty);
                 return Ok(());
             };
-            prop_assert_eq!(&infer(payloads(), &[]).unwrap(), &inferred);
-            let kind = FormatKind::Json;
-            let (tombstones, unknown) = (Tombstones::Skip, Unknown::Reject);
-            let format = Format { kind, tombstones, columns: None, metadata: vec![], unknown };
-            let mut decoder = decoder(&format, &inferred.columns).unwrap();
-            prop_assert!(crate::columns::twins(decoder.schema()).is_empty());
-            let partition = TopicPartition::new("t", 0);
-            let rows = || payloads().filter(|payload| *payload != b"{}");
-            for payload in rows() {
-                prop_assert_eq!(decoder.append(&Record::of(&partition, 0, Some(payload))), Ok(Appended::Row));
+            prop_assert_eq!(&infer(&payloads, &[]).unwrap(), &inferred);
+            let mut decoder = (json::FORMAT.open)(&inferred.columns, Unknown::Reject).unwrap();
+            let schema = crate::columns::schema(&inferred.columns, &[]).unwrap();
+            prop_assert!(crate::columns::twins(&schema).is_empty());
+            let rows: Vec<_> = payloads.into_iter().filter(|payload| *payload != b"{}").collect();
+            for payload in &rows {
+                prop_assert_eq!(decoder.append(Some(payload)), Ok(Appended::Rows(1)));
             }
-            prop_assert_eq!(decoder.finish().num_rows(), rows().count());
+            prop_assert!(decoder.finish().iter().all(|column| column.len() == rows.len()));
         }
     }
 }

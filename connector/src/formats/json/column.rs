@@ -13,8 +13,8 @@ use super::names::Watch;
 use super::nested::{List, Map, Struct};
 use super::scalar;
 use super::scan::{Scanner, Token};
-use crate::config::Reading;
-use crate::flow::decode::{Unmatched, Value};
+use crate::columns::Reading;
+use crate::formats::{Unmatched, Value};
 
 /// The values of one type. A failed `read` may leave a part of a value behind; the caller truncates.
 pub(super) trait Values: fmt::Debug + Send {
@@ -26,8 +26,8 @@ pub(super) trait Values: fmt::Debug + Send {
 
     fn truncate(&mut self, len: usize);
 
-    /// The value that was appended last, which is not null, where a folder may be named by it.
-    fn last(&self) -> Value<'_> {
+    /// A value, which is not null, where a folder may be named by it.
+    fn value(&self, _index: usize) -> Value<'_> {
         Value::Other
     }
 
@@ -95,12 +95,8 @@ impl Column {
         self.nulls.truncate(len);
     }
 
-    /// The value of the last row.
-    pub(super) fn last(&self) -> Value<'_> {
-        match self.nulls.len().checked_sub(1) {
-            Some(last) if self.nulls.is_valid(last) => self.values.last(),
-            _ => Value::Null,
-        }
+    pub(super) fn value(&self, index: usize) -> Value<'_> {
+        if self.nulls.is_valid(index) { self.values.value(index) } else { Value::Null }
     }
 
     pub(super) fn unmatched(&self, place: &str, out: &mut Unmatched) {

@@ -18,39 +18,45 @@
 
 mod base64;
 mod column;
-pub(super) mod flaw;
+mod flaw;
+mod infer;
 mod iso;
 mod names;
 mod nested;
-pub(super) mod number;
+mod number;
 mod paths;
 mod scalar;
-pub(super) mod scan;
+mod scan;
 mod temporal;
 #[cfg(test)]
 mod tests;
-pub(super) mod time;
+mod time;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::ArrayRef;
 
-use super::metadata::MetadataColumns;
-use super::{Appended, Decode, Fits, Reject, Row, Unmatched, Value};
-use crate::columns::{self, ColumnError};
-use crate::config::{Column, Format, Tombstones, Unknown};
-use crate::flow::event::Record;
+pub(crate) use time::is_moment;
+
+use super::{Appended, Columns, FormatKind, Payload, Reject, Unknown, Unmatched, Value};
+use crate::columns::{self, Column, ColumnError};
 use flaw::Flaw;
 use names::Watch;
 use paths::Paths;
 use scan::{Scanner, Token};
 
+pub static FORMAT: FormatKind = FormatKind {
+    word: "json",
+    about: "an object a record, its members as columns",
+    decoder: "tidegate.decode.Json",
+    columns: Columns::Inferred(infer::infer),
+    has_members: true,
+    check: |_| Ok(()),
+    open: |columns, unknown| Ok(Box::new(Json::new(columns, unknown)?)),
+};
+
 #[derive(Debug)]
-pub(super) struct Json {
-    schema: SchemaRef,
-    tombstones: Tombstones,
+struct Json {
     paths: Paths,
     columns: Vec<column::Column>,
-    metadata: MetadataColumns,
     rows: usize,
     unknown: Unknown,
     /// Counted so far; without names.
@@ -58,28 +64,18 @@ pub(super) struct Json {
 }
 
 impl Json {
-    pub(super) fn new(format: &Format, columns: &[Column]) -> Result<Self, ColumnError> {
+    fn new(columns: &[Column], unknown: Unknown) -> Result<Self, ColumnError> {
         if columns.is_empty() {
             return Err(ColumnError::new("", "a JSON job needs at least one column"));
         }
-        let schema = columns::schema(columns, &format.metadata)?;
-        let watch = if format.unknown == Unknown::Reject { Watch::Reject } else { Watch::Count };
+        let schema = columns::schema(columns, &[])?;
+        let watch = if unknown == Unknown::Reject { Watch::Reject } else { Watch::Count };
         let (paths, watches) = Paths::new(columns, watch)?;
         let fields = schema.fields().iter().zip(columns).zip(watches);
         let columns = fields
             .map(|((field, column), watch)| column::Column::new(field, &column.reading, watch))
             .collect();
-        let metadata = MetadataColumns::new(&format.metadata);
-        Ok(Self {
-            schema,
-            tombstones: format.tombstones,
-            paths,
-            columns,
-            metadata,
-            rows: 0,
-            unknown: format.unknown,
-            unmatched: Unmatched::default(),
-        })
+        Ok(Self { paths, columns, rows: 0, unknown, unmatched: Unmatched::default() })
     }
 
     /// Appends what the payload has a value for, and null to all other columns.
@@ -122,63 +118,39 @@ impl Json {
         Ok(())
     }
 
+    /// Null in each column that has nothing of the row.
     fn fill(&mut self) {
         let rows = self.rows;
         self.columns.iter_mut().filter(|column| column.len() == rows).for_each(column::Column::null);
     }
 }
 
-/// The row that was read last, whose metadata are still the record's.
-struct JsonRow<'a> {
-    json: &'a Json,
-    record: &'a Record<'a>,
-}
-
-impl Row for JsonRow<'_> {
-    fn value(&self, column: usize) -> Value<'_> {
-        match self.json.columns.get(column) {
-            Some(column) => column.last(),
-            None => self.json.metadata.value(column - self.json.columns.len(), self.record),
-        }
-    }
-}
-
-impl Decode for Json {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn append_if(&mut self, record: &Record<'_>, fits: Option<Fits<'_>>) -> Result<Appended, Reject> {
-        match record.payload {
-            Some(payload) => {
-                if let Err(flaw) = self.read(payload) {
-                    self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
-                    return Err(flaw.reject());
-                }
-            }
-            None if self.tombstones == Tombstones::Skip => return Ok(Appended::Skipped),
+impl Payload for Json {
+    fn append(&mut self, payload: Option<&[u8]>) -> Result<Appended, Reject> {
+        match payload {
+            Some(payload) => self.read(payload).map_err(Flaw::reject)?,
             None => self.fill(),
         }
-        if let Some(fits) = fits
-            && let Err(reject) = fits(&JsonRow { json: self, record })
-        {
-            self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
-            return Err(reject);
-        }
-        if let Err(reject) = self.metadata.append(record) {
-            self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
-            return Err(reject);
-        }
         self.rows += 1;
-        Ok(Appended::Row)
+        Ok(Appended::Rows(1))
     }
 
-    fn rows(&self) -> usize {
-        self.rows
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        self.columns.get(column).map_or(Value::Other, |column| column.value(row))
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.rows = rows;
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
     }
 
     fn bytes(&self) -> usize {
-        self.columns.iter().map(column::Column::bytes).sum::<usize>() + self.metadata.bytes()
+        self.columns.iter().map(column::Column::bytes).sum()
+    }
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        self.rows = 0;
+        self.columns.iter_mut().map(column::Column::finish).collect()
     }
 
     fn take_unmatched(&mut self) -> Unmatched {
@@ -187,12 +159,5 @@ impl Decode for Json {
             self.paths.unmatched(&self.columns, &mut unmatched);
         }
         unmatched
-    }
-
-    fn finish(&mut self) -> RecordBatch {
-        self.rows = 0;
-        let columns =
-            self.columns.iter_mut().map(column::Column::finish).chain(self.metadata.finish()).collect();
-        RecordBatch::try_new(self.schema.clone(), columns).expect("one column a field, one value a row")
     }
 }

@@ -11,8 +11,8 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::*;
 use tidegate_sinks::TopicPartition;
 
-use crate::config::{Column, Format, FormatKind, Metadata, Tombstones, Unknown};
-use crate::flow::decode::{Appended, Decode, Reject, decoder};
+use crate::config::{Column, Format, Metadata, Tombstones, Unknown};
+use crate::flow::decode::{Appended, Reject, Rows, decoder};
 use crate::flow::event::Record;
 
 fn column(name: &str, type_name: &str) -> Column {
@@ -23,22 +23,16 @@ fn at(path: &str, column: Column) -> Column {
     Column { path: Some(path.to_owned()), ..column }
 }
 
-fn json(columns: &[Column]) -> Box<dyn Decode> {
+fn json(columns: &[Column]) -> Rows {
     let metadata = vec![Metadata::Offset];
-    let format = Format {
-        kind: FormatKind::Json,
-        tombstones: Tombstones::Nulls,
-        columns: None,
-        metadata,
-        unknown: Unknown::Warn,
-    };
+    let format = Format { tombstones: Tombstones::Nulls, metadata, ..Format::default() };
     decoder(&format, columns).unwrap()
 }
 
-fn append(decoder: &mut dyn Decode, payload: impl AsRef<[u8]>) -> Result<(), Reject> {
+fn append(decoder: &mut Rows, payload: impl AsRef<[u8]>) -> Result<(), Reject> {
     let partition = TopicPartition::new("t", 0);
     let appended = decoder.append(&Record::of(&partition, 7, Some(payload.as_ref())))?;
-    assert_eq!(appended, Appended::Row);
+    assert_eq!(appended, Appended::Rows(1));
     Ok(())
 }
 
@@ -46,7 +40,7 @@ fn append(decoder: &mut dyn Decode, payload: impl AsRef<[u8]>) -> Result<(), Rej
 fn values(type_name: &str, texts: &[&str]) -> Arc<dyn Array> {
     let mut decoder = json(&[column("v", type_name)]);
     for text in texts {
-        append(&mut *decoder, format!(r#"{{"v": {text}}}"#))
+        append(&mut decoder, format!(r#"{{"v": {text}}}"#))
             .unwrap_or_else(|reject| panic!("{text}: {reject}"));
     }
     decoder.finish().column(0).clone()
@@ -55,10 +49,10 @@ fn values(type_name: &str, texts: &[&str]) -> Arc<dyn Array> {
 /// The error of a value that is none of the type, after which the batch is as before.
 fn problem(type_name: &str, text: &str) -> String {
     let mut decoder = json(&[column("before", "list<string>"), column("v", type_name)]);
-    append(&mut *decoder, r#"{"before": ["x"]}"#).unwrap();
+    append(&mut decoder, r#"{"before": ["x"]}"#).unwrap();
     let payload = format!(r#"{{"before": ["y", "z"], "v": {text}}}"#);
-    let reject = append(&mut *decoder, payload).expect_err(text);
-    append(&mut *decoder, r#"{"before": []}"#).unwrap();
+    let reject = append(&mut decoder, payload).expect_err(text);
+    append(&mut decoder, r#"{"before": []}"#).unwrap();
     let batch = decoder.finish();
     let lists = batch.column(0).as_list::<i32>();
     assert_eq!((batch.num_rows(), lists.value_offsets()), (2, &[0, 1, 1][..]));
@@ -342,20 +336,20 @@ fn paths_lead_into_the_record() {
         at("x", column("again", "json")),
     ];
     let mut decoder = json(&columns);
-    append(&mut *decoder, r#"{"x": "1", "a": {"z": [1], "b": {"c": 7}}, "a.b": "dots"}"#).unwrap();
-    append(&mut *decoder, r#"{"a": {"b": null}}"#).unwrap();
-    append(&mut *decoder, r#"{"a": null, "unknown": {"a": 1, "a": 2}}"#).unwrap();
-    append(&mut *decoder, r#"{}"#).unwrap();
-    let twice = append(&mut *decoder, r#"{"a": {"b": {}, "b": {}}}"#).unwrap_err();
+    append(&mut decoder, r#"{"x": "1", "a": {"z": [1], "b": {"c": 7}}, "a.b": "dots"}"#).unwrap();
+    append(&mut decoder, r#"{"a": {"b": null}}"#).unwrap();
+    append(&mut decoder, r#"{"a": null, "unknown": {"a": 1, "a": 2}}"#).unwrap();
+    append(&mut decoder, r#"{}"#).unwrap();
+    let twice = append(&mut decoder, r#"{"a": {"b": {}, "b": {}}}"#).unwrap_err();
     assert_eq!((twice.error.as_str(), twice.column.as_deref()), ("a.b: a key comes twice", Some("half")));
-    let scalar = append(&mut *decoder, r#"{"a": {"b": 5}}"#).unwrap_err();
+    let scalar = append(&mut decoder, r#"{"a": {"b": 5}}"#).unwrap_err();
     assert_eq!(scalar.error, "a.b: expected an object, found a number");
-    let wrong = append(&mut *decoder, r#"{"a": {"b": {"c": "x"}}}"#).unwrap_err();
+    let wrong = append(&mut decoder, r#"{"a": {"b": {"c": "x"}}}"#).unwrap_err();
     assert_eq!(
         (wrong.error.as_str(), wrong.column.as_deref()),
         ("a.b.c: expected int32, found a string (lenient: true takes numbers out of them)", Some("half"))
     );
-    append(&mut *decoder, r#"{"a": {"b": {"c": 8}}}"#).unwrap();
+    append(&mut decoder, r#"{"a": {"b": {"c": 8}}}"#).unwrap();
     let batch = decoder.finish();
     let deep: Vec<_> = batch.column(0).as_primitive::<Int32Type>().iter().collect();
     assert_eq!(deep, [Some(7), None, None, None, Some(8)]);
@@ -363,13 +357,7 @@ fn paths_lead_into_the_record() {
     assert_eq!(strings(&batch, 3)[0], Some("dots"));
     assert_eq!((strings(&batch, 4)[0], strings(&batch, 5)[0]), (Some("1"), Some("\"1\"")));
     for path in ["", "a..b", ".a", "a.", "$.a.b", "l[0].b", "/a/b"] {
-        let format = Format {
-            kind: FormatKind::Json,
-            tombstones: Tombstones::Skip,
-            columns: None,
-            metadata: vec![],
-            unknown: Unknown::Warn,
-        };
+        let format = Format::default();
         assert!(crate::flow::decode::decoder(&format, &[at(path, column("v", "int"))]).is_err(), "{path}");
     }
 }
@@ -400,11 +388,11 @@ fn records_that_are_no_object_are_rejected_whole() {
         (b"{\"w\"\":1}", "not JSON"),
         (b"{\"w\xc3\xbf:1}", "not JSON"),
     ] {
-        let reject = append(&mut *decoder, payload).unwrap_err();
+        let reject = append(&mut decoder, payload).unwrap_err();
         assert!(reject.error.contains(expected), "{reject}");
         assert!(!reject.error.contains("secret"));
     }
-    append(&mut *decoder, " {\"w\\\"\" : 1 } \r\n").unwrap();
+    append(&mut decoder, " {\"w\\\"\" : 1 } \r\n").unwrap();
     let batch = decoder.finish();
     assert_eq!((batch.num_rows(), batch.column(1).as_primitive::<Int32Type>().value(0)), (1, 1));
 }
@@ -418,13 +406,13 @@ fn depth_is_bounded_wherever_it_is() {
         for key in ["unknown", "known", "json", "p"] {
             for open in ["[", "{\"q\":"] {
                 let payload = format!("{{\"{key}\":{}", open.repeat(levels));
-                assert!(append(&mut *decoder, payload).is_err());
+                assert!(append(&mut decoder, payload).is_err());
             }
         }
     }
     let nested = |levels| format!("{{\"json\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
-    append(&mut *decoder, nested(126)).unwrap();
-    assert!(append(&mut *decoder, nested(127)).unwrap_err().error.contains("in one another"));
+    append(&mut decoder, nested(126)).unwrap();
+    assert!(append(&mut decoder, nested(127)).unwrap_err().error.contains("in one another"));
     assert_eq!(decoder.finish().num_rows(), 1);
 }
 
@@ -433,20 +421,14 @@ fn tombstones_and_metadata() {
     let partition = TopicPartition::new("t", 0);
     let tombstone = Record::of(&partition, 3, None);
     let mut decoder = json(&[column("v", "struct<a: int>")]);
-    assert_eq!(decoder.append(&tombstone), Ok(Appended::Row));
-    append(&mut *decoder, r#"{"v": {"a": 1}}"#).unwrap();
+    assert_eq!(decoder.append(&tombstone), Ok(Appended::Rows(1)));
+    append(&mut decoder, r#"{"v": {"a": 1}}"#).unwrap();
     assert_eq!((decoder.rows(), decoder.bytes() >= 24), (2, true));
     let batch = decoder.finish();
     assert!(batch.column(0).is_null(0) && batch.column(0).is_valid(1));
     assert_eq!(batch.column(1).as_primitive::<Int64Type>().values(), &[3, 7]);
     assert_eq!((decoder.rows(), decoder.finish().num_rows()), (0, 0));
-    let format = Format {
-        kind: FormatKind::Json,
-        tombstones: Tombstones::Skip,
-        columns: None,
-        metadata: vec![],
-        unknown: Unknown::Warn,
-    };
+    let format = Format::default();
     let mut skipping = crate::flow::decode::decoder(&format, &[column("v", "int")]).unwrap();
     assert_eq!(skipping.append(&tombstone), Ok(Appended::Skipped));
     assert_eq!(skipping.rows(), 0);
@@ -461,8 +443,8 @@ fn keys_in_any_order_and_under_any_name() {
         r#"{"\u00e4": 3, "a": 1, "x": 1, "y": 1, "b\u0022": 2}"#,
         r#"{"ab": 9, "b": 9, "a\"": 9, "b\"" : 2, "": 9, "\u0061":1, "ä":3}"#,
     ] {
-        append(&mut *decoder, payload).unwrap();
-        append(&mut *decoder, payload).unwrap();
+        append(&mut decoder, payload).unwrap();
+        append(&mut decoder, payload).unwrap();
     }
     let batch = decoder.finish();
     for (index, expected) in [1, 2, 3].into_iter().enumerate() {

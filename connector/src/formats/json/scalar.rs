@@ -18,8 +18,8 @@ use super::number::{Inexact, Number};
 use super::scan::{Scanner, Token};
 use super::temporal;
 use crate::columns;
-use crate::config::Reading;
-use crate::flow::decode::Value;
+use crate::columns::Reading;
+use crate::formats::Value;
 
 /// Empty values of a type of the job's grammar that is not nested.
 pub(super) fn values(field: &Field, reading: &Reading) -> Box<dyn KeyValues> {
@@ -172,8 +172,8 @@ where
         self.values.truncate(len);
     }
 
-    fn last(&self) -> Value<'_> {
-        self.values.last().and_then(|value| value.to_i64()).map_or(Value::Other, Value::Number)
+    fn value(&self, index: usize) -> Value<'_> {
+        self.values[index].to_i64().map_or(Value::Other, Value::Number)
     }
 
     fn bytes(&self) -> usize {
@@ -294,7 +294,7 @@ impl Bytes {
         Ok(())
     }
 
-    fn value(&self, index: usize) -> &[u8] {
+    fn slice(&self, index: usize) -> &[u8] {
         &self.data[self.offsets[index] as usize..self.offsets[index + 1] as usize]
     }
 }
@@ -315,10 +315,10 @@ impl Values for Bytes {
         self.offsets.push(*self.offsets.last().expect("there is one offset more than values"));
     }
 
-    fn last(&self) -> Value<'_> {
-        match (self.kind, self.offsets.len().checked_sub(2)) {
-            (Kind::Text | Kind::Json, Some(last)) => Value::Text(self.value(last)),
-            _ => Value::Other,
+    fn value(&self, index: usize) -> Value<'_> {
+        match self.kind {
+            Kind::Text | Kind::Json => Value::Text(self.slice(index)),
+            Kind::AnyText | Kind::Binary => Value::Other,
         }
     }
 
@@ -346,6 +346,6 @@ impl Values for Bytes {
 
 impl KeyValues for Bytes {
     fn compare(&self, left: usize, right: usize) -> Ordering {
-        self.value(left).cmp(self.value(right))
+        self.slice(left).cmp(self.slice(right))
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::flow::decode::Reject;
+use crate::formats::Reject;
 
 /// Small as a result of every call on the hot path: one pointer.
 #[derive(Debug)]
-pub(in crate::flow::decode) struct Flaw(Box<Details>);
+pub(super) struct Flaw(Box<Details>);
 
 #[derive(Debug)]
 struct Details {
@@ -26,7 +26,7 @@ enum Step {
 
 impl Flaw {
     #[cold]
-    pub(in crate::flow::decode) fn new(problem: impl Into<String>) -> Self {
+    pub(super) fn new(problem: impl Into<String>) -> Self {
         Self(Box::new(Details { problem: problem.into(), path: Vec::new(), column: None }))
     }
 
@@ -41,7 +41,7 @@ impl Flaw {
     }
 
     #[cold]
-    pub(in crate::flow::decode) fn twice() -> Self {
+    pub(super) fn twice() -> Self {
         Self::new("a key comes twice")
     }
 

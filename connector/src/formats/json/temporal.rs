@@ -14,8 +14,8 @@ use super::number::Inexact;
 use super::scalar::{integer, primitive};
 use super::scan::{Scanner, Token};
 use super::time::{self, DAY_SECONDS, END_SECOND, FIRST_SECOND, Moment, per_second};
+use crate::columns::Reading;
 use crate::columns::{self, reading, zone};
-use crate::config::Reading;
 
 /// Empty values of a date, a time or a timestamp.
 pub(super) fn values(field: &Field, reading: &Reading) -> Box<dyn KeyValues> {

@@ -16,7 +16,7 @@ fn reading(zone: &str, format: &str, lenient: bool) -> Reading {
 /// The value of a column that is read so, as Arrow shows it, or why there is none.
 fn read_by(type_name: &str, reading: Reading, value: &str) -> Result<String, String> {
     let mut decoder = json(&[Column { reading, ..column("v", type_name) }]);
-    append(&mut *decoder, format!(r#"{{"v": {value}}}"#)).map_err(|reject| reject.error)?;
+    append(&mut decoder, format!(r#"{{"v": {value}}}"#)).map_err(|reject| reject.error)?;
     let batch = decoder.finish();
     let array = batch.column(0);
     let (array, zone) = match array.data_type() {
@@ -34,7 +34,7 @@ fn read_by(type_name: &str, reading: Reading, value: &str) -> Result<String, Str
 
 fn millis(type_name: &str, reading: Reading, text: &str) -> Result<i64, String> {
     let mut decoder = json(&[Column { reading, ..column("v", type_name) }]);
-    append(&mut *decoder, format!(r#"{{"v": "{text}"}}"#)).map_err(|reject| reject.error)?;
+    append(&mut decoder, format!(r#"{{"v": "{text}"}}"#)).map_err(|reject| reject.error)?;
     Ok(decoder.finish().column(0).as_primitive::<TimestampMillisecondType>().value(0))
 }
 
@@ -302,7 +302,7 @@ proptest! {
             "timestamp(ms, Asia/Tokyo)", "timestamp(s, America/New_York)"] {
             for value in [(value >> shift).to_string(), format!("\"{text}\"")] {
                 let mut decoder = json(&[column("v", type_name)]);
-                if append(&mut *decoder, format!(r#"{{"v": {value}}}"#)).is_err() {
+                if append(&mut decoder, format!(r#"{{"v": {value}}}"#)).is_err() {
                     continue;
                 }
                 let batch = decoder.finish();

@@ -38,7 +38,7 @@ fn exact(number: &str, scale: usize) -> Option<i128> {
 /// The value of a column of the type that a JSON value becomes; `None` for a reject.
 fn read<T: ArrowPrimitiveType>(type_name: &str, value: &str) -> Option<T::Native> {
     let mut decoder = json(&[column("v", type_name)]);
-    let appended = append(&mut *decoder, format!(r#"{{"v": {value}}}"#));
+    let appended = append(&mut decoder, format!(r#"{{"v": {value}}}"#));
     let batch = decoder.finish();
     assert_eq!(batch.num_rows(), usize::from(appended.is_ok()), "{value}");
     appended.ok().map(|()| batch.column(0).as_primitive::<T>().value(0))

@@ -4,7 +4,7 @@ use super::flaw::Flaw;
 
 /// A number as written, with what one pass over its digits gives.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::flow::decode) struct Number<'a> {
+pub(super) struct Number<'a> {
     /// Without its sign.
     text: &'a str,
     negative: bool,
@@ -69,7 +69,7 @@ impl<'a> Number<'a> {
     }
 
     /// `None` when it is written with a point or an exponent; inside, `None` when it does not fit.
-    pub(in crate::flow::decode) fn integer(&self) -> Option<Option<i64>> {
+    pub(super) fn integer(&self) -> Option<Option<i64>> {
         self.is_integer().then(|| self.scaled(0).ok().and_then(|integer| integer.try_into().ok()))
     }
 
@@ -107,7 +107,7 @@ impl<'a> Number<'a> {
     /// The nearest double. A number too big for one, or so small that nothing is left of it, is an error, and so is an
     /// integer of which digits would be lost.
     #[inline]
-    pub(in crate::flow::decode) fn double(&self) -> Result<f64, Inexact> {
+    pub(super) fn double(&self) -> Result<f64, Inexact> {
         const EXACT_POWERS: [f64; 23] = [
             1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
             1e18, 1e19, 1e20, 1e21, 1e22,
@@ -164,7 +164,7 @@ impl<'a> Number<'a> {
 
 /// Why a number has no exact place in a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::flow::decode) enum Inexact {
+pub(super) enum Inexact {
     /// It has more digits after the point.
     Digits,
     /// It is too big, or for a float too small.

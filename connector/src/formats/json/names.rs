@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 
 use super::flaw::Flaw;
+use super::infer::shortened;
 use super::scan::Scanner;
 use crate::columns::path;
-use crate::flow::decode::Unmatched;
-use crate::flow::decode::infer::shortened;
+use crate::formats::Unmatched;
 
 /// Members after this many are not guessed.
 const MAX_GUESSES: usize = 1024;

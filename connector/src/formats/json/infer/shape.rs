@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::columns;
-use crate::flow::decode::json::number::Number;
-use crate::flow::decode::json::time::Moment;
+use crate::formats::json::number::Number;
+use crate::formats::json::time::Moment;
 
 /// An object with more members is taken for a map of whatever keys there are, which no list of names can hold.
 const MAX_MEMBERS: usize = 64;

@@ -13,10 +13,10 @@ use super::names::Quoted;
 use super::number::Number;
 
 /// Objects and arrays in one another.
-pub(in crate::flow::decode) const MAX_DEPTH: usize = 127;
+pub(super) const MAX_DEPTH: usize = 127;
 
 #[derive(Debug)]
-pub(in crate::flow::decode) struct Scanner<'a> {
+pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
@@ -26,7 +26,7 @@ pub(in crate::flow::decode) struct Scanner<'a> {
 
 /// What kind of value begins here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::flow::decode) enum Token {
+pub(super) enum Token {
     Null,
     Bool,
     Number,
@@ -49,7 +49,7 @@ impl Token {
 }
 
 impl<'a> Scanner<'a> {
-    pub(in crate::flow::decode) fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         Self { text, at: 0, depth: 0, unmatched: 0 }
     }
 
@@ -96,7 +96,7 @@ impl<'a> Scanner<'a> {
 
     /// The kind of the next value; nothing is consumed but space.
     #[inline]
-    pub(in crate::flow::decode) fn token(&mut self) -> Result<Token, Flaw> {
+    pub(super) fn token(&mut self) -> Result<Token, Flaw> {
         Ok(match self.space() {
             Some(b'"') => Token::String,
             Some(b'-' | b'0'..=b'9') => Token::Number,
@@ -109,7 +109,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Checks that nothing but space follows.
-    pub(in crate::flow::decode) fn end(&mut self) -> Result<(), Flaw> {
+    pub(super) fn end(&mut self) -> Result<(), Flaw> {
         if self.space().is_none() { Ok(()) } else { Err(self.syntax("the end")) }
     }
 
@@ -123,7 +123,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    pub(in crate::flow::decode) fn null(&mut self) -> Result<(), Flaw> {
+    pub(super) fn null(&mut self) -> Result<(), Flaw> {
         self.literal("null")
     }
 
@@ -136,7 +136,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    pub(in crate::flow::decode) fn number(&mut self) -> Result<Number<'a>, Flaw> {
+    pub(super) fn number(&mut self) -> Result<Number<'a>, Flaw> {
         let (number, length) =
             Number::scan(&self.text[self.at..]).ok_or_else(|| self.no_value("a number"))?;
         self.at += length;
@@ -144,7 +144,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The raw text of the next value, checked.
-    pub(in crate::flow::decode) fn raw(&mut self) -> Result<&'a str, Flaw> {
+    pub(super) fn raw(&mut self) -> Result<&'a str, Flaw> {
         self.space();
         let start = self.at;
         self.skip()?;
@@ -152,7 +152,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over the next value, checking it.
-    pub(in crate::flow::decode) fn skip(&mut self) -> Result<(), Flaw> {
+    pub(super) fn skip(&mut self) -> Result<(), Flaw> {
         match self.token()? {
             Token::Null => self.null(),
             Token::Bool => self.bool().map(drop),
@@ -215,25 +215,25 @@ impl<'a> Scanner<'a> {
 
     /// After [`Token::Object`]. Whether there is a member.
     #[inline]
-    pub(in crate::flow::decode) fn open_object(&mut self) -> Result<bool, Flaw> {
+    pub(super) fn open_object(&mut self) -> Result<bool, Flaw> {
         self.open(b'}')
     }
 
     /// After a member's value. Whether there is another member.
     #[inline]
-    pub(in crate::flow::decode) fn next_member(&mut self) -> Result<bool, Flaw> {
+    pub(super) fn next_member(&mut self) -> Result<bool, Flaw> {
         self.next(b'}', "`,` or `}`")
     }
 
     /// After [`Token::Array`]. Whether there is an element.
     #[inline]
-    pub(in crate::flow::decode) fn open_array(&mut self) -> Result<bool, Flaw> {
+    pub(super) fn open_array(&mut self) -> Result<bool, Flaw> {
         self.open(b']')
     }
 
     /// After an element. Whether there is another one.
     #[inline]
-    pub(in crate::flow::decode) fn next_element(&mut self) -> Result<bool, Flaw> {
+    pub(super) fn next_element(&mut self) -> Result<bool, Flaw> {
         self.next(b']', "`,` or `]`")
     }
 
@@ -253,7 +253,7 @@ impl<'a> Scanner<'a> {
 
     /// The key of a member, up to its value; `None` for one that is no text, with half of a surrogate pair in it, as no
     /// column has such a name.
-    pub(in crate::flow::decode) fn key(&mut self) -> Result<Option<Cow<'a, str>>, Flaw> {
+    pub(super) fn key(&mut self) -> Result<Option<Cow<'a, str>>, Flaw> {
         self.open_string()?;
         let key = self.text_or_skip()?;
         self.colon()?;
@@ -285,7 +285,7 @@ impl<'a> Scanner<'a> {
 impl<'a> Scanner<'a> {
     /// The string's text; copied only if it has escapes.
     #[inline]
-    pub(in crate::flow::decode) fn string(&mut self) -> Result<Cow<'a, str>, Flaw> {
+    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Flaw> {
         let start = self.at + 1;
         let end = special(self.text.as_bytes(), start);
         if self.text.as_bytes().get(end) == Some(&b'"') {
@@ -298,7 +298,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The same, and `None` for a string that is no text.
-    pub(in crate::flow::decode) fn text_or_skip(&mut self) -> Result<Option<Cow<'a, str>>, Flaw> {
+    pub(super) fn text_or_skip(&mut self) -> Result<Option<Cow<'a, str>>, Flaw> {
         let start = self.at;
         if let Ok(text) = self.string() {
             return Ok(Some(text));

@@ -4,9 +4,8 @@ use super::column::Column;
 use super::flaw::Flaw;
 use super::names::{Names, Watch};
 use super::scan::{Scanner, Token};
-use crate::columns::{ColumnError, path};
-use crate::config;
-use crate::flow::decode::Unmatched;
+use crate::columns::{self, ColumnError, path};
+use crate::formats::Unmatched;
 
 /// The tree, and the record it is at.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ struct Member {
 impl Paths {
     /// Where the columns lie, and how each of them watches the members of its values: where another column takes some of
     /// them, it cannot tell.
-    pub(super) fn new(columns: &[config::Column], watch: Watch) -> Result<(Self, Vec<Watch>), ColumnError> {
+    pub(super) fn new(columns: &[columns::Column], watch: Watch) -> Result<(Self, Vec<Watch>), ColumnError> {
         let mut root = Object::new(String::new());
         let (mut sources, mut whole) = (Vec::new(), Vec::new());
         for (index, column) in columns.iter().enumerate() {

@@ -11,9 +11,9 @@ use super::flaw::Flaw;
 use super::names::{Names, Watch};
 use super::scalar;
 use super::scan::{Scanner, Token};
+use crate::columns::Reading;
 use crate::columns::path;
-use crate::config::Reading;
-use crate::flow::decode::Unmatched;
+use crate::formats::Unmatched;
 
 #[derive(Debug)]
 pub(super) struct Struct {

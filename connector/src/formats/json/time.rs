@@ -16,19 +16,19 @@ pub(super) const END_SECOND: i64 = 2_932_897 * DAY_SECONDS;
 
 /// A moment as written: `2026-01-31T12:00:00.5+02:00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::flow::decode) struct Moment {
+pub(super) struct Moment {
     /// Seconds since 1970, in UTC if there is an offset, else as the clock on the wall shows.
-    pub(in crate::flow::decode) seconds: i64,
-    pub(in crate::flow::decode) nanos: u32,
+    pub(super) seconds: i64,
+    pub(super) nanos: u32,
     /// Of the second's fraction as written.
-    pub(in crate::flow::decode) digits: usize,
-    pub(in crate::flow::decode) has_offset: bool,
+    pub(super) digits: usize,
+    pub(super) has_offset: bool,
 }
 
 impl Moment {
     /// A date, a time, and an offset or none. Leap seconds have no place in the types, so they are none.
     #[inline]
-    pub(in crate::flow::decode) fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         Self::parse_rfc3339(text).or_else(|| iso::moment(text))
     }
 
@@ -56,13 +56,13 @@ impl Moment {
     }
 
     /// Whether it lies in the years 1 to 9999.
-    pub(in crate::flow::decode) fn is_in_range(&self) -> bool {
+    pub(super) fn is_in_range(&self) -> bool {
         (FIRST_SECOND..END_SECOND).contains(&self.seconds)
     }
 
     /// In `unit` since 1970.
     #[inline]
-    pub(in crate::flow::decode) fn at(&self, unit: TimeUnit) -> Result<i64, Flaw> {
+    pub(super) fn at(&self, unit: TimeUnit) -> Result<i64, Flaw> {
         let nanos_per_unit = 1_000_000_000 / per_second(unit);
         if i64::from(self.nanos) % nanos_per_unit != 0 {
             return Err(Flaw::new("the column's unit would lose digits of the second"));
@@ -97,7 +97,7 @@ pub(super) fn time(text: &str, unit: TimeUnit) -> Result<i64, Flaw> {
 }
 
 /// Whether milliseconds since 1970 lie in the years 1 to 9999.
-pub(in crate::flow::decode) fn is_moment(millis: i64) -> bool {
+pub(crate) fn is_moment(millis: i64) -> bool {
     (FIRST_SECOND * 1_000..END_SECOND * 1_000).contains(&millis)
 }
 

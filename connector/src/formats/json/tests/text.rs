@@ -58,7 +58,7 @@ fn half_a_surrogate_pair_is_passed_over_where_no_text_is_made_of_it() {
     let mut decoder = json(&[column("v", "json"), column("s", "struct<n: int>")]);
     let payload =
         r#"{"v": ["\ud83d", {"\udc00": 1}], "\ud83d": "\uD83D", "s": {"\ud83d": 1, "n": 2}, "x": "a\ud83d"}"#;
-    append(&mut *decoder, payload).unwrap();
+    append(&mut decoder, payload).unwrap();
     let batch = decoder.finish();
     assert_eq!(strings(&batch, 0), [Some(r#"["\ud83d", {"\udc00": 1}]"#)]);
     assert_eq!(batch.column(1).as_struct().column(0).as_primitive::<Int32Type>().values(), &[2]);
@@ -68,7 +68,7 @@ fn half_a_surrogate_pair_is_passed_over_where_no_text_is_made_of_it() {
         assert!(problem(type_name, text).contains("a whole surrogate pair"), "{text}");
     }
     for text in [r#""\ud8""#, r#""\u12g4""#, r#""\u""#] {
-        let reject = append(&mut *decoder, format!(r#"{{"x": {text}}}"#)).unwrap_err();
+        let reject = append(&mut decoder, format!(r#"{{"x": {text}}}"#)).unwrap_err();
         assert!(reject.error.contains("four hex digits"), "{text}: {reject}");
     }
 }
