@@ -5,6 +5,7 @@
 //! value that would lose digits, overflow or not parse is never rounded, cut or replaced by null, because nobody could tell
 //! later.
 
+mod csv;
 pub mod json;
 mod payload;
 pub mod raw;
@@ -18,7 +19,7 @@ pub use unmatched::Unmatched;
 use crate::columns::{Column, ColumnError, Metadata};
 
 /// All that there are; the first is that of a job file which names none.
-pub static FORMATS: [&FormatKind; 2] = [&json::FORMAT, &raw::FORMAT];
+pub static FORMATS: [&FormatKind; 3] = [&json::FORMAT, &raw::FORMAT, &csv::FORMAT];
 
 pub type Open = fn(&[Column], Unknown) -> Result<Box<dyn Payload>, ColumnError>;
 
@@ -49,6 +50,8 @@ pub enum Columns {
     Inferred(Infer),
     /// They are always these.
     Fixed(fn() -> Vec<Column>),
+    /// The job file has to list them.
+    Listed,
 }
 
 /// Why a format does not take the columns that a job file lists.
@@ -99,7 +102,7 @@ impl PartialEq for FormatKind {
 
 impl Eq for FormatKind {}
 
-/// The words of all, as a sentence names them: `json or raw`.
+/// The words of all, as a sentence names them: `json, raw or csv`.
 pub fn words() -> String {
     let [first @ .., last] = FORMATS.map(|format| format.word);
     format!("{} or {last}", first.join(", "))

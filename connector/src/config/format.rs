@@ -42,6 +42,8 @@ impl Format {
         match (&self.columns, self.kind.columns) {
             (Some(columns), _) => Some(columns.clone()),
             (None, Columns::Fixed(fixed)) => Some(fixed()),
+            // Without them there is no job.
+            (None, Columns::Listed) => Some(Vec::new()),
             (None, Columns::Inferred(_)) => None,
         }
     }
@@ -87,6 +89,9 @@ pub(super) fn read(format: &mut Section<'_>) -> Format {
         |value| value.map(|value| columns::columns(value, &named)),
         |columns| Some(json!(columns)),
     );
+    if columns.is_none() && matches!(kind.columns, Columns::Listed) {
+        format.missing("columns", "list the columns: their names and types are not in the records");
+    }
     if let Some(columns) = &columns
         && let Err(refused) = (kind.check)(columns)
     {

@@ -17,16 +17,16 @@
 //! - half of a surrogate pair is no text, but is passed over where no text is made of it.
 
 mod base64;
-mod column;
-mod flaw;
+pub(super) mod column;
+pub(super) mod flaw;
 mod infer;
 mod iso;
-mod names;
+pub(super) mod names;
 mod nested;
 mod number;
 mod paths;
 mod scalar;
-mod scan;
+pub(super) mod scan;
 mod temporal;
 #[cfg(test)]
 mod tests;

@@ -66,6 +66,37 @@ async fn assert_rejects(scene: &Scene) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lines_of_csv_are_rows_and_other_records_are_rejects() -> Result<()> {
+    let format = "{type: csv, columns: [{name: id, type: int64}, {name: text, type: string}, \
+                  {name: price, type: \"decimal(9,2)\"}]}";
+    let more = "error_limit: {records: 3}\n";
+    let scene = Scene::new(1, Sections { format, more, ..Default::default() }).await?;
+    let lines = [
+        &b"1,Ada,1.50"[..],
+        b"2,\"a \"\"b\"\", c\",\r\n",
+        b"3,too few",
+        b",\"\",0\n",
+        b"4,a,1.505",
+        b"5,a,1\n6,b,2\n",
+    ];
+    scene.produce(0, &lines.map(Some)).await?;
+    scene.ends_with(0, &["validate"]).await?;
+    scene.run_to_end().await?;
+    let rows = [["1", "Ada", "1.50"], ["2", "a \"b\", c", ""], ["", "", "0.00"]];
+    let rows = rows.map(|[id, text, price]| row(&[("id", id), ("text", text), ("price", price)]));
+    scene.assert_rows("t", rows.to_vec()).await?;
+    let rejects = scene.rejects().await?;
+    let errors: Vec<_> = rejects.iter().map(|row| (row["offset"].as_str(), row["error"].as_str())).collect();
+    let expected = [
+        ("2", "2 fields, expected 3"),
+        ("4", "price: decimal(9,2) would lose digits of the number"),
+        ("5", "a second line at byte 5"),
+    ];
+    ensure!(errors == expected, "{errors:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_bad_record_stops_the_job_and_a_higher_limit_goes_on() -> Result<()> {
     let scene = bad_records("").await?;
     let said = scene.ends_with(2, &["run", "--until-end"]).await?;

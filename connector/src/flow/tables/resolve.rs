@@ -128,7 +128,7 @@ fn infer(format: &Format, sample: &[&[u8]]) -> Result<Inferred, String> {
     match format.kind.columns {
         Columns::Inferred(infer) => infer(sample, &format.metadata).map_err(|error| error.to_string()),
         // Tables of other formats have their columns before any record is looked at.
-        Columns::Fixed(_) => Err(format!("format {} infers no columns", format.kind.word)),
+        Columns::Fixed(_) | Columns::Listed => Err(format!("format {} infers no columns", format.kind.word)),
     }
 }
 

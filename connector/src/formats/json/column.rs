@@ -48,14 +48,14 @@ pub(super) trait KeyValues: Values {
 
 /// Values and which of them are null.
 #[derive(Debug)]
-pub(super) struct Column {
+pub(in crate::formats) struct Column {
     values: Box<dyn Values>,
     nulls: NullBufferBuilder,
 }
 
 impl Column {
     /// `reading` is of all that lies in it.
-    pub(super) fn new(field: &Field, reading: &Reading, watch: Watch) -> Self {
+    pub(in crate::formats) fn new(field: &Field, reading: &Reading, watch: Watch) -> Self {
         let values: Box<dyn Values> = match field.data_type() {
             DataType::Struct(members) => Box::new(Struct::new(members, reading, watch)),
             DataType::List(element) => Box::new(List::new(element, reading, watch)),
@@ -71,7 +71,7 @@ impl Column {
     }
 
     #[inline]
-    pub(super) fn read(&mut self, json: &mut Scanner<'_>) -> Result<(), Flaw> {
+    pub(in crate::formats) fn read(&mut self, json: &mut Scanner<'_>) -> Result<(), Flaw> {
         match json.token()? {
             Token::Null => {
                 json.null()?;
@@ -85,17 +85,17 @@ impl Column {
         Ok(())
     }
 
-    pub(super) fn null(&mut self) {
+    pub(in crate::formats) fn null(&mut self) {
         self.values.null();
         self.nulls.append_null();
     }
 
-    pub(super) fn truncate(&mut self, len: usize) {
+    pub(in crate::formats) fn truncate(&mut self, len: usize) {
         self.values.truncate(len);
         self.nulls.truncate(len);
     }
 
-    pub(super) fn value(&self, index: usize) -> Value<'_> {
+    pub(in crate::formats) fn value(&self, index: usize) -> Value<'_> {
         if self.nulls.is_valid(index) { self.values.value(index) } else { Value::Null }
     }
 
@@ -103,11 +103,11 @@ impl Column {
         self.values.unmatched(place, out);
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::formats) fn bytes(&self) -> usize {
         self.values.bytes() + self.nulls.len() / 8
     }
 
-    pub(super) fn finish(&mut self) -> ArrayRef {
+    pub(in crate::formats) fn finish(&mut self) -> ArrayRef {
         let nulls = self.nulls.finish();
         self.values.finish(nulls)
     }

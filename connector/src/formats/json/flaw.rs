@@ -6,7 +6,7 @@ use crate::formats::Reject;
 
 /// Small as a result of every call on the hot path: one pointer.
 #[derive(Debug)]
-pub(super) struct Flaw(Box<Details>);
+pub(in crate::formats) struct Flaw(Box<Details>);
 
 #[derive(Debug)]
 struct Details {
@@ -26,7 +26,7 @@ enum Step {
 
 impl Flaw {
     #[cold]
-    pub(super) fn new(problem: impl Into<String>) -> Self {
+    pub(in crate::formats) fn new(problem: impl Into<String>) -> Self {
         Self(Box::new(Details { problem: problem.into(), path: Vec::new(), column: None }))
     }
 
@@ -61,13 +61,13 @@ impl Flaw {
 
     /// The column of the job that the value is for, and where it was looked for.
     #[cold]
-    pub(super) fn column(mut self, name: &str, source: &str) -> Self {
+    pub(in crate::formats) fn column(mut self, name: &str, source: &str) -> Self {
         self.0.column = Some(name.to_owned());
         self.member(source)
     }
 
     #[cold]
-    pub(super) fn reject(self) -> Reject {
+    pub(in crate::formats) fn reject(self) -> Reject {
         let Details { problem, path, column } = *self.0;
         let mut place = String::new();
         for step in path.iter().rev() {

@@ -19,7 +19,7 @@ const MAX_UNASKED_BYTES: usize = 256;
 
 /// What to do with members that nobody asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Watch {
+pub(in crate::formats) enum Watch {
     /// Nothing: another column may ask for them.
     Off,
     Count,

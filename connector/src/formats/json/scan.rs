@@ -16,7 +16,7 @@ use super::number::Number;
 pub(super) const MAX_DEPTH: usize = 127;
 
 #[derive(Debug)]
-pub(super) struct Scanner<'a> {
+pub(in crate::formats) struct Scanner<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
@@ -49,7 +49,7 @@ impl Token {
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(in crate::formats) fn new(text: &'a str) -> Self {
         Self { text, at: 0, depth: 0, unmatched: 0 }
     }
 
@@ -109,7 +109,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Checks that nothing but space follows.
-    pub(super) fn end(&mut self) -> Result<(), Flaw> {
+    pub(in crate::formats) fn end(&mut self) -> Result<(), Flaw> {
         if self.space().is_none() { Ok(()) } else { Err(self.syntax("the end")) }
     }
 
