@@ -5,6 +5,7 @@ mod audit;
 mod checkpoints;
 mod collect;
 mod demo;
+pub mod failure;
 mod forget;
 mod import;
 mod job;

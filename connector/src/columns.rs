@@ -22,7 +22,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use serde_json::{Value, json};
 
 use crate::names;
-pub use column::{Column, Metadata, Reading};
+pub use column::{Column, Metadata, PartitionColumns, PartitionField, Reading, Transform};
 use grammar::Seconds;
 
 /// Metadata key of a field whose type says less than the job's: JSON text, which Arrow knows only as Utf8, and seconds,

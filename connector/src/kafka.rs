@@ -9,6 +9,7 @@ mod look;
 mod message;
 mod native;
 mod refused;
+mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,8 +27,6 @@ use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use regex::Regex;
 use tidegate_sinks::TopicPartition;
 
-use crate::config::Topics;
-use crate::config::timeouts::BrokerLimits;
 use codes::code_of;
 pub(crate) use codes::{kind_of, passes, remedy};
 pub use look::{Look, TopicLook};
@@ -36,11 +35,24 @@ pub(crate) use message::headers_of;
 use native::Failure;
 pub(crate) use native::{has_member_id, set_leader_epoch};
 pub(crate) use refused::Refusal;
+pub(crate) use topics::is_internal;
+pub use topics::{Start, Topics};
 
 /// How long an answer may take.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait before asking again about a partition that is between leaders.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// What a broker allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokerLimits {
+    /// `transaction.max.timeout.ms`
+    pub transaction_max_timeout: Duration,
+    /// `group.min.session.timeout.ms`
+    pub group_min_session_timeout: Duration,
+    /// `group.max.session.timeout.ms`
+    pub group_max_session_timeout: Duration,
+}
 
 /// What kind of failure a [`QueryError`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -418,11 +430,6 @@ pub(crate) fn partition_list(partitions: &[TopicPartition]) -> TopicPartitionLis
         list.add_partition(&partition.topic, partition.partition);
     }
     list
-}
-
-/// Whether a topic is Kafka's own or a tool's, by the convention of two underscores. A pattern never matches those.
-pub fn is_internal(topic: &str) -> bool {
-    topic.starts_with("__")
 }
 
 fn client_refused(error: &KafkaError, config: &ClientConfig) -> QueryError {

@@ -16,7 +16,7 @@
 pub mod cli;
 pub mod columns;
 pub mod config;
-pub mod failure;
+pub mod error;
 pub mod flow;
 pub mod formats;
 pub mod import;

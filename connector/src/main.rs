@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use jiff::Timestamp;
+use tidegate::cli::failure;
 use tidegate::cli::{self, Cli};
-use tidegate::failure;
 use tidegate::show::telemetry;
 
 /// How long the process waits for its threads when it is done: none of them holds anything that is not durable.

@@ -21,7 +21,8 @@ pub mod wrong;
 
 use std::time::Duration;
 
-use tidegate::flow::run::{Beginning, RunError, Summary};
+use tidegate::error::RunError;
+use tidegate::flow::run::{Beginning, Summary};
 use tidegate::replica::control::Change;
 use tidegate_sinks::Sink;
 use tokio::task::JoinError;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::output;
-use crate::flow::run::RunError;
+use crate::error::RunError;
 use crate::import::{self, ImportError};
 use crate::limits::JOB_FILE_MAX_BYTES;
 

@@ -5,7 +5,8 @@ use tidegate_sinks::{Chain, Checkpoint, Kind, Plan, Restore, RestoreChoice, Rest
 
 use super::output;
 use crate::config::Config;
-use crate::flow::run::{Beginning, RunError};
+use crate::error::RunError;
+use crate::flow::run::Beginning;
 use crate::job::savepoint;
 
 #[derive(Debug, clap::Args)]

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use super::restore::RestoreArgs;
 use super::{JobArg, LogArgs, job, progress};
 use crate::config::{Config, Origin, Unknown, client_properties, timeouts};
-use crate::failure;
-use crate::flow::run::{self, Beginning, OnStop, RunError, RunOptions, Summary};
+use crate::error::{self, RunError};
+use crate::flow::run::{self, Beginning, OnStop, RunOptions, Summary};
 use crate::job::reload::Reloader;
 use crate::job::savepoint;
 use crate::job::savepoint::Periodic;
@@ -209,7 +209,7 @@ async fn reach_broker(config: &Config) -> Result<()> {
     loop {
         match check_timeouts(config).await {
             Err(error) if is_unreachable(&error) && Instant::now() + ASK_AGAIN < give_up => {
-                tracing::warn!("{}; asking again", failure::words(error.as_ref()));
+                tracing::warn!("{}; asking again", error::words(error.as_ref()));
                 tokio::time::sleep(ASK_AGAIN).await;
             }
             answer => return answer,

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::output::{OutputArg, table};
 use super::{JobArg, LogArgs};
 use crate::config::{Config, ConfigErrors};
-use crate::failure;
+use crate::error;
 use crate::show::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -62,7 +62,7 @@ impl Check {
     /// The error with its causes.
     fn failed_with(check: &str, error: impl Into<anyhow::Error>) -> Self {
         let error: anyhow::Error = error.into();
-        Self::failed(check, failure::words(error.as_ref()))
+        Self::failed(check, error::words(error.as_ref()))
     }
 }
 

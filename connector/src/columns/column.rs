@@ -1,4 +1,6 @@
-//! What a job says of its columns, before any type of Arrow is made of it.
+//! What the job file says of a table's columns: its own, Kafka's metadata, and the levels of folders made of them.
+
+use std::fmt;
 
 /// A column as written in the job file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -7,7 +9,7 @@ pub struct Column {
     /// A type of the job file's grammar: `timestamp(ms, UTC)`, `struct<a: int32>`.
     #[serde(rename = "type")]
     pub type_name: String,
-    /// Where the value stands in the record, when not under `name`: keys with dots between them. See [`super::path`].
+    /// Where the value stands in the record, when not under `name`: keys with dots between them. See [`crate::columns::path`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     #[serde(flatten)]
@@ -80,4 +82,60 @@ impl Metadata {
             Self::Headers => "list<struct<name: string, value: binary>>",
         }
     }
+}
+
+/// Where the values of a column stand that a folder level is made of as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PartitionColumns {
+    /// In the files; the level has a name of its own, `<column>_part`, so that no reader takes it for the column.
+    #[default]
+    File,
+    /// In the folder's name alone, as Hive has it: the level is called as the column, which is not in the files.
+    Folder,
+    /// In both, under one name. Many readers of folders fail at that; chains of before have it.
+    Both,
+}
+
+impl PartitionColumns {
+    pub const ALL: [Self; 3] = [Self::File, Self::Folder, Self::Both];
+
+    /// As the job file and the chain have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Folder => "folder",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// A folder level: `day(ts)`, `bucket(16, user_id)`, `country`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionField {
+    pub transform: Transform,
+    pub column: String,
+}
+
+impl fmt::Display for PartitionField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = &self.column;
+        match self.transform {
+            Transform::Identity => write!(f, "{column}"),
+            Transform::Year => write!(f, "year({column})"),
+            Transform::Month => write!(f, "month({column})"),
+            Transform::Day => write!(f, "day({column})"),
+            Transform::Hour => write!(f, "hour({column})"),
+            Transform::Bucket(buckets) => write!(f, "bucket({buckets}, {column})"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transform {
+    Identity,
+    Year,
+    Month,
+    Day,
+    Hour,
+    Bucket(u32),
 }

@@ -3,8 +3,7 @@
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
-use super::is_json;
-use crate::config::{PartitionColumns, PartitionField, Transform};
+use super::{PartitionColumns, PartitionField, Transform, is_json};
 use crate::limits::{LEVEL_NAME_MAX_BYTES, NAME_MAX_BYTES};
 use crate::names;
 

@@ -136,8 +136,8 @@ fn unit(rest: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use crate::columns::Column;
     use crate::columns::schema;
-    use crate::config::Column;
 
     #[test]
     fn the_words_of_others_lead_to_the_type_that_holds_as_much() {

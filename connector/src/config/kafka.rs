@@ -16,8 +16,7 @@ use super::file::values;
 pub(super) use defaults::{SOCKET, TRANSACTION_SLACK, message_timeout, revoke};
 pub use properties::client_properties;
 pub(crate) use properties::is_secret;
-pub use start::Start;
-pub use topics::Topics;
+pub use crate::kafka::{Start, Topics};
 
 /// Shown without its properties' values.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use super::file::section::{Parsed, Section, key};
 use super::file::values;
 use super::{Format, Topics};
 pub use files::{Compression, File};
-pub use folders::{PartitionColumns, PartitionField, Transform};
+pub use crate::columns::{PartitionColumns, PartitionField, Transform};
 pub use table::Table;
 pub(super) use url::{store_of, url};
 

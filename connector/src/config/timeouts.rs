@@ -9,7 +9,7 @@ use tidegate_sinks::store::Retries;
 use super::file::section::{Section, key};
 use super::file::values;
 use super::kafka::{self, Kafka};
-pub use relations::{BrokerLimits, Finding, Severity, check, kill_delay};
+pub use relations::{Finding, Severity, check, kill_delay};
 
 #[derive(Clone, Debug)]
 pub struct Timeouts {

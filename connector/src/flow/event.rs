@@ -5,7 +5,7 @@ mod fetch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidegate_sinks::{Kind, LeaderEpoch, Position, TopicPartition};
+use tidegate_sinks::{Error, LeaderEpoch, Position, TopicPartition};
 
 pub use fetch::{Fetch, Lender, Record, header_bytes};
 
@@ -25,7 +25,8 @@ pub enum Event {
     /// Reads nothing more, as [`Command::Pause`] asked; whatever was read has been told before.
     Paused,
     /// The source cannot go on.
-    Failed(SourceError),
+    /// The source cannot go on. The error names the remedy, and never holds a record's content.
+    Failed(Error),
 }
 
 /// What the source is asked, in this order. Answers to the group travel with the rest, so that a rewind cannot
@@ -55,22 +56,6 @@ pub struct Assignment {
     pub generation: u64,
     /// Of what was read below the offset: before it reads on, the source has the brokers say whether that is still there.
     pub epoch: Option<LeaderEpoch>,
-}
-
-/// Why the source cannot go on; names the remedy, never holds a record's content.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct SourceError {
-    pub message: String,
-    /// [`Kind::Config`]: starting again does not help, as the login or a right must be changed.
-    pub kind: Kind,
-}
-
-impl SourceError {
-    /// One that a restart may mend.
-    pub fn passing(message: String) -> Self {
-        Self { message, kind: Kind::Retry }
-    }
 }
 
 /// Bytes that have left the client and are not decoded yet. The source reads no further while they are too many.

@@ -34,7 +34,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sinks::{Checkpoint, CommitId, PartitionState, Sink, TopicPartition};
+use tidegate_sinks::{Checkpoint, CommitId, Error, PartitionState, Sink, TopicPartition};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -42,12 +42,13 @@ pub use asked::{Asking, nobody_asks};
 pub use channels::Spawn;
 pub(crate) use channels::staging_error;
 pub use hold::{OnStop, run_and_hold};
-pub use outcome::{RunError, Summary};
+pub use outcome::Summary;
 pub use start::Beginning;
 
 use crate::config::client_properties;
 use crate::config::{Column, Config, PartitionColumns, PartitionField, Topics, Transform};
-use crate::flow::event::{Command, SourceError};
+use crate::error::RunError;
+use crate::flow::event::Command;
 use crate::flow::rejects::topic::{self, Outbox};
 use crate::flow::source::{Source, SourceSettings};
 use crate::flow::stage::{StageSettings, Stager};
@@ -71,7 +72,7 @@ const ABOVE_END_PAUSE: Duration = Duration::from_secs(1);
 pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
 
 /// Joins the group, to read what a state leaves to be read.
-pub type StartSource = Box<dyn FnOnce(&Checkpoint) -> Result<Source, SourceError> + Send>;
+pub type StartSource = Box<dyn FnOnce(&Checkpoint) -> Result<Source, Error> + Send>;
 
 /// What a job is run with. A simulation gives its own of each.
 pub struct Job {

@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tidegate_sinks::{Kind, LeaderEpoch, Position, TopicPartition};
+use tidegate_sinks::{Error, Kind, LeaderEpoch, Position, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
 pub use group::{Ends, Seen, SharedSeen};
 
 use crate::config::Topics;
-use crate::flow::event::{Assignment, Budget, Command, Event, Fetch, Lender, SourceError};
+use crate::flow::event::{Assignment, Budget, Command, Event, Fetch, Lender};
 use crate::kafka::{self, QueryErrorKind, Refusal};
 use crate::show::telemetry::described::{SOURCE_WAIT, THROTTLED_MILLISECONDS};
 use crate::tasks;
@@ -61,15 +61,14 @@ impl SourceSettings {
     /// Without some of the topics, whatever the job file says.
     ///
     /// Errors: `Config` where none of a list is left.
-    pub fn without(mut self, left_out: &BTreeSet<Arc<str>>) -> Result<Self, SourceError> {
+    pub fn without(mut self, left_out: &BTreeSet<Arc<str>>) -> Result<Self, Error> {
         self.topics = self.topics.without(left_out);
         match &self.topics {
-            Topics::List(topics) if topics.is_empty() && !left_out.is_empty() => Err(SourceError {
-                message: "the job has given up every topic of kafka.topics, so there is nothing left to read; another job, with \
-                          a sink folder of its own, can read them anew"
-                    .into(),
-                kind: Kind::Config,
-            }),
+            Topics::List(topics) if topics.is_empty() && !left_out.is_empty() => Err(Error::new(
+                Kind::Config,
+                "the job has given up every topic of kafka.topics, so there is nothing left to read; another job, with \
+                          a sink folder of its own, can read them anew",
+            )),
             Topics::List(_) => Ok(self),
             Topics::Regex(_) => {
                 let ignored = self.properties.entry("topic.blacklist".to_owned()).or_default();
@@ -97,22 +96,22 @@ pub struct Source {
 
 impl Source {
     /// Joins the group and starts the thread. It ends after [`Command::Close`], or when nobody listens.
-    pub fn start(settings: SourceSettings) -> Result<Self, SourceError> {
+    pub fn start(settings: SourceSettings) -> Result<Self, Error> {
         let (events, receiver) = mpsc::unbounded_channel();
         let (sender, commands) = channel();
         let seen = SharedSeen::default();
         let (end, ended) = oneshot::channel();
         let consumer = Group::join(&settings.properties, seen.clone()).map_err(|error| {
-            SourceError::passing(format!("the Kafka client refused its settings: {error}"))
+            Error::new(Kind::Retry, format!("the Kafka client refused its settings: {error}"))
         })?;
         let names: Vec<String> = match &settings.topics {
             Topics::List(topics) => topics.clone(),
             Topics::Regex(pattern) => vec![format!("^({pattern})$")],
         };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        consumer
-            .subscribe(&names)
-            .map_err(|error| SourceError::passing(format!("subscribing to {}: {error}", names.join(", "))))?;
+        consumer.subscribe(&names).map_err(|error| {
+            Error::new(Kind::Retry, format!("subscribing to {}: {error}", names.join(", ")))
+        })?;
         let reader = Reader::new(consumer, &settings, events, commands, seen.clone());
         let budget = reader.budget.clone();
         let read = move || {
@@ -120,7 +119,7 @@ impl Source {
             drop(end);
         };
         tasks::thread("source".to_owned(), read)
-            .map_err(|error| SourceError::passing(format!("starting the consumer thread: {error}")))?;
+            .map_err(|error| Error::new(Kind::Retry, format!("starting the consumer thread: {error}")))?;
         Ok(Self { events: receiver, commands: sender, seen, budget, ended })
     }
 }
@@ -172,7 +171,7 @@ struct Reader {
 /// Why the thread ends.
 enum End {
     Closed,
-    Failed(SourceError),
+    Failed(Error),
 }
 
 impl Reader {
@@ -303,7 +302,7 @@ impl Reader {
             // Fetched before its partition was routed to the queue; its route is set before it is assigned.
             Some(Ok(message)) => {
                 let error = format!("{}: a record came past its queue", rdkafka::Message::topic(&message));
-                return Err(End::Failed(SourceError::passing(error)));
+                return Err(End::Failed(Error::new(Kind::Retry, error)));
             }
             Some(Err(error)) => judge(&error, &self.consumer.context().take_reason())?,
         }
@@ -424,7 +423,7 @@ fn failed(doing: &str, error: &KafkaError) -> End {
     let message = format!("{doing}: {error}{}", kafka::remedy(code));
     let lasts = matches!(kafka::kind_of(code), QueryErrorKind::Unauthorized | QueryErrorKind::Config);
     let kind = if lasts { Kind::Config } else { Kind::Retry };
-    End::Failed(SourceError { message, kind })
+    End::Failed(Error::new(kind, message))
 }
 
 /// Errors that the client mends by itself are logged. Any other could mean a record skipped, so it ends the source.
@@ -435,7 +434,7 @@ fn judge(error: &KafkaError, reason: &str) -> Result<(), End> {
         Some(Authentication | SaslAuthenticationFailed | SSL) => {
             if let Some(refusal) = Refusal::of(reason) {
                 let message = format!("reading from Kafka: {error} ({reason}){}", refusal.remedy());
-                return Err(End::Failed(SourceError { message, kind: Kind::Config }));
+                return Err(End::Failed(Error::new(Kind::Config, message)));
             }
             true
         }

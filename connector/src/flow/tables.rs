@@ -20,7 +20,7 @@ pub use resolve::{Found, KnownOnly, Resolver, first_pins, look};
 
 use crate::columns;
 use crate::config::{Column, Config, Table};
-use crate::flow::run::RunError;
+use crate::error::RunError;
 
 /// What stands in the place of the one list of old chains.
 const ONE_LIST_PER_TABLE: &str =

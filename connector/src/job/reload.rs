@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, ConfigErrors, Origin, reload};
-use crate::failure;
+use crate::error;
 use crate::replica::status::{Reload, Status};
 use crate::show::telemetry;
 
@@ -73,7 +73,7 @@ impl Reloader {
         let judged = read.map_err(|errors| errors.to_string()).and_then(|new| {
             let keys = reload(&old, &new).map_err(|refused| refused.to_string())?;
             if self.sets_log_level && keys.iter().any(|key| key == "log.level") {
-                telemetry::set_log_level(&new.log.level).map_err(|error| failure::words(error.as_ref()))?;
+                telemetry::set_log_level(&new.log.level).map_err(|error| error::words(error.as_ref()))?;
             }
             Ok((keys, Arc::new(new)))
         });

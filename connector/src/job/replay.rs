@@ -23,8 +23,9 @@ use tokio::runtime::Handle;
 pub use look::{Counts, Look, Reason};
 
 use crate::config::Config;
+use crate::error::RunError;
 use crate::flow::rejects::{self, ReadError};
-use crate::flow::run::{self, RunError};
+use crate::flow::run;
 use crate::flow::stage::{self, Attempt, StageSettings, Staged, Stager};
 use crate::flow::tables::{KnownOnly, TableColumns};
 

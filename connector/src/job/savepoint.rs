@@ -40,7 +40,7 @@ pub use read::read;
 pub use write::create;
 
 use crate::config::{self, Config};
-use crate::flow::run::RunError;
+use crate::error::RunError;
 use crate::limits::{SAVEPOINT_FILES_MAX_COUNT, SAVEPOINT_ID_MAX_CHARS};
 
 /// The newest format that this version writes and reads.

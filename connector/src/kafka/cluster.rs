@@ -8,11 +8,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tidegate_sinks::TopicPartition;
+use tidegate_sinks::{Error, TopicPartition};
 
 pub use connected::Connected;
 
-use crate::config::Start;
+use crate::kafka::Start;
 use crate::kafka::{Look, TopicIds};
 
 /// Where a partition's log begins and ends.
@@ -36,50 +36,45 @@ pub struct Quota {
 /// Payloads of a few records of each partition.
 pub type Sample = BTreeMap<TopicPartition, Vec<Vec<u8>>>;
 
-/// A question the cluster could not answer, with the remedy.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct ClusterError {
-    pub message: String,
-    /// Asking again does not help: a missing topic, a refused login.
-    pub permanent: bool,
-}
-
+/// What a job asks the cluster. An error says the remedy; asking again helps only with one of [`Kind::Retry`]: a missing topic or a
+/// refused login does not pass.
+///
+/// [`Kind::Retry`]: tidegate_sinks::Kind::Retry
 #[async_trait]
 pub trait Cluster: fmt::Debug + Send + Sync + 'static {
     /// Its id; `None` where the broker tells none.
-    async fn id(&self) -> Result<Option<String>, ClusterError>;
+    async fn id(&self) -> Result<Option<String>, Error>;
 
     /// The ids of those topics that exist.
-    async fn topic_ids(&self, topics: &BTreeSet<Arc<str>>) -> Result<TopicIds, ClusterError>;
+    async fn topic_ids(&self, topics: &BTreeSet<Arc<str>>) -> Result<TopicIds, Error>;
 
     /// From now on, these are no topics of the job.
     fn leave_out(&self, topics: &BTreeSet<Arc<str>>);
 
     /// All partitions of the job's topics.
-    async fn partitions(&self) -> Result<Vec<TopicPartition>, ClusterError>;
+    async fn partitions(&self) -> Result<Vec<TopicPartition>, Error>;
 
     /// Where to begin to read each of `partitions`.
     async fn starts(
         &self,
         partitions: &[TopicPartition],
         start: &Start,
-    ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError>;
+    ) -> Result<BTreeMap<TopicPartition, i64>, Error>;
 
     async fn bounds(
         &self,
         partitions: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError>;
+    ) -> Result<BTreeMap<TopicPartition, LogBounds>, Error>;
 
     /// Offsets that the group has committed, of those partitions where it has any.
     async fn group_offsets(
         &self,
         partitions: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError>;
+    ) -> Result<BTreeMap<TopicPartition, i64>, Error>;
 
     /// How the topics that the job must read are now: those of its list, or those that match its pattern and those of
     /// `known` that did. Tried once, so an election that is under way shows.
-    async fn look(&self, known: &BTreeSet<Arc<str>>) -> Result<Look, ClusterError> {
+    async fn look(&self, known: &BTreeSet<Arc<str>>) -> Result<Look, Error> {
         let _ = known;
         Ok(Look::new())
     }
@@ -87,5 +82,5 @@ pub trait Cluster: fmt::Debug + Send + Sync + 'static {
     /// The first committed records of each partition, without tombstones: as many as its quota, or all that there are.
     ///
     /// Errors: a partition that does not answer; so what comes back is never cut short by chance.
-    async fn sample(&self, quotas: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, ClusterError>;
+    async fn sample(&self, quotas: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, Error>;
 }

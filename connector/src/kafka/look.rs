@@ -8,7 +8,7 @@ use rdkafka::metadata::MetadataTopic;
 use regex::Regex;
 
 use super::{Queries, QueryError, QueryErrorKind, is_internal, kind_of};
-use crate::config::Topics;
+use crate::kafka::Topics;
 
 /// A topic as the brokers describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]

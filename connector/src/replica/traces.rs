@@ -18,7 +18,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
 use tokio::runtime::Handle;
 
-use crate::flow::run::RunError;
+use crate::error::RunError;
 use crate::replica::status::history::CheckpointRecord;
 
 /// Any of them turns traces on.

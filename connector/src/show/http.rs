@@ -34,7 +34,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::{Config, Http};
-use crate::flow::run::RunError;
+use crate::error::RunError;
 use crate::limits::{REQUEST_HEAD_MAX, REQUEST_MAX_BYTES};
 use crate::replica::control::Board;
 use crate::replica::status::Status;

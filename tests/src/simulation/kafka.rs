@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tidegate::config::Start;
 use tidegate::kafka::TopicIds;
-use tidegate::kafka::cluster::{Cluster, ClusterError, LogBounds, Quota, Sample};
-use tidegate_sinks::{LeaderEpoch, TopicPartition};
+use tidegate::kafka::cluster::{Cluster, LogBounds, Quota, Sample};
+use tidegate_sinks::{Error, LeaderEpoch, TopicPartition};
 
 use super::chance::Chance;
 
@@ -156,17 +156,17 @@ impl Kafka {
 
 #[async_trait]
 impl Cluster for Kafka {
-    async fn id(&self) -> Result<Option<String>, ClusterError> {
+    async fn id(&self) -> Result<Option<String>, Error> {
         Ok(Some("simulated".to_owned()))
     }
 
-    async fn topic_ids(&self, topics: &BTreeSet<Arc<str>>) -> Result<TopicIds, ClusterError> {
+    async fn topic_ids(&self, topics: &BTreeSet<Arc<str>>) -> Result<TopicIds, Error> {
         Ok(topics.iter().map(|topic| (topic.clone(), Some(format!("id of {topic}")))).collect())
     }
 
     fn leave_out(&self, _topics: &BTreeSet<Arc<str>>) {}
 
-    async fn partitions(&self) -> Result<Vec<TopicPartition>, ClusterError> {
+    async fn partitions(&self) -> Result<Vec<TopicPartition>, Error> {
         Ok(self.logs().keys().cloned().collect())
     }
 
@@ -174,7 +174,7 @@ impl Cluster for Kafka {
         &self,
         partitions: &[TopicPartition],
         start: &Start,
-    ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError> {
+    ) -> Result<BTreeMap<TopicPartition, i64>, Error> {
         let latest = *start == Start::Latest;
         Ok(self.of(partitions, |log| if latest { log.last_stable_offset } else { log.start }))
     }
@@ -182,7 +182,7 @@ impl Cluster for Kafka {
     async fn bounds(
         &self,
         partitions: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError> {
+    ) -> Result<BTreeMap<TopicPartition, LogBounds>, Error> {
         tokio::time::sleep(self.chance.millis(0..20)).await;
         Ok(self.of(partitions, Log::bounds))
     }
@@ -190,11 +190,11 @@ impl Cluster for Kafka {
     async fn group_offsets(
         &self,
         _partitions: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError> {
+    ) -> Result<BTreeMap<TopicPartition, i64>, Error> {
         Ok(BTreeMap::new())
     }
 
-    async fn sample(&self, _: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, ClusterError> {
+    async fn sample(&self, _: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, Error> {
         Ok(Sample::new())
     }
 }

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use tidegate::flow::run::{Beginning, RunError, Summary};
+use tidegate::error::RunError;
+use tidegate::flow::run::{Beginning, Summary};
 use tidegate_sinks::{Restore, RestoreChoice, Restored};
 use tokio::task::JoinError;
 use tokio::time::Instant;

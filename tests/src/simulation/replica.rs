@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tidegate::flow::run::{Beginning, Job, RunError, Summary, run_job};
+use tidegate::error::RunError;
+use tidegate::flow::run::{Beginning, Job, Summary, run_job};
 use tidegate::replica::status::Status;
 use tidegate_sinks::Checkpoint;
 use tokio::sync::watch;

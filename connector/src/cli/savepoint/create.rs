@@ -12,7 +12,7 @@ use crate::cli::job::Job;
 use crate::cli::output::OutputArg;
 use crate::cli::{JobArg, LogArgs};
 use crate::config::Config;
-use crate::flow::run::RunError;
+use crate::error::RunError;
 use crate::job::savepoint;
 use crate::replica::control::Board;
 use crate::replica::control::savepoints::{self, SavepointState, Wish};

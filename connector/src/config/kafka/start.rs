@@ -7,17 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::config::file::error::Wrong;
 use crate::config::file::section::{Parsed, Section, Value, key};
 use crate::config::file::values;
-
-/// Where to begin, only where no position exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Start {
-    Earliest,
-    Latest,
-    /// Milliseconds since 1970.
-    Timestamp(i64),
-    /// Offset by topic and partition; others begin at the earliest.
-    Offsets(BTreeMap<String, BTreeMap<i32, i64>>),
-}
+use crate::kafka::Start;
 
 pub(super) fn read(kafka: &mut Section<'_>) -> Start {
     kafka.read(

@@ -1,54 +1,12 @@
 //! `kafka.topics` and `kafka.topics_regex`: what is read.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use serde_json::json;
 
 use crate::config::file::error::Wrong;
 use crate::config::file::section::{Parsed, Section, Value, key};
 use crate::config::file::values;
+use crate::kafka::Topics;
 use crate::limits::TOPIC_PATTERN_MAX_CHARS;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Topics {
-    List(Vec<String>),
-    /// Matched against a topic's whole name, never against an internal topic's (`__…`). It means the same to the
-    /// regex crate and to librdkafka, which asks the C library.
-    Regex(String),
-}
-
-impl Topics {
-    /// Whether a topic of this name is among them.
-    pub fn has(&self, topic: &str) -> bool {
-        self.matcher()(topic)
-    }
-
-    /// The same for many names: a pattern is compiled once.
-    pub(crate) fn matcher(&self) -> impl Fn(&str) -> bool + '_ {
-        let pattern = match self {
-            Self::List(_) => None,
-            Self::Regex(pattern) => regex::Regex::new(&format!("^(?:{pattern})$")).ok(),
-        };
-        move |topic| match self {
-            Self::List(topics) => topics.iter().any(|listed| listed == topic),
-            Self::Regex(_) => {
-                !crate::kafka::is_internal(topic) && pattern.as_ref().is_some_and(|p| p.is_match(topic))
-            }
-        }
-    }
-
-    /// A list without some of its topics. A pattern stays as it is.
-    pub(crate) fn without(self, left_out: &BTreeSet<Arc<str>>) -> Self {
-        match self {
-            Self::List(mut topics) => {
-                topics.retain(|topic| !left_out.contains(topic.as_str()));
-                Self::List(topics)
-            }
-            pattern => pattern,
-        }
-    }
-}
 
 /// One of the two keys; where both are wrong or missing, an empty list.
 pub(super) fn read(kafka: &mut Section<'_>) -> Topics {

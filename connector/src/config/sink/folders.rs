@@ -1,7 +1,5 @@
 //! `sink.partition_by` and `sink.partition_columns`: the folders that files lie in.
 
-use std::fmt;
-
 use arrow::datatypes::Schema;
 use serde_json::json;
 
@@ -9,64 +7,9 @@ use crate::columns::levels::{self, LevelError};
 use crate::config::file::error::Wrong;
 use crate::config::file::section::{Parsed, Section, Value, key, nearest};
 use crate::config::file::values;
-use crate::config::{Column, Format};
+use crate::columns::{Column, PartitionColumns, PartitionField, Transform};
+use crate::config::Format;
 use crate::limits::{BUCKETS_MAX_COUNT, PARTITION_FIELDS_MAX_COUNT};
-
-/// Where the values of a column stand that a folder level is made of as they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PartitionColumns {
-    /// In the files; the level has a name of its own, `<column>_part`, so that no reader takes it for the column.
-    #[default]
-    File,
-    /// In the folder's name alone, as Hive has it: the level is called as the column, which is not in the files.
-    Folder,
-    /// In both, under one name. Many readers of folders fail at that; chains of before have it.
-    Both,
-}
-
-impl PartitionColumns {
-    pub const ALL: [Self; 3] = [Self::File, Self::Folder, Self::Both];
-
-    /// As the job file and the chain have it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Folder => "folder",
-            Self::Both => "both",
-        }
-    }
-}
-
-/// A folder level: `day(ts)`, `bucket(16, user_id)`, `country`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionField {
-    pub transform: Transform,
-    pub column: String,
-}
-
-impl fmt::Display for PartitionField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let column = &self.column;
-        match self.transform {
-            Transform::Identity => write!(f, "{column}"),
-            Transform::Year => write!(f, "year({column})"),
-            Transform::Month => write!(f, "month({column})"),
-            Transform::Day => write!(f, "day({column})"),
-            Transform::Hour => write!(f, "hour({column})"),
-            Transform::Bucket(buckets) => write!(f, "bucket({buckets}, {column})"),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transform {
-    Identity,
-    Year,
-    Month,
-    Day,
-    Hour,
-    Bucket(u32),
-}
 
 pub(super) fn partition_by(sink: &mut Section<'_>, format: &Format) -> Vec<PartitionField> {
     let columns = sink.peek("partition_columns", |value| value.parse(partition_columns_word));

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::super::client_properties;
-use super::super::timeouts::{BrokerLimits, Finding, Severity, check};
+use super::super::timeouts::{Finding, Severity, check};
+use crate::kafka::BrokerLimits;
 use super::{MINIMAL, parse, with};
 
 const KILL_DELAY: Duration = Duration::from_secs(30);

@@ -9,20 +9,10 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::config::kafka::{SOCKET, TRANSACTION_SLACK, message_timeout};
+use crate::kafka::BrokerLimits;
 
 /// Kubernetes' `terminationGracePeriodSeconds` where nobody sets it.
 const KILL_DELAY_DEFAULT: Duration = Duration::from_secs(30);
-
-/// What a broker allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BrokerLimits {
-    /// `transaction.max.timeout.ms`
-    pub transaction_max_timeout: Duration,
-    /// `group.min.session.timeout.ms`
-    pub group_min_session_timeout: Duration,
-    /// `group.max.session.timeout.ms`
-    pub group_max_session_timeout: Duration,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

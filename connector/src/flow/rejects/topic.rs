@@ -24,6 +24,7 @@ use tidegate_sinks::{Checkpoint, Commit, CommitId, Kind, Sink};
 use tokio::runtime::Handle;
 
 use crate::config::{Config, Rejects, Topics, client_properties};
+use crate::error::RunError;
 use crate::flow::rejects::ReadError;
 use crate::kafka::{Queries, QueryError, QueryErrorKind};
 use transaction::Transaction;
@@ -58,6 +59,12 @@ pub struct SendError {
     is_fenced: bool,
     /// The topic takes no record, or no batch of them, as large as one was.
     is_too_large: bool,
+}
+
+impl From<SendError> for RunError {
+    fn from(error: SendError) -> Self {
+        if error.permanent { Self::Config(error.message, None) } else { Self::Failed(error.message, None) }
+    }
 }
 
 impl SendError {

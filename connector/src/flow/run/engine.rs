@@ -31,7 +31,7 @@ use crate::flow::rejects::topic::{Outbox, SendError, Sent};
 use crate::flow::source::Source;
 use crate::flow::stage::{Attempt, Staged};
 use crate::kafka::Look;
-use crate::kafka::cluster::{Cluster, ClusterError, LogBounds};
+use crate::kafka::cluster::{Cluster, LogBounds};
 use crate::replica::status::Status;
 use crate::tasks::{self, Lost};
 
@@ -59,7 +59,7 @@ pub(super) enum Done {
     Loaded(Purpose, Result<Loaded, RunError>),
     /// Whether the topics are the same, after all of an attempt was read; without one, of those that are being read.
     Identified(Option<CommitId>, Result<(), RunError>),
-    Looked(Result<Look, ClusterError>),
+    Looked(Result<Look, Error>),
     /// Time to read a partition again whose offset was above the end of its log.
     LookAgain(TopicPartition, u64),
 }

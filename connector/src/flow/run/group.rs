@@ -14,7 +14,7 @@ use super::{RunError, identity};
 use crate::config::{Config, OnDataLoss};
 use crate::flow::event::{Budget, Command, Fetch};
 use crate::kafka::TopicIds;
-use crate::kafka::cluster::{Cluster, ClusterError, LogBounds};
+use crate::kafka::cluster::{Cluster, LogBounds};
 
 impl Engine {
     /// An error that may pass: start again from the newest state, but not for ever.
@@ -283,19 +283,19 @@ async fn load(
 async fn bounds(
     cluster: &dyn Cluster,
     partitions: &[TopicPartition],
-) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError> {
+) -> Result<BTreeMap<TopicPartition, LogBounds>, Error> {
     loop {
         match cluster.bounds(partitions).await {
-            Err(error) if !error.permanent => wait(&error).await,
+            Err(error) if error.kind == Kind::Retry => wait(&error).await,
             answer => return answer,
         }
     }
 }
 
-async fn topic_ids(cluster: &dyn Cluster, topics: &identity::Names) -> Result<TopicIds, ClusterError> {
+async fn topic_ids(cluster: &dyn Cluster, topics: &identity::Names) -> Result<TopicIds, Error> {
     loop {
         match cluster.topic_ids(topics).await {
-            Err(error) if !error.permanent => wait(&error).await,
+            Err(error) if error.kind == Kind::Retry => wait(&error).await,
             answer => return answer,
         }
     }
@@ -303,7 +303,7 @@ async fn topic_ids(cluster: &dyn Cluster, topics: &identity::Names) -> Result<To
 
 /// Before it is asked again, until it is answered or cannot be: a partition that has just been added has no leader at once,
 /// and one whose only broker is away has none until that is back.
-async fn wait(error: &ClusterError) {
+async fn wait(error: &Error) {
     tracing::warn!(%error, "asking again");
     tokio::time::sleep(Duration::from_secs(1)).await;
 }

@@ -77,7 +77,7 @@ mod tests {
     use tidegate_sinks::store::{self, Retries};
 
     use super::*;
-    use crate::flow::run::RunError;
+    use crate::error::RunError;
     use crate::replica::control::{Board, Change, ReplicaState, Settings};
 
     struct Scene {

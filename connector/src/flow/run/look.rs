@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sinks::{Checkpoint, TopicPartition};
+use tidegate_sinks::{Checkpoint, Error, TopicPartition};
 use tokio::time::Instant;
 
 use super::engine::{Done, Engine};
 use crate::config::Config;
-use crate::kafka::cluster::ClusterError;
 use crate::kafka::{Look, TopicLook};
 use crate::replica::status::conditions::Cause;
 
@@ -125,7 +124,7 @@ impl Engine {
         self.spawn("look", async move { Done::Looked(cluster.look(&topics).await) });
     }
 
-    pub(super) fn looked(&mut self, look: Result<Look, ClusterError>) {
+    pub(super) fn looked(&mut self, look: Result<Look, Error>) {
         self.looks.looking = false;
         let found = match look {
             Ok(look) => judge(&look, &self.must_read()),

@@ -200,11 +200,12 @@ pub(crate) async fn recover(
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
+    use tidegate_sinks::Error;
     use tidegate_sinks::memory::Memory;
 
     use super::*;
     use crate::config::{Origin, Start};
-    use crate::kafka::cluster::{ClusterError, LogBounds, Quota, Sample};
+    use crate::kafka::cluster::{LogBounds, Quota, Sample};
 
     /// A cluster whose group has read; by the time it says so, `other` has begun the chain.
     #[derive(Debug)]
@@ -216,32 +217,29 @@ mod tests {
 
     #[async_trait]
     impl Cluster for HasRead {
-        async fn id(&self) -> Result<Option<String>, ClusterError> {
+        async fn id(&self) -> Result<Option<String>, Error> {
             Ok(None)
         }
 
-        async fn partitions(&self) -> Result<Vec<TopicPartition>, ClusterError> {
+        async fn partitions(&self) -> Result<Vec<TopicPartition>, Error> {
             Ok(vec![TopicPartition::new("t", 0)])
         }
 
-        async fn starts(&self, of: &[TopicPartition], _: &Start) -> Result<Offsets, ClusterError> {
+        async fn starts(&self, of: &[TopicPartition], _: &Start) -> Result<Offsets, Error> {
             Ok(of.iter().map(|partition| (partition.clone(), 0)).collect())
         }
 
-        async fn bounds(
-            &self,
-            _: &[TopicPartition],
-        ) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError> {
+        async fn bounds(&self, _: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LogBounds>, Error> {
             Ok(BTreeMap::new())
         }
 
-        async fn topic_ids(&self, _: &identity::Names) -> Result<crate::kafka::TopicIds, ClusterError> {
+        async fn topic_ids(&self, _: &identity::Names) -> Result<crate::kafka::TopicIds, Error> {
             Ok(crate::kafka::TopicIds::new())
         }
 
         fn leave_out(&self, _: &identity::Names) {}
 
-        async fn group_offsets(&self, of: &[TopicPartition]) -> Result<Offsets, ClusterError> {
+        async fn group_offsets(&self, of: &[TopicPartition]) -> Result<Offsets, Error> {
             if let Some(other) = &self.other {
                 let place = PartitionState { start: 0, next: 0, rows: 0 };
                 let partitions = of.iter().map(|partition| (partition.clone(), place)).collect();
@@ -250,7 +248,7 @@ mod tests {
             Ok(of.iter().map(|partition| (partition.clone(), 13)).collect())
         }
 
-        async fn sample(&self, _: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, ClusterError> {
+        async fn sample(&self, _: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, Error> {
             Ok(Sample::new())
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tidegate_sinks::{Kind, TopicPartition};
+use tidegate_sinks::{Error, Kind, TopicPartition};
 
 use super::{End, Held, judge};
-use crate::flow::event::{Fetch, Lender, SourceError};
+use crate::flow::event::{Fetch, Lender};
 use crate::kafka::Message;
 
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(super) struct Batch {
     wanted: Vec<bool>,
     /// Partitions, under which generation, whose offset is not in their log.
     pub(super) outside: Vec<(TopicPartition, u64)>,
-    pub(super) failure: Option<SourceError>,
+    pub(super) failure: Option<Error>,
     /// Where a partition's fetch stands, by topic handle and partition; `None`: not held.
     places: HashMap<(usize, i32), Option<usize>>,
     /// The place that was asked for last: messages come in runs of one partition.
@@ -88,8 +88,8 @@ impl Batch {
             Some(code) => {
                 let error = KafkaError::MessageConsumption(code);
                 if let Err(End::Failed(failure)) = judge(&error, &message.reason()) {
-                    let message = format!("{}: {}", fetch.partition, failure.message);
-                    self.failure.get_or_insert(SourceError { message, ..failure });
+                    let context = format!("{}: {}", fetch.partition, failure.context);
+                    self.failure.get_or_insert(Error { context, ..failure });
                 }
             }
         }
@@ -99,17 +99,17 @@ impl Batch {
 
 /// Whether the brokers have lost records that were read. The log may have grown past the offset again, so its bounds do not show
 /// it, and to read on there would skip what was written in their place.
-fn truncated(partition: &TopicPartition, reason: &str) -> Option<SourceError> {
+fn truncated(partition: &TopicPartition, reason: &str) -> Option<Error> {
     let topic = &partition.topic;
-    reason.contains(TRUNCATED).then(|| SourceError {
-        message: format!(
+    reason.contains(TRUNCATED).then(|| {
+        let context = format!(
             "{partition}: the brokers have lost records that were read already, by an unclean election of a leader or because \
              the topic was recreated ({reason}); what was written in their place would be skipped. Roll back to a checkpoint \
              before the broker's end offset (`tidegate checkpoints JOB list`, then `tidegate run JOB --from-checkpoint N \
              --rollback`), which takes the lost records back and reads what stands there now; or give the topic up (`tidegate \
              run JOB --forget-topic {topic}`): its rows stay, it is read no more, and another job can read it anew"
-        ),
-        kind: Kind::Refused,
+        );
+        Error::new(Kind::Refused, context)
     })
 }
 
@@ -137,7 +137,7 @@ mod tests {
             let error = told(reason).expect("records are lost");
             assert_eq!(error.kind, Kind::Refused);
             for word in ["t/3", "offset 120", "--rollback", "--forget-topic t"] {
-                assert!(error.message.contains(word), "{word}: {}", error.message);
+                assert!(error.context.contains(word), "{word}: {}", error.context);
             }
         }
     }

@@ -16,12 +16,13 @@ use tokio::time::Instant;
 use super::{TableColumns, pins};
 use crate::columns::{self, levels};
 use crate::config::{Column, Config, Format, Topics};
+use crate::error::RunError;
 use crate::flow::decode;
 use crate::flow::event::Fetch;
-use crate::flow::run::{self, RunError};
+use crate::flow::run;
 use crate::flow::stage::{BoxError, Decoders, Opened};
 use crate::formats::{Columns, Inferred};
-use crate::kafka::cluster::{Cluster, ClusterError, Quota};
+use crate::kafka::cluster::{Cluster, Quota};
 use crate::replica::status::Status;
 
 /// Records looked at for each table, at most, spread over its partitions.
@@ -70,7 +71,7 @@ pub async fn look(
     cluster: &dyn Cluster,
     config: &Config,
     tables: &BTreeMap<String, Vec<TopicPartition>>,
-) -> Result<Vec<Found>, ClusterError> {
+) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();
     let (mut at_once, mut partitions) = (BTreeMap::new(), 0);
     for (table, of_table) in tables {
@@ -90,7 +91,7 @@ async fn look_at_once(
     config: &Config,
     tables: &BTreeMap<&String, &Vec<TopicPartition>>,
     partitions: usize,
-) -> Result<Vec<Found>, ClusterError> {
+) -> Result<Vec<Found>, Error> {
     let quota = |of_table: &[TopicPartition]| Quota {
         records: (SAMPLE_RECORDS / of_table.len().max(1)).max(PARTITION_RECORDS),
         bytes: SAMPLE_BYTES / partitions.max(1),
@@ -284,8 +285,8 @@ impl Resolver {
             return Ok(Err(why.clone()));
         }
         let found = self.look(&table, &first.partition, fetched).await.map_err(|error| {
-            let kind = if error.permanent { Kind::Config } else { Kind::Retry };
-            Error::new(kind, format!("inferring the columns of table {table}: {error}"))
+            Error::new(error.kind, format!("inferring the columns of table {table}: {error}"))
+                .with_source(error)
         })?;
         if let Err(why) = &found.inferred {
             looking.tried.insert(table, (Instant::now(), why.clone()));
@@ -298,12 +299,7 @@ impl Resolver {
     }
 
     /// The records in hand are a part of the sample: by their columns they will be decoded first.
-    async fn look(
-        &self,
-        table: &str,
-        at: &TopicPartition,
-        fetched: Vec<Vec<u8>>,
-    ) -> Result<Found, ClusterError> {
+    async fn look(&self, table: &str, at: &TopicPartition, fetched: Vec<Vec<u8>>) -> Result<Found, Error> {
         let mut partitions = self.cluster.partitions().await?;
         let columns = self.known();
         partitions.retain(|partition| columns.table_of(&partition.topic) == table);

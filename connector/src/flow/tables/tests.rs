@@ -2,14 +2,14 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use tidegate_sinks::memory::Memory;
-use tidegate_sinks::{Genesis, PartitionState, Sink};
+use tidegate_sinks::{Error, Genesis, PartitionState, Sink};
 
 use super::*;
 use crate::config::{Origin, Start};
 use crate::flow::event::Fetch;
 use crate::flow::stage::{Decoders, Opened};
 use crate::kafka::TopicIds;
-use crate::kafka::cluster::{Cluster, ClusterError, LogBounds, Quota, Sample};
+use crate::kafka::cluster::{Cluster, LogBounds, Quota, Sample};
 use crate::replica::status::Status;
 
 fn config(table: &str, format: &str) -> Config {
@@ -42,36 +42,33 @@ type Offsets = BTreeMap<TopicPartition, i64>;
 
 #[async_trait]
 impl Cluster for Records {
-    async fn id(&self) -> Result<Option<String>, ClusterError> {
+    async fn id(&self) -> Result<Option<String>, Error> {
         Ok(None)
     }
 
-    async fn topic_ids(&self, _: &BTreeSet<Arc<str>>) -> Result<TopicIds, ClusterError> {
+    async fn topic_ids(&self, _: &BTreeSet<Arc<str>>) -> Result<TopicIds, Error> {
         Ok(TopicIds::default())
     }
 
     fn leave_out(&self, _: &BTreeSet<Arc<str>>) {}
 
-    async fn partitions(&self) -> Result<Vec<TopicPartition>, ClusterError> {
+    async fn partitions(&self) -> Result<Vec<TopicPartition>, Error> {
         Ok(self.0.lock().unwrap().keys().cloned().collect())
     }
 
-    async fn starts(&self, _: &[TopicPartition], _: &Start) -> Result<Offsets, ClusterError> {
+    async fn starts(&self, _: &[TopicPartition], _: &Start) -> Result<Offsets, Error> {
         Ok(Offsets::new())
     }
 
-    async fn bounds(
-        &self,
-        _: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError> {
+    async fn bounds(&self, _: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LogBounds>, Error> {
         Ok(BTreeMap::new())
     }
 
-    async fn group_offsets(&self, _: &[TopicPartition]) -> Result<Offsets, ClusterError> {
+    async fn group_offsets(&self, _: &[TopicPartition]) -> Result<Offsets, Error> {
         Ok(Offsets::new())
     }
 
-    async fn sample(&self, quotas: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, ClusterError> {
+    async fn sample(&self, quotas: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, Error> {
         let records = self.0.lock().unwrap();
         let of = |(partition, quota): (&TopicPartition, &Quota)| {
             let payloads = records.get(partition).into_iter().flatten().take(quota.records).cloned();

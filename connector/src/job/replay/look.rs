@@ -9,10 +9,10 @@ use tidegate_sinks::{Commit, CommitId, Sink};
 use tokio::runtime::Handle;
 
 use super::records;
+use crate::error::RunError;
 use crate::flow::decode::{Appended, Fits, Row, Rows};
 use crate::flow::event::Record;
 use crate::flow::rejects;
-use crate::flow::run::RunError;
 use crate::flow::stage::{self, Opened, Partitioner, StageSettings, describe};
 use crate::flow::tables::KnownOnly;
 

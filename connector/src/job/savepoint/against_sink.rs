@@ -8,7 +8,7 @@ use tidegate_sinks::store::hex;
 use tidegate_sinks::{Chain, Error, Sink};
 
 use super::Savepoint;
-use crate::flow::run::RunError;
+use crate::error::RunError;
 
 /// How much of a file is read at a time, in bytes.
 const PART_BYTES: u64 = 8 << 20;

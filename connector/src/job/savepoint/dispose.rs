@@ -6,7 +6,7 @@ use tidegate_sinks::store::Retries;
 use super::contents;
 use super::folder::{CHECKPOINT, COMMITS, Folder, HASH, JOB, MANIFEST};
 use super::{StoreOptions, is_plain_name};
-use crate::flow::run::RunError;
+use crate::error::RunError;
 
 /// Removes the savepoint at a URL, complete or not, also a damaged one that is still known as one.
 ///

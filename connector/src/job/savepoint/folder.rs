@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tidegate_sinks::store::{self, Retries, Store, check_path, hex};
 
 use super::{StoreOptions, uri};
-use crate::flow::run::RunError;
+use crate::error::RunError;
 use crate::limits::{
     SAVEPOINT_CHECKPOINT_MAX_BYTES, SAVEPOINT_COMMITS_MAX_BYTES, SAVEPOINT_SMALL_FILE_MAX_BYTES,
 };

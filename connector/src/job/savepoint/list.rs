@@ -8,7 +8,7 @@ use tidegate_sinks::store::{self, Retries};
 
 use super::folder::{CHECKPOINT, Folder, HASH, MANIFEST};
 use super::{Manifest, StoreOptions};
-use crate::flow::run::RunError;
+use crate::error::RunError;
 
 /// Manifests that are read at the same time.
 const AT_ONCE: usize = 16;

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::folder::{CHECKPOINT, Folder, HASH};
 use super::{default_to, store_options, uri};
 use crate::config::Config;
-use crate::flow::run::RunError;
+use crate::error::RunError;
 use crate::tasks;
 
 const PREFIX: &str = "savepoint-periodic-";

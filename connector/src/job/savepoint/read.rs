@@ -8,7 +8,7 @@ use tidegate_sinks::store::Retries;
 use super::contents::{self, Flaw};
 use super::folder::{CHECKPOINT, COMMITS, Folder, HASH, JOB, MANIFEST, hash_line, limit, sha256};
 use super::{FileEntry, Manifest, Savepoint, StoreOptions, is_plain_name};
-use crate::flow::run::RunError;
+use crate::error::RunError;
 
 /// Reads the savepoint at a URL.
 ///

@@ -17,7 +17,7 @@ use super::contents::{self, Commits};
 use super::folder::{CHECKPOINT, COMMITS, Folder, HASH, JOB, MANIFEST, hash_line, limit, sha256};
 use super::{FORMAT, FileEntry, Manifest, check_id, check_to, store_options, uri};
 use crate::config::Config;
-use crate::flow::run::RunError;
+use crate::error::RunError;
 
 /// How often a state is loaded anew when a rollback or a `forget` came between it and its commits.
 const LOADS: u32 = 3;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use tidegate_sinks::TopicPartition;
+use tidegate_sinks::{Error, Kind, TopicPartition};
 use tokio::task::JoinError;
 
-use super::{Cluster, ClusterError, LogBounds, Quota, Sample, sample};
-use crate::config::{Start, Topics};
+use super::{Cluster, LogBounds, Quota, Sample, sample};
 use crate::kafka::{Look, Queries, QueryError, TopicIds};
+use crate::kafka::{Start, Topics};
 
 /// The cluster that the job's `bootstrap_servers` lead to.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Connected {
         properties: BTreeMap<String, String>,
         topics: Topics,
         group_id: String,
-    ) -> Result<Self, ClusterError> {
+    ) -> Result<Self, Error> {
         let asked = properties.clone();
         let queries = blocking(move || {
             let queries = Queries::connect(&asked)?;
@@ -43,7 +43,7 @@ impl Connected {
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Queries) -> Result<T, QueryError> + Send + 'static,
-    ) -> Result<T, ClusterError> {
+    ) -> Result<T, Error> {
         let queries = self.queries.clone();
         blocking(move || question(&queries)).await
     }
@@ -51,26 +51,27 @@ impl Connected {
 
 async fn blocking<T: Send + 'static>(
     question: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
-) -> Result<T, ClusterError> {
+) -> Result<T, Error> {
     match tokio::task::spawn_blocking(question).await {
         Ok(answer) => Ok(answer?),
-        Err(error) => Err(ClusterError { message: format!("asking Kafka: {error}"), permanent: true }),
+        Err(error) => Err(Error::new(Kind::Config, format!("asking Kafka: {error}"))),
     }
 }
 
-impl From<QueryError> for ClusterError {
+impl From<QueryError> for Error {
     fn from(error: QueryError) -> Self {
-        Self { message: error.to_string(), permanent: !error.kind.may_pass() }
+        let kind = if error.kind.may_pass() { Kind::Retry } else { Kind::Config };
+        Self::new(kind, error.to_string()).with_source(error)
     }
 }
 
 #[async_trait]
 impl Cluster for Connected {
-    async fn id(&self) -> Result<Option<String>, ClusterError> {
+    async fn id(&self) -> Result<Option<String>, Error> {
         self.ask(|queries| Ok(queries.cluster_id())).await
     }
 
-    async fn topic_ids(&self, topics: &BTreeSet<Arc<str>>) -> Result<TopicIds, ClusterError> {
+    async fn topic_ids(&self, topics: &BTreeSet<Arc<str>>) -> Result<TopicIds, Error> {
         let topics = topics.clone();
         self.ask(move |queries| queries.topic_ids(&topics)).await
     }
@@ -79,7 +80,7 @@ impl Cluster for Connected {
         topics.clone_into(&mut self.left_out.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    async fn partitions(&self) -> Result<Vec<TopicPartition>, ClusterError> {
+    async fn partitions(&self) -> Result<Vec<TopicPartition>, Error> {
         let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let topics = self.topics.clone().without(&left_out);
         self.ask(move |queries| {
@@ -94,7 +95,7 @@ impl Cluster for Connected {
         &self,
         partitions: &[TopicPartition],
         start: &Start,
-    ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError> {
+    ) -> Result<BTreeMap<TopicPartition, i64>, Error> {
         let (partitions, start) = (partitions.to_vec(), start.clone());
         self.ask(move |queries| match start {
             Start::Earliest => queries.log_start(&partitions),
@@ -117,7 +118,7 @@ impl Cluster for Connected {
     async fn bounds(
         &self,
         partitions: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, LogBounds>, ClusterError> {
+    ) -> Result<BTreeMap<TopicPartition, LogBounds>, Error> {
         let partitions = partitions.to_vec();
         self.ask(move |queries| {
             let starts = queries.log_start(&partitions)?;
@@ -135,23 +136,20 @@ impl Cluster for Connected {
     async fn group_offsets(
         &self,
         partitions: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, i64>, ClusterError> {
+    ) -> Result<BTreeMap<TopicPartition, i64>, Error> {
         let (partitions, group) = (partitions.to_vec(), self.group_id.clone());
         self.ask(move |queries| queries.committed_group_offsets(&group, &partitions)).await
     }
 
-    async fn look(&self, known: &BTreeSet<Arc<str>>) -> Result<Look, ClusterError> {
+    async fn look(&self, known: &BTreeSet<Arc<str>>) -> Result<Look, Error> {
         let (topics, known) = (self.topics.clone(), known.clone());
         self.ask(move |queries| queries.look(&topics, &known)).await
     }
 
-    async fn sample(&self, quotas: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, ClusterError> {
+    async fn sample(&self, quotas: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, Error> {
         let (properties, quotas) = (self.properties.clone(), quotas.clone());
         let read = tokio::task::spawn_blocking(move || sample::read(&properties, &quotas)).await;
-        let failed = |error: JoinError| ClusterError {
-            message: format!("reading a sample: {error}"),
-            permanent: false,
-        };
+        let failed = |error: JoinError| Error::new(Kind::Retry, format!("reading a sample: {error}"));
         read.map_err(failed)?
     }
 }

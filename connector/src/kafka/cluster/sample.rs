@@ -10,9 +10,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
-use tidegate_sinks::TopicPartition;
+use tidegate_sinks::{Error, Kind, TopicPartition};
 
-use super::{ClusterError, Quota, Sample};
+use super::{Quota, Sample};
 use crate::kafka::{self, QueryErrorKind};
 
 /// Longest without a record or an end of any partition.
@@ -37,7 +37,7 @@ struct Open {
 pub(super) fn read(
     properties: &BTreeMap<String, String>,
     quotas: &BTreeMap<TopicPartition, Quota>,
-) -> Result<Sample, ClusterError> {
+) -> Result<Sample, Error> {
     let consumer = Arc::new(assigned(properties, quotas.keys()).map_err(failed)?);
     let mut open = Vec::new();
     for (partition, &left) in quotas {
@@ -128,24 +128,25 @@ fn take(message: &BorrowedMessage<'_>, left: &mut Quota, records: &mut Vec<Vec<u
 }
 
 /// What passes by itself is waited for.
-fn refuse(error: KafkaError) -> Result<(), ClusterError> {
+fn refuse(error: KafkaError) -> Result<(), Error> {
     match error.rdkafka_error_code().map(kafka::kind_of) {
         Some(QueryErrorKind::Unreachable) => Ok(()),
         _ => Err(failed(error)),
     }
 }
 
-fn failed(error: KafkaError) -> ClusterError {
+fn failed(error: KafkaError) -> Error {
     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-    let permanent = kafka::kind_of(code) == QueryErrorKind::Unauthorized;
-    ClusterError { message: format!("reading a sample: {error}{}", kafka::remedy(code)), permanent }
+    let is_refused = kafka::kind_of(code) == QueryErrorKind::Unauthorized;
+    let kind = if is_refused { Kind::Config } else { Kind::Retry };
+    Error::new(kind, format!("reading a sample: {error}{}", kafka::remedy(code)))
 }
 
-fn passing(what: String) -> ClusterError {
-    ClusterError { message: format!("reading a sample: {what}"), permanent: false }
+fn passing(what: String) -> Error {
+    Error::new(Kind::Retry, format!("reading a sample: {what}"))
 }
 
-fn silent(open: &[Open]) -> ClusterError {
+fn silent(open: &[Open]) -> Error {
     let named: Vec<_> = open.iter().take(NAMED).map(|open| open.partition.to_string()).collect();
     passing(format!(
         "{} partitions do not answer, among them {}: columns are inferred only with a sample of each, or can be listed \

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::hearing::{Hearing, acknowledged, has_stopped};
 use super::{Board, Change, Control, FORMAT, Replica, SavepointRequest};
 use crate::config::Config;
-use crate::flow::run::RunError;
+use crate::error::RunError;
 use crate::job::savepoint;
 use crate::tasks;
 

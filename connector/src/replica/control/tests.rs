@@ -9,7 +9,7 @@ use tidegate_sinks::store::{self, Retries};
 use tidegate_sinks::{Folder, SharedObjects};
 
 use super::{Agent, Board, Change, FORMAT, Replica, ReplicaState, Settings};
-use crate::flow::run::RunError;
+use crate::error::RunError;
 use crate::replica::status::Status;
 
 pub(super) fn board() -> Board {

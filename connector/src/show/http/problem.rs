@@ -10,7 +10,7 @@ use serde::Serialize;
 use tidegate_sinks::{Error, Kind};
 use utoipa::ToSchema;
 
-use crate::flow::run::RunError;
+use crate::error::RunError;
 
 /// A browser waits about this long before its user gives up; a healthy store answers in a tenth of it.
 const STORE_ANSWER_MAX: Duration = Duration::from_secs(10);

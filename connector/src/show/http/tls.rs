@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 
 use crate::config::Tls;
-use crate::flow::run::RunError;
+use crate::error::RunError;
 use crate::limits::TLS_FILE_MAX_BYTES;
 
 /// How often the files are looked at. A certificate is renewed days before it ends.

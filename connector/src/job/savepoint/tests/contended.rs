@@ -20,7 +20,7 @@ struct Contended {
     refusals: AtomicU32,
 }
 
-async fn create(refusals: u32) -> Result<(), crate::flow::run::RunError> {
+async fn create(refusals: u32) -> Result<(), crate::error::RunError> {
     let scene = Scene::with_commits(1).await;
     let folder = Folder::open(&uri(&scene.to(), "one"), &Default::default(), Default::default())?;
     let store: Arc<dyn Store> =

@@ -15,7 +15,7 @@ use tidegate_sinks::{
 
 use super::super::{Savepoint, StoreOptions, create, read};
 use crate::config::{Config, Origin};
-use crate::flow::run::RunError;
+use crate::error::RunError;
 
 pub(crate) struct Scene {
     pub(crate) folder: TempDir,
