@@ -27,8 +27,8 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::LogFormat;
+use crate::logs;
 use crate::replica::control::Change;
-use crate::show::telemetry;
 
 pub use job::open_sink;
 
@@ -155,7 +155,7 @@ pub async fn execute(cli: Cli) -> Result<u8> {
     let Cli { log, command } = cli;
     // These have no log: what they say is for the person who asked.
     if !matches!(command, Command::Import(_) | Command::Reference | Command::Completions { .. }) {
-        telemetry::expect_logs(log.log_format.map_or(LogFormat::Auto, Into::into));
+        logs::expect(log.log_format.map_or(LogFormat::Auto, Into::into));
     }
     match command {
         Command::Run(args) => run::execute(args, &log).await,

@@ -5,7 +5,7 @@
 //! ```text
 //! limits names memory tasks error metrics    constants and small tools
 //! kafka  columns  formats                    what Kafka is asked; the types of columns; what a record's bytes may be
-//! config                                     the job file
+//! config  logs                               the job file; the log
 //! replica                                    what a running replica is asked, and what it says of itself
 //! flow                                       what a record passes, from its fetch to its commit
 //! job                                        what people do with a job: savepoints, audit, replay, reload
@@ -23,7 +23,9 @@ pub mod import;
 pub mod job;
 pub mod kafka;
 pub mod limits;
+pub mod logs;
 pub mod memory;
+pub mod metrics;
 pub mod names;
 pub mod replica;
 pub mod show;

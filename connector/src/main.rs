@@ -7,7 +7,7 @@ use clap::Parser;
 use jiff::Timestamp;
 use tidegate::cli::failure;
 use tidegate::cli::{self, Cli};
-use tidegate::show::telemetry;
+use tidegate::logs;
 
 /// How long the process waits for its threads when it is done: none of them holds anything that is not durable.
 const LINGER: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("{}", failure::line(&error, telemetry::logs_in_json(), Timestamp::now()));
+            eprintln!("{}", failure::line(&error, logs::in_json(), Timestamp::now()));
             ExitCode::from(failure::exit_code(&error))
         }
     }

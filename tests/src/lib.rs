@@ -6,4 +6,6 @@ mod documents;
 mod fuzz;
 pub mod mistakes;
 pub mod model;
+#[cfg(test)]
+mod rooms;
 pub mod simulation;

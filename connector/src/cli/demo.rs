@@ -19,8 +19,8 @@ use super::{LogArgs, audit, job, output, progress};
 use crate::config::{Config, Origin};
 use crate::flow::run::{self, Beginning, RunOptions};
 use crate::kafka::Queries;
+use crate::logs;
 use crate::replica::status::Status;
-use crate::show::telemetry;
 
 /// The mock keeps 5 MiB a partition and drops what is older; compressed, this many records stay far below.
 const RECORDS_PER_PARTITION: u64 = 40_000;
@@ -46,7 +46,7 @@ pub(super) async fn execute(args: DemoArgs, log: &LogArgs) -> Result<u8> {
     let servers = cluster.bootstrap_servers();
     let (config, path) = write_job(&folder, &servers)?;
     let bar = progress::bar(orders::TOPIC);
-    telemetry::init_logs(
+    logs::init(
         log.log_level.as_deref().unwrap_or("warn"),
         log.log_format.map_or(config.log.format, Into::into),
         bar.clone(),

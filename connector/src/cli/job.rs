@@ -7,7 +7,7 @@ use tidegate_sinks::{Chain, SinkSettings, Tables};
 
 use super::{JobArg, LogArgs};
 use crate::config::{Config, Table};
-use crate::show::telemetry;
+use crate::logs;
 
 /// A loaded job with its sink open. Nothing has been asked of the store yet.
 pub(super) struct Job {
@@ -48,7 +48,7 @@ pub(super) fn init_logs(
     bar: Option<indicatif::ProgressBar>,
 ) -> Result<()> {
     let level = log.log_level.as_deref().unwrap_or(level);
-    telemetry::init_logs(level, log.log_format.map_or(config.log.format, Into::into), bar)
+    logs::init(level, log.log_format.map_or(config.log.format, Into::into), bar)
 }
 
 /// Opens the job's sink. Asks nothing of the store, and creates nothing.

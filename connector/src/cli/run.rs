@@ -26,7 +26,8 @@ use crate::job::reload::Reloader;
 use crate::job::savepoint;
 use crate::job::savepoint::Periodic;
 use crate::kafka::{Queries, QueryError, QueryErrorKind};
-use crate::replica::control::{self, Agent, Board, Change};
+use crate::replica::agent::{self, Agent};
+use crate::replica::control::{self, Board, Change};
 use crate::replica::status::Status;
 use crate::replica::traces;
 use crate::show::{http, telemetry};
@@ -174,7 +175,7 @@ async fn start_agent(
         let (sink, config) = (made_of.clone(), made_by.clone());
         async move { savepoint::create(&sink, &config, &to, &id).await }.boxed()
     };
-    let settings = control::Settings {
+    let settings = agent::Settings {
         board,
         status: status.clone(),
         address: Some(control::advertised(address)),

@@ -15,7 +15,7 @@ use super::output::OutputArg;
 use super::{JobArg, LogArgs};
 use crate::config::{Config, LogFormat};
 use crate::job::savepoint::{self, Compared, Savepoint, StoreOptions};
-use crate::show::telemetry;
+use crate::logs;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SavepointCommand {
@@ -113,7 +113,7 @@ impl Access {
             Some(job) => job::init_logs(log, "warn", job, None)?,
             None => {
                 let level = log.log_level.as_deref().unwrap_or("warn");
-                telemetry::init_logs(level, log.log_format.map_or(LogFormat::Auto, Into::into), None)?;
+                logs::init(level, log.log_format.map_or(LogFormat::Auto, Into::into), None)?;
             }
         }
         Ok(Self { job, retries })

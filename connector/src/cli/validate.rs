@@ -13,7 +13,7 @@ use super::output::{OutputArg, table};
 use super::{JobArg, LogArgs};
 use crate::config::{Config, ConfigErrors};
 use crate::error;
-use crate::show::telemetry;
+use crate::logs;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ValidateArgs {
@@ -76,7 +76,7 @@ pub(super) async fn execute(args: ValidateArgs, log: &LogArgs) -> Result<u8> {
     let checks = match Config::load(&args.job.path) {
         Ok(config) => {
             let level = log.log_level.as_deref().unwrap_or("error");
-            telemetry::init_logs(level, log.log_format.map_or(config.log.format, Into::into), None)?;
+            logs::init(level, log.log_format.map_or(config.log.format, Into::into), None)?;
             all(&config, args.offline).await
         }
         Err(errors) => of_job_file(&errors),

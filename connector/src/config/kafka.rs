@@ -13,10 +13,10 @@ use super::file::error::Wrong;
 use super::file::secret::shown_options;
 use super::file::section::{Parsed, Section, key};
 use super::file::values;
+pub use crate::kafka::{Start, Topics};
 pub(super) use defaults::{SOCKET, TRANSACTION_SLACK, message_timeout, revoke};
 pub use properties::client_properties;
 pub(crate) use properties::is_secret;
-pub use crate::kafka::{Start, Topics};
 
 /// Shown without its properties' values.
 #[derive(Clone)]

@@ -13,8 +13,8 @@ use super::file::error::Wrong;
 use super::file::section::{Parsed, Section, key};
 use super::file::values;
 use super::{Format, Topics};
-pub use files::{Compression, File};
 pub use crate::columns::{PartitionColumns, PartitionField, Transform};
+pub use files::{Compression, File};
 pub use table::Table;
 pub(super) use url::{store_of, url};
 

@@ -26,7 +26,7 @@ pub use group::{Ends, Seen, SharedSeen};
 use crate::config::Topics;
 use crate::flow::event::{Assignment, Budget, Command, Event, Fetch, Lender};
 use crate::kafka::{self, QueryErrorKind, Refusal};
-use crate::show::telemetry::described::{SOURCE_WAIT, THROTTLED_MILLISECONDS};
+use crate::metrics;
 use crate::tasks;
 use batch::Batch;
 use compare::add_at;
@@ -260,7 +260,7 @@ impl Reader {
 
     fn end_wait(&mut self) {
         if let Some(since) = self.waits_since.take() {
-            metrics::histogram!(SOURCE_WAIT).record(since.elapsed().as_secs_f64());
+            metrics::SOURCE_WAIT.histogram().record(since.elapsed().as_secs_f64());
         }
     }
 
@@ -397,7 +397,8 @@ impl Reader {
     fn hand_out(&mut self) -> Result<Option<Duration>, End> {
         while !self.waiting.is_empty() {
             if let Some(wait) = self.throttle.pay(&mut self.owed) {
-                metrics::counter!(THROTTLED_MILLISECONDS)
+                metrics::THROTTLED_MILLISECONDS
+                    .counter()
                     .increment(wait.min(BACK_PRESSURE).as_millis() as u64);
                 return Ok(Some(wait));
             }

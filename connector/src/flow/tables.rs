@@ -6,6 +6,7 @@
 //! In newer chains it is a text, which those versions refuse to read: without, they would take such a chain for one
 //! without columns.
 
+pub(crate) mod pins;
 mod resolve;
 #[cfg(test)]
 mod tests;

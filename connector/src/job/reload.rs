@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, ConfigErrors, Origin, reload};
 use crate::error;
+use crate::logs;
 use crate::replica::status::{Reload, Status};
-use crate::show::telemetry;
 
 /// A file that changes is looked at again after this: a writer may be in the middle of it.
 const STANDS_STILL: Duration = Duration::from_millis(500);
@@ -73,7 +73,7 @@ impl Reloader {
         let judged = read.map_err(|errors| errors.to_string()).and_then(|new| {
             let keys = reload(&old, &new).map_err(|refused| refused.to_string())?;
             if self.sets_log_level && keys.iter().any(|key| key == "log.level") {
-                telemetry::set_log_level(&new.log.level).map_err(|error| error::words(error.as_ref()))?;
+                logs::set_level(&new.log.level).map_err(|error| error::words(error.as_ref()))?;
             }
             Ok((keys, Arc::new(new)))
         });

@@ -27,7 +27,7 @@ use crate::error::RunError;
 use crate::flow::rejects::{self, ReadError};
 use crate::flow::run;
 use crate::flow::stage::{self, Attempt, StageSettings, Staged, Stager};
-use crate::flow::tables::{KnownOnly, TableColumns};
+use crate::flow::tables::{KnownOnly, TableColumns, pins};
 
 /// Rejects of one commit, more or less: sources are taken whole.
 const RECORDS: u64 = 1_000_000;
@@ -77,7 +77,7 @@ impl Replayer {
     ///
     /// Errors: pinned columns that do not read; tables that the job file has otherwise than their files.
     pub fn new(config: Arc<Config>, sink: Arc<Chain>, state: &Checkpoint) -> Result<Self, RunError> {
-        run::tables(&config, state, run::pins::topics_of(&config, state))?.accepted()?;
+        run::tables(&config, state, pins::topics_of(&config, state))?.accepted()?;
         let columns = TableColumns::read(&config, Some(state))?;
         let settings = run::stage_settings(&config, state, 1)?;
         Ok(Self { config, sink, columns, settings })

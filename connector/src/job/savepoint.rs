@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use tidegate_sinks::{Checkpoint, Commit, CommitId, StagedFile};
+use tidegate_sinks::{Checkpoint, Commit, StagedFile};
 
 pub use against_sink::{Compared, compare};
 pub use diff::{Change, Diff, FileInfo, PartitionDiff, diff};
@@ -39,15 +39,14 @@ pub use periodic::Periodic;
 pub use read::read;
 pub use write::create;
 
-use crate::config::{self, Config};
-use crate::error::RunError;
-use crate::limits::{SAVEPOINT_FILES_MAX_COUNT, SAVEPOINT_ID_MAX_CHARS};
+use crate::limits::SAVEPOINT_FILES_MAX_COUNT;
+pub(crate) use crate::replica::control::place::is_plain_name;
+pub use crate::replica::control::place::{
+    StoreOptions, check_id, check_to, default_to, new_id, store_options, uri,
+};
 
 /// The newest format that this version writes and reads.
 pub const FORMAT: u32 = 1;
-
-/// Options of a store, as under `sink.store` of a job file.
-pub type StoreOptions = BTreeMap<String, String>;
 
 /// A sound savepoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,57 +94,6 @@ pub struct FileEntry {
     pub bytes: u64,
     /// SHA-256 of the bytes, hexadecimal.
     pub sha256: String,
-}
-
-/// Where a job's savepoints lie when nothing else is said: `savepoints.to`, else `<checkpoint.state>/savepoints`.
-pub fn default_to(config: &Config) -> String {
-    config.savepoints.to.clone()
-}
-
-/// The address of a savepoint.
-pub fn uri(to: &str, id: &str) -> String {
-    format!("{}/{id}", to.trim_end_matches('/'))
-}
-
-/// An id that no savepoint has: `savepoint-` and 32 hexadecimal digits, ordered by time.
-pub fn new_id() -> String {
-    format!("savepoint-{}", CommitId::new())
-}
-
-/// The job's store options for a URL of the same kind as its sink's; for another kind none, so that credentials come
-/// from the environment.
-pub fn store_options(config: &Config, url: &str) -> StoreOptions {
-    let scheme = |url: &str| url.split_once("://").map(|(scheme, _)| scheme.to_owned());
-    if scheme(url) == scheme(&config.sink.url) { config.sink.store.clone() } else { StoreOptions::new() }
-}
-
-/// Refuses an id that is not a plain name of a folder.
-///
-/// Errors: `Config`.
-pub fn check_id(id: &str) -> Result<(), RunError> {
-    if is_plain_name(id) && id.len() <= SAVEPOINT_ID_MAX_CHARS {
-        return Ok(());
-    }
-    let message = format!(
-        "{:?} is not an id of a savepoint: use at most {SAVEPOINT_ID_MAX_CHARS} letters, digits, '-', '_' and '.', \
-         beginning with a letter or digit",
-        id.chars().take(SAVEPOINT_ID_MAX_CHARS).collect::<String>()
-    );
-    Err(RunError::Config(message, None))
-}
-
-/// The URL of the folder that savepoints are to be made in, without slashes at its end.
-///
-/// Errors: `Config`, when it is not a plain URL of a folder, or carries credentials.
-pub fn check_to(to: &str) -> Result<String, RunError> {
-    config::folder_url(to)
-        .map_err(|problem| RunError::Config(format!("the folder for savepoints {problem}"), None))
-}
-
-/// One name, which leads nowhere else and is hidden nowhere.
-fn is_plain_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric()) && name.bytes().all(plain)
 }
 
 /// A map of files in which no name comes twice: JSON itself would let the last one win.

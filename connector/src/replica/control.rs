@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize};
 use tidegate_sinks::TopicPartition;
 
 mod address;
-mod agent;
 mod board;
 mod hearing;
+pub mod place;
 pub mod savepoints;
 #[cfg(test)]
 mod tests;
 mod wait;
 
 pub use address::advertised;
-pub use agent::{Agent, Settings};
+pub(crate) use address::host_name;
 pub use board::Board;
 pub use wait::{Waited, acknowledgements};
 

@@ -17,7 +17,8 @@ use tidegate_sinks::{Checkpoint, TopicPartition};
 use tokio::sync::watch;
 
 use crate::config::{Config, Table};
-use crate::flow::decode::Unmatched;
+use crate::formats::Unmatched;
+use crate::metrics;
 use crate::replica::control::ReplicaState;
 use history::{CheckpointRecord, History, Phase, Reading, Sample};
 pub use latency::{BOUNDS, LatencyCounts};
@@ -321,7 +322,7 @@ impl Status {
             );
             new.insert(problem);
         }
-        metrics::gauge!("tidegate_topics_left_out").set(known.len() as f64);
+        metrics::TOPICS_LEFT_OUT.gauge().set(known.len() as f64);
         named
     }
 
@@ -336,7 +337,7 @@ impl Status {
 
     /// A changed job file has taken effect, or could not.
     pub fn set_reload(&self, reload: Reload, config: Option<Arc<Config>>) {
-        metrics::gauge!("tidegate_reload_failed").set(if reload.failure.is_some() { 1.0 } else { 0.0 });
+        metrics::RELOAD_FAILED.gauge().set(if reload.failure.is_some() { 1.0 } else { 0.0 });
         *write(&self.reload) = Some(reload);
         if config.is_some() {
             *write(&self.config) = config;

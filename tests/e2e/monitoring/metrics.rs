@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use tidegate::show::telemetry::described;
+use tidegate::metrics;
 use tidegate_testcontainers::Kafka;
 
 use super::dashboard::promtool;
@@ -31,7 +31,7 @@ async fn every_metric_is_recorded_and_says_what_is_so() -> Result<()> {
     let scrape = running.wait("all records are visible", all_visible).await?;
 
     // There is a series for each reason, and no reason here.
-    for name in described::names().filter(|name| *name != "tidegate_unready") {
+    for name in metrics::names().filter(|name| *name != "tidegate_unready") {
         let sample_of = |series: &String| {
             let shown = series.split('{').next().unwrap_or(series);
             shown == name

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tidegate_sinks::{Checkpoint, TopicPartition};
 
 use super::{Check, Verdict};
-use crate::config::timeouts::{self, BrokerLimits, Severity};
+use crate::config::timeouts::{self, Severity};
 use crate::config::{Config, Rejects, Topics, client_properties};
 use crate::flow::rejects::topic;
 use crate::kafka::cluster::{Cluster, Connected, Quota};
-use crate::kafka::{Offsets, Queries, QueryError, TopicIds};
+use crate::kafka::{BrokerLimits, Offsets, Queries, QueryError, TopicIds};
 
 /// What Kafka answered, as far as it did.
 pub(super) struct Looked {

@@ -10,7 +10,8 @@ use crate::cli::open_sink;
 use crate::config::{Config, OnDataLoss};
 use crate::flow::run::start::check_group;
 use crate::flow::run::starts::{self, Finding};
-use crate::flow::run::{self, folders, pins};
+use crate::flow::run::{self, folders};
+use crate::flow::tables::pins;
 
 const KEEPS_VERSIONS: &str = "the bucket keeps every version of an object: each staged file is kept beside the final one, and \
                               what is removed stays as an old version, on the bill for ever; have a lifecycle rule expire \

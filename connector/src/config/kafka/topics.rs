@@ -1,5 +1,7 @@
 //! `kafka.topics` and `kafka.topics_regex`: what is read.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::config::file::error::Wrong;

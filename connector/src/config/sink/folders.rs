@@ -4,11 +4,11 @@ use arrow::datatypes::Schema;
 use serde_json::json;
 
 use crate::columns::levels::{self, LevelError};
+use crate::columns::{Column, PartitionColumns, PartitionField, Transform};
+use crate::config::Format;
 use crate::config::file::error::Wrong;
 use crate::config::file::section::{Parsed, Section, Value, key, nearest};
 use crate::config::file::values;
-use crate::columns::{Column, PartitionColumns, PartitionField, Transform};
-use crate::config::Format;
 use crate::limits::{BUCKETS_MAX_COUNT, PARTITION_FIELDS_MAX_COUNT};
 
 pub(super) fn partition_by(sink: &mut Section<'_>, format: &Format) -> Vec<PartitionField> {

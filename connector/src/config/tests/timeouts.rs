@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::client_properties;
 use super::super::timeouts::{Finding, Severity, check};
-use crate::kafka::BrokerLimits;
 use super::{MINIMAL, parse, with};
+use crate::kafka::BrokerLimits;
 
 const KILL_DELAY: Duration = Duration::from_secs(30);
 const BROKER: BrokerLimits = BrokerLimits {

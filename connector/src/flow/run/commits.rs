@@ -14,6 +14,7 @@ use crate::config::Rejects;
 use crate::flow::coverage::Cut;
 use crate::flow::event::Command;
 use crate::flow::stage::Staged;
+use crate::metrics;
 use crate::replica::status::history::CheckpointRecord;
 use crate::tasks;
 
@@ -140,7 +141,7 @@ impl Engine {
                 Ok(())
             }
             Ok(Outcome::Fenced(state)) => {
-                metrics::counter!("tidegate_fenced_total").increment(1);
+                metrics::FENCED.counter().increment(1);
                 tracing::warn!(commit = %id, "fenced: another replica has moved these partitions; going on from the sink");
                 self.adopt(state);
                 self.drop_work_if(current, id, true);
@@ -170,11 +171,11 @@ impl Engine {
         self.summary.files += staged.files.len() as u64;
         let rows: u64 = staged.rows.values().sum();
         self.summary.rows += rows;
-        metrics::counter!("tidegate_records_written_total").increment(rows);
-        metrics::counter!("tidegate_records_rejected_total").increment(staged.rejects);
+        metrics::RECORDS_WRITTEN.counter().increment(rows);
+        metrics::RECORDS_REJECTED.counter().increment(staged.rejects);
         let bytes = staged.files.iter().map(|f| f.bytes).sum();
-        metrics::counter!("tidegate_bytes_written_total").increment(bytes);
-        metrics::counter!("tidegate_files_written_total").increment(staged.files.len() as u64);
+        metrics::BYTES_WRITTEN.counter().increment(bytes);
+        metrics::FILES_WRITTEN.counter().increment(staged.files.len() as u64);
         let mut record = CheckpointRecord {
             n: self.parts.state.n,
             created: (self.parts.clock)(),
@@ -245,7 +246,7 @@ impl Engine {
             Err(error) if error.kind == Kind::Retry => {
                 // Committed data is safe where it waits, so be patient.
                 self.publish_tries.failed_in_sink(&error);
-                metrics::counter!("tidegate_errors_total").increment(1);
+                metrics::ERRORS.counter().increment(1);
                 tracing::warn!(%error, "publishing failed; trying again");
                 self.publish();
                 Ok(())
@@ -307,8 +308,8 @@ impl Engine {
 }
 
 fn show_staged(staged: StagedTotal) {
-    metrics::gauge!("tidegate_staged_bytes").set(staged.bytes as f64);
-    metrics::gauge!("tidegate_staged_attempts").set(staged.attempts as f64);
+    metrics::STAGED_BYTES.gauge().set(staged.bytes as f64);
+    metrics::STAGED_ATTEMPTS.gauge().set(staged.attempts as f64);
 }
 
 /// The checkpoint after `n` at which leftovers are collected.

@@ -32,6 +32,7 @@ use crate::flow::source::Source;
 use crate::flow::stage::{Attempt, Staged};
 use crate::kafka::Look;
 use crate::kafka::cluster::{Cluster, LogBounds};
+use crate::metrics;
 use crate::replica::status::Status;
 use crate::tasks::{self, Lost};
 
@@ -332,8 +333,8 @@ impl Engine {
         let Verdict::Accepted(id) = verdict.map_err(|error| RunError::failed(error.to_string()))? else {
             return Ok(());
         };
-        metrics::counter!("tidegate_records_read_total").increment(fetch.len() as u64);
-        metrics::counter!("tidegate_bytes_read_total").increment(fetch.bytes() as u64);
+        metrics::RECORDS_READ.counter().increment(fetch.len() as u64);
+        metrics::BYTES_READ.counter().increment(fetch.bytes() as u64);
         self.parts.status.add_read(fetch.len() as u64, fetch.bytes() as u64);
         self.observed.read(&id, &fetch);
         if !fetch.is_empty() {
@@ -408,7 +409,7 @@ impl Engine {
             // Its commit will be refused, so nothing more need be read.
             Done::Worker(Report::TooManyRejects(shared)) => self.checkpoint_early(&shared),
             Done::Worker(Report::Crowded(shared)) => {
-                metrics::counter!("tidegate_checkpoints_crowded_total").increment(1);
+                metrics::CHECKPOINTS_CROWDED.counter().increment(1);
                 tracing::debug!(commit = %shared.attempt.id, "its files hold all the memory that they may");
                 self.checkpoint_early(&shared);
             }
@@ -445,7 +446,7 @@ impl Engine {
                         self.adopt(state);
                     }
                     Err(error) if error.kind == Kind::Retry => {
-                        metrics::counter!("tidegate_errors_total").increment(1);
+                        metrics::ERRORS.counter().increment(1);
                         tracing::warn!(%error, "dropping what is published failed; trying again");
                         self.settle_tries.failed_in_sink(&error);
                     }

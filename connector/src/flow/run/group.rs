@@ -15,6 +15,7 @@ use crate::config::{Config, OnDataLoss};
 use crate::flow::event::{Budget, Command, Fetch};
 use crate::kafka::TopicIds;
 use crate::kafka::cluster::{Cluster, LogBounds};
+use crate::metrics;
 
 impl Engine {
     /// An error that may pass: start again from the newest state, but not for ever.
@@ -23,7 +24,7 @@ impl Engine {
             return Ok(());
         }
         self.failures += 1;
-        metrics::counter!("tidegate_errors_total").increment(1);
+        metrics::ERRORS.counter().increment(1);
         if error.kind != Kind::Retry || self.failures >= super::engine::FAILURES_IN_A_ROW {
             return Err(error.into());
         }

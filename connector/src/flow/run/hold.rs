@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{Asking, Summary};
-use crate::replica::control::{Agent, Control};
+use crate::replica::agent::Agent;
+use crate::replica::control::Control;
 use crate::replica::status::Status;
 
 /// What a process does when its job has been stopped by a control object.
@@ -78,7 +79,8 @@ mod tests {
 
     use super::*;
     use crate::error::RunError;
-    use crate::replica::control::{Board, Change, ReplicaState, Settings};
+    use crate::replica::agent::Settings;
+    use crate::replica::control::{Board, Change, ReplicaState};
 
     struct Scene {
         board: Board,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::timestamps::Timestamps;
 use crate::flow::event::Fetch;
+use crate::metrics;
 use crate::replica::status::history::{CheckpointRecord, Phase};
 use crate::replica::status::{LatencyCounts, Status};
 use crate::replica::traces;
@@ -95,7 +96,7 @@ impl Observed {
             phase("stage", moments.staged - moments.sealed),
             phase("commit", now - moments.staged),
         ];
-        metrics::histogram!("tidegate_checkpoint_duration_seconds").record(record.duration_seconds);
+        metrics::CHECKPOINT_DURATION.histogram().record(record.duration_seconds);
         moments.committed = Some((record.clone(), now));
     }
 
@@ -177,7 +178,7 @@ impl Observed {
 }
 
 fn phase(name: &'static str, took: Duration) -> Phase {
-    metrics::histogram!("tidegate_checkpoint_phase_seconds", "phase" => name).record(took.as_secs_f64());
+    metrics::CHECKPOINT_PHASE.histogram_of("phase", name).record(took.as_secs_f64());
     Phase { name, seconds: took.as_secs_f64() }
 }
 

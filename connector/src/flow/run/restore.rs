@@ -8,9 +8,11 @@ use tidegate_sinks::{
     Checkpoint, Genesis, Kind, PartitionState, Restore, RestoreChoice, Sink, TopicPartition,
 };
 
+use super::folders;
 use super::start::overwrite_tables;
-use super::{RunError, folders, pins};
 use crate::config::{Config, Start};
+use crate::error::RunError;
+use crate::flow::tables::pins;
 use crate::kafka::cluster::Cluster;
 
 /// Partitions whose place is asked for at the same time: each takes a question of its own, as each has its own time.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use jiff::Timestamp;
-use metrics::gauge;
 use tidegate_sinks::TopicPartition;
 
 use super::engine::Engine;
 use super::troubles::Client;
 use crate::flow::source::Ends;
+use crate::metrics;
 use crate::replica::status::{PartitionStatus, Standing};
 
 impl Engine {
@@ -23,15 +23,15 @@ impl Engine {
         };
         let partitions = self.partition_status(&ends);
         let lag = |end| lag(partitions.values(), end);
-        gauge!("tidegate_lag_records", "to" => "lso").set(lag(|status| status.last_stable_offset));
-        gauge!("tidegate_lag_records", "to" => "hw").set(lag(|status| status.high_watermark));
+        metrics::LAG_RECORDS.gauge_of("to", "lso").set(lag(|status| status.last_stable_offset));
+        metrics::LAG_RECORDS.gauge_of("to", "hw").set(lag(|status| status.high_watermark));
         self.see_ends(&partitions, &ends, now);
-        gauge!("tidegate_lso_stall_seconds").set(self.stalls.longest().as_secs_f64());
+        metrics::LSO_STALL_SECONDS.gauge().set(self.stalls.longest().as_secs_f64());
         self.show_chain();
-        gauge!("tidegate_memory_bytes").set(self.memory() as f64);
+        metrics::MEMORY_BYTES.gauge().set(self.memory() as f64);
         self.parts.status.set_memory(self.memory() as u64);
-        gauge!("tidegate_limit_bytes_per_second").set(self.limit.unwrap_or(0) as f64);
-        gauge!("tidegate_partitions").set(partitions.len() as f64);
+        metrics::LIMIT_BYTES_PER_SECOND.gauge().set(self.limit.unwrap_or(0) as f64);
+        metrics::PARTITIONS.gauge().set(partitions.len() as f64);
         let complete_through = self.complete_through(&partitions);
         let open_transactions = self.stalls.open_transactions();
         self.parts.status.set_standing(Standing { complete_through, open_transactions });
@@ -43,15 +43,15 @@ impl Engine {
     /// The engine ends, and perhaps not the process: nothing is read any more.
     pub(super) fn show_end(&self) {
         for to in ["lso", "hw"] {
-            gauge!("tidegate_lag_records", "to" => to).set(0.0);
+            metrics::LAG_RECORDS.gauge_of("to", to).set(0.0);
         }
-        for name in [
-            "tidegate_lso_stall_seconds",
-            "tidegate_memory_bytes",
-            "tidegate_limit_bytes_per_second",
-            "tidegate_partitions",
+        for gauge in [
+            metrics::LSO_STALL_SECONDS,
+            metrics::MEMORY_BYTES,
+            metrics::LIMIT_BYTES_PER_SECOND,
+            metrics::PARTITIONS,
         ] {
-            gauge!(name).set(0.0);
+            gauge.gauge().set(0.0);
         }
         self.parts.status.clear_conditions();
         self.parts.status.set_standing(Standing::default());
@@ -103,12 +103,12 @@ impl Engine {
 
     fn show_chain(&self) {
         let state = &self.parts.state;
-        gauge!("tidegate_last_checkpoint_timestamp_seconds").set(state.created.as_millisecond() as f64 / 1e3);
-        gauge!("tidegate_unpublished_commits").set(state.unpublished.len() as f64);
-        gauge!("tidegate_retracted_items").set(state.retracted.len() as f64);
+        metrics::LAST_CHECKPOINT_TIMESTAMP.gauge().set(state.created.as_millisecond() as f64 / 1e3);
+        metrics::UNPUBLISHED_COMMITS.gauge().set(state.unpublished.len() as f64);
+        metrics::RETRACTED_ITEMS.gauge().set(state.retracted.len() as f64);
         let rows: u64 = state.partitions.values().map(|partition| partition.rows).sum();
         let rejects = state.outstanding_rejects();
-        gauge!("tidegate_reject_ratio").set(rejects as f64 / (rows + rejects).max(1) as f64);
+        metrics::REJECT_RATIO.gauge().set(rejects as f64 / (rows + rejects).max(1) as f64);
     }
 
     /// Bytes of fetched records, batches and open writers.

@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use tidegate_sinks::chain::merge_pins;
 use tidegate_sinks::{Checkpoint, CommitId, Genesis, PartitionState, Restore, Sink, TopicPartition};
 
-use super::{RunError, given_up, identity, pins, starts};
+use super::{given_up, identity, starts};
 use crate::columns;
 use crate::config::{Config, Mode, Table};
+use crate::error::RunError;
+use crate::flow::tables::pins;
 use crate::kafka::cluster::Cluster;
 
 /// How the job is to begin where that is not plain.

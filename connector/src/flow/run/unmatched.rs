@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::engine::Engine;
 use crate::config::Unknown;
-use crate::flow::decode::Unmatched;
+use crate::formats::Unmatched;
+use crate::metrics;
 
 /// A table is not told about again before.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -50,10 +51,8 @@ impl Engine {
     pub(super) fn count_unmatched(&mut self, of_tables: &BTreeMap<Arc<str>, Unmatched>) {
         for (table, unmatched) in of_tables {
             let label = table.to_string();
-            metrics::counter!("tidegate_unknown_members_total", "table" => label.clone())
-                .increment(unmatched.members);
-            metrics::counter!("tidegate_rows_without_values_total", "table" => label)
-                .increment(unmatched.rows);
+            metrics::UNKNOWN_MEMBERS.counter_of("table", label.clone()).increment(unmatched.members);
+            metrics::ROWS_WITHOUT_VALUES.counter_of("table", label).increment(unmatched.rows);
             if unmatched.is_empty() {
                 continue;
             }

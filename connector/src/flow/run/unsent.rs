@@ -13,6 +13,7 @@ use super::RunError;
 use super::engine::{Done, Engine};
 use super::tries::Tries;
 use crate::flow::rejects::topic::{SendError, Sent};
+use crate::metrics;
 
 /// Commits that may wait for their rejects to be sent; each is an id in every checkpoint.
 const UNSENT_MAX: usize = 256;
@@ -70,7 +71,7 @@ impl Engine {
     /// Sends what is due, unless something is being sent.
     pub(super) fn send_unsent(&mut self) {
         let state = &self.parts.state;
-        metrics::gauge!("tidegate_rejects_unsent").set(state.unsent.len() as f64);
+        metrics::REJECTS_UNSENT.gauge().set(state.unsent.len() as f64);
         let Some(outbox) = self.parts.outbox.clone() else { return };
         let Some(id) = self.sending.next(state, self.parts.config.checkpoint.interval * 2) else { return };
         // They are read from where they are visible.
@@ -91,7 +92,7 @@ impl Engine {
             Ok(sent) => {
                 reach("outbox.sent.after");
                 if let Sent::Now(count) = sent {
-                    metrics::counter!("tidegate_rejects_sent_total").increment(count);
+                    metrics::REJECTS_SENT.counter().increment(count);
                 }
                 tracing::info!(commit = %id, ?sent, "rejects to their topic");
                 self.sending.tries.succeeded();
@@ -108,7 +109,7 @@ impl Engine {
             }
             Err(error) if error.permanent => Err(RunError::Config(error.to_string(), None)),
             Err(error) => {
-                metrics::counter!("tidegate_errors_total").increment(1);
+                metrics::ERRORS.counter().increment(1);
                 tracing::warn!(commit = %id, %error, "rejects not sent; trying again");
                 if self.is_outbox_full() {
                     return Err(RunError::failed(format!(

@@ -19,7 +19,6 @@ use crate::config::{Column, Config, Format, Topics};
 use crate::error::RunError;
 use crate::flow::decode;
 use crate::flow::event::Fetch;
-use crate::flow::run;
 use crate::flow::stage::{BoxError, Decoders, Opened};
 use crate::formats::{Columns, Inferred};
 use crate::kafka::cluster::{Cluster, Quota};
@@ -248,8 +247,8 @@ impl Resolver {
             let topics: BTreeSet<_> = found.sampled.keys().map(|partition| &*partition.topic).collect();
             let columns = |_: &str| Some(inferred.columns.clone());
             // Files from when the job file still listed the columns must fit.
-            let fit = run::pins::compare(&self.config, &pinned, topics, columns);
-            let additions = fit.and_then(run::pins::Compared::accepted);
+            let fit = pins::compare(&self.config, &pinned, topics, columns);
+            let additions = fit.and_then(pins::Compared::accepted);
             let additions = additions.map_err(|error| Error::new(Kind::Config, error.to_string()))?;
             pins = merge_pins(&pins, &additions);
         }

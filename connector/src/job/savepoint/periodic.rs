@@ -17,6 +17,7 @@ use super::folder::{CHECKPOINT, Folder, HASH};
 use super::{default_to, store_options, uri};
 use crate::config::Config;
 use crate::error::RunError;
+use crate::metrics;
 use crate::tasks;
 
 const PREFIX: &str = "savepoint-periodic-";
@@ -49,7 +50,7 @@ impl Periodic {
                 let stagger = rand::rng().random_range(Duration::ZERO..=STAGGER_MAX.min(every / 4));
                 tokio::time::sleep(slot.duration_since(now).unsigned_abs() + stagger).await;
                 if let Err(error) = make(&config, &sink, slot).await {
-                    metrics::counter!("tidegate_errors_total").increment(1);
+                    metrics::ERRORS.counter().increment(1);
                     tracing::warn!(%error, "periodic savepoint; the next one is tried in its turn");
                 }
             }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::folder::{CHECKPOINT, COMMITS, HASH, JOB, MANIFEST, hash_line};
 use super::*;
+use crate::config::{self, Config};
 use scene::{Scene, path, read_at};
 
 #[tokio::test]

@@ -20,7 +20,7 @@ fn reached(bound: SocketAddr, pod: Option<IpAddr>, host: &str) -> String {
 }
 
 /// Empty where it is not known.
-pub(super) fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 

@@ -56,7 +56,7 @@ impl Board {
     }
 
     /// The same where `known` was the newest at the last look: it is not read again while it still is.
-    pub(super) async fn newest_since(&self, known: Option<&Control>) -> Result<Option<Control>, Error> {
+    pub(crate) async fn newest_since(&self, known: Option<&Control>) -> Result<Option<Control>, Error> {
         Ok(self.look(known).await?.newest)
     }
 

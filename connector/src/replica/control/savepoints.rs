@@ -17,10 +17,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::hearing::{Hearing, acknowledged, has_stopped};
-use super::{Board, Change, Control, FORMAT, Replica, SavepointRequest};
+use super::{Board, Change, Control, FORMAT, Replica, SavepointRequest, place};
 use crate::config::Config;
 use crate::error::RunError;
-use crate::job::savepoint;
 use crate::tasks;
 
 #[cfg(test)]
@@ -73,11 +72,11 @@ pub struct Wish {
 ///
 /// Errors: `Config`, when the id or the folder cannot be; `Refused`, while another savepoint is being made.
 pub async fn start(board: &Board, config: &Config, wish: Wish) -> Result<(String, String), RunError> {
-    let id = wish.id.unwrap_or_else(savepoint::new_id);
-    savepoint::check_id(&id)?;
-    let to = wish.to.unwrap_or_else(|| savepoint::default_to(config));
-    store::open(&to, &savepoint::store_options(config, &to), Retries::default())?;
-    let uri = savepoint::uri(&to, &id);
+    let id = wish.id.unwrap_or_else(place::new_id);
+    place::check_id(&id)?;
+    let to = wish.to.unwrap_or_else(|| place::default_to(config));
+    store::open(&to, &place::store_options(config, &to), Retries::default())?;
+    let uri = place::uri(&to, &id);
     let busy = |id: &str| {
         let message = format!("savepoint {id} is being made; ask again when it is done");
         Error::new(Kind::Refused, message)
@@ -119,7 +118,7 @@ pub async fn start(board: &Board, config: &Config, wish: Wish) -> Result<(String
 
 /// How a savepoint stands that was asked for, if it was.
 pub async fn state(board: &Board, config: &Config, id: &str) -> Result<Option<SavepointState>, Error> {
-    if savepoint::check_id(id).is_err() {
+    if place::check_id(id).is_err() {
         return Ok(None);
     }
     let Some(record) = board.record(id).await? else { return Ok(None) };
@@ -185,7 +184,7 @@ impl Board {
 }
 
 /// A replica's work on the savepoint that is asked for.
-pub(super) struct Worker {
+pub(crate) struct Worker {
     board: Board,
     /// The replica's.
     id: String,
@@ -211,21 +210,21 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    pub(super) fn new(board: Board, id: String, patience: Duration, make: Maker) -> Self {
+    pub(crate) fn new(board: Board, id: String, patience: Duration, make: Maker) -> Self {
         Self { board, id, patience, make, waiting: None, settled: watch::Sender::default() }
     }
 
-    pub(super) fn settled(&self) -> watch::Receiver<Option<String>> {
+    pub(crate) fn settled(&self) -> watch::Receiver<Option<String>> {
         self.settled.subscribe()
     }
 
     /// Whether this savepoint has come to its end, as far as this replica knows.
-    pub(super) fn has_settled(&self, id: &str) -> bool {
+    pub(crate) fn has_settled(&self, id: &str) -> bool {
         self.settled.borrow().as_deref() == Some(id)
     }
 
     /// Does what can be done now. `is_look`: a poll has passed since the last time.
-    pub(super) async fn step(&mut self, control: &Control, is_look: bool) -> Result<(), Error> {
+    pub(crate) async fn step(&mut self, control: &Control, is_look: bool) -> Result<(), Error> {
         let Some(request) = &control.savepoint else { return Ok(()) };
         if self.settled.borrow().as_ref() == Some(&request.id) {
             return Ok(());

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use tidegate_sinks::store::{self, Retries};
 use tidegate_sinks::{Folder, SharedObjects};
 
-use super::{Agent, Board, Change, FORMAT, Replica, ReplicaState, Settings};
+use super::{Board, Change, FORMAT, Replica, ReplicaState};
 use crate::error::RunError;
+use crate::replica::agent::{Agent, Settings};
 use crate::replica::status::Status;
 
 pub(super) fn board() -> Board {

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::described::{PROCESS, Shown};
 use super::scrape::{head, sample};
+use crate::metrics::{PROCESS, Shown};
 
 pub(super) fn render(text: &mut String) {
     let Some(found) = found() else { return };

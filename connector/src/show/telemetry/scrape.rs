@@ -6,11 +6,11 @@ use std::sync::Once;
 
 use tidegate_sinks::TopicPartition;
 
-use super::described::{
+use crate::limits::{PARTITION_METRICS_MAX_COUNT, UNREADY_METRICS_MAX_COUNT};
+use crate::metrics::{
     BUILD_INFO, COMPLETE_THROUGH, PARTITION_LAG, PARTITION_POSITION, PAUSED, READY, RECORD_LATENCY, STOPPED,
     Shown, UNREADY,
 };
-use crate::limits::{PARTITION_METRICS_MAX_COUNT, UNREADY_METRICS_MAX_COUNT};
 use crate::replica::control::ReplicaState;
 use crate::replica::status::verdict::Verdict;
 use crate::replica::status::{BOUNDS, LatencyCounts, PartitionStatus, Status};

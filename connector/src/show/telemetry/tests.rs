@@ -42,8 +42,8 @@ fn the_promised_names_are_shown() {
     let through = Some(Timestamp::from_millisecond(1_500).unwrap());
     status.set_standing(Standing { complete_through: through, open_transactions: Vec::new() });
     let text = rendered(&status, || {
-        metrics::counter!(THROTTLED_MILLISECONDS).increment(1_500);
-        metrics::gauge!("tidegate_lag_records", "to" => "lso").set(7.0);
+        THROTTLED_MILLISECONDS.counter().increment(1_500);
+        crate::metrics::LAG_RECORDS.gauge_of("to", "lso").set(7.0);
     });
     assert_shows(
         &text,
@@ -105,7 +105,7 @@ fn a_replica_that_is_not_ready_shows_each_reason_and_what_it_is_about() {
 
 #[test]
 fn names_are_told_apart() {
-    let names: Vec<_> = described::names().collect();
+    let names: Vec<_> = crate::metrics::names().collect();
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
 }
 
@@ -136,7 +136,7 @@ fn a_partition_is_shown_while_it_is_held_and_too_many_are_not() {
 /// A chart or an alert on a metric that does not exist shows nothing, and nobody notices.
 #[test]
 fn dashboard_and_alerts_ask_only_for_metrics_that_exist() {
-    let known: BTreeSet<_> = described::names().collect();
+    let known: BTreeSet<_> = crate::metrics::names().collect();
     let mut asked = BTreeSet::new();
     for text in [
         include_str!("../../../../config/monitoring/dashboard.json"),

@@ -1,7 +1,7 @@
 //! Members that no column asks for, and rows in which no column finds anything.
 
 use super::*;
-use crate::flow::decode::Unmatched;
+use crate::formats::Unmatched;
 
 fn watching(columns: &[Column], unknown: Unknown) -> Rows {
     decoder(&Format { tombstones: Tombstones::Nulls, unknown, ..Format::default() }, columns).unwrap()

@@ -8,6 +8,8 @@ use tidegate_sinks::store::Retries;
 use super::super::folder::{CHECKPOINT, COMMITS, HASH, JOB, MANIFEST};
 use super::super::*;
 use super::scene::{Scene, path, read_at};
+use crate::config::{self, Config};
+use crate::error::RunError;
 
 async fn dispose_of(uri: &str) -> Result<(), RunError> {
     dispose(uri, &StoreOptions::new(), Retries::default()).await

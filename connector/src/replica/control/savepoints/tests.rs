@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::super::tests::{board, replica};
-use super::super::{Agent, Settings};
 use super::*;
 use crate::config::Origin;
+use crate::replica::agent::{Agent, Settings};
 use crate::replica::status::Status;
 
 const JOB: &str = "

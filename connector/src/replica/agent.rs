@@ -11,9 +11,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::address::host_name;
-use super::savepoints::{Maker, Worker};
-use super::{Board, Control, FORMAT, Replica, ReplicaState};
+use super::control::savepoints::{Maker, Worker};
+use super::control::{Board, Control, FORMAT, Replica, ReplicaState, host_name};
 use crate::replica::status::Status;
 use crate::tasks;
 

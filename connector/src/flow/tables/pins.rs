@@ -12,9 +12,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tidegate_sinks::Checkpoint;
 
-use super::RunError;
 use crate::columns;
 use crate::config::{Column, Config};
+use crate::error::RunError;
 use crate::flow::decode;
 
 /// What of a job file is another than what the chain has pinned.
@@ -172,7 +172,7 @@ pub(crate) fn topics_of<'s>(config: &'s Config, state: &'s Checkpoint) -> BTreeS
 }
 
 /// What a new chain takes over from that of a savepoint: not what its files had in common, as it has none of them.
-pub(super) fn without_files(pinned: &Value) -> Value {
+pub(crate) fn without_files(pinned: &Value) -> Value {
     let mut pinned = pinned.clone();
     let each = |pinned: &mut Value, key: &str, drop: &[&str]| {
         for entry in pinned[key].as_object_mut().into_iter().flat_map(|entries| entries.values_mut()) {
