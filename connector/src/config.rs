@@ -1,10 +1,11 @@
-//! The job, checked: what the rest of the program reads. A [`Config`] that exists is whole and consistent: every
-//! key was known, every value fits its bounds and the others, and nothing that was asked for is silently left out:
-//! whatever this version cannot do is refused by name.
+//! The job, checked: what the rest of the program reads. A [`Config`] that exists is whole and consistent:
+//! every key was known, every value fits its bounds and the others, and nothing that was asked for is
+//! silently left out: whatever this version cannot do is refused by name.
 //!
-//! A module a section of the job file, with its values and, each once, its keys: what a key is called, what the manual
-//! says of it, whether it is live, how it is parsed, its default, how it is shown. The manual's page (`reference`), the
-//! job as it is shown ([`Config::redacted`]) and what a running job takes over (`reload`) are made of that.
+//! A module a section of the job file, with its values and, each once, its keys: what a key is called, what
+//! the manual says of it, whether it is live, how it is parsed, its default, how it is shown. The manual's
+//! page (`reference`), the job as it is shown ([`Config::redacted`]) and what a running job takes over
+//! (`reload`) are made of that.
 
 mod checkpoint;
 mod control;
@@ -79,8 +80,8 @@ pub struct Config {
     values: reload::Values,
 }
 
-/// A folder's URL as a job file may have it, without slashes at its end; or what is wrong with it, and the remedy.
-/// Never repeats the URL.
+/// A folder's URL as a job file may have it, without slashes at its end; or what is wrong with it, and the
+/// remedy. Never repeats the URL.
 pub fn folder_url(url: &str) -> Result<String, String> {
     sink::url(url).map_err(|wrong| format!("{}; {}", wrong.problem, wrong.remedy))
 }
@@ -136,8 +137,8 @@ impl Config {
         }
     }
 
-    /// The job file in effect, without secrets. Without substitutions and secrets it parses to the same job. It is
-    /// what was read: a field that is changed afterwards is not.
+    /// The job file in effect, without secrets. Without substitutions and secrets it parses to the same job.
+    /// It is what was read: a field that is changed afterwards is not.
     pub fn redacted(&self) -> serde_json::Value {
         self.notes.shown.clone().into()
     }
@@ -149,8 +150,8 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Reads every key, in the manual's order. The result is whole only if `report` stays empty: what was wrong stands
-/// there as its default.
+/// Reads every key, in the manual's order. The result is whole only if `report` stays empty: what was wrong
+/// stands there as its default.
 fn read(root: &mut Section<'_>, report: &Report) -> Option<Config> {
     let job = root.need(
         key(
@@ -177,6 +178,7 @@ fn read(root: &mut Section<'_>, report: &Report) -> Option<Config> {
     let control = root.section("control", control::read);
     let http = root.section("http", http::read);
     let log = root.section("log", log::read);
+    root.not_built(&["registry", "tables", "unrouted", "schema"]);
     report.is_empty().then_some(Config {
         job: job?,
         kafka,

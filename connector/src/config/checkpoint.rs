@@ -29,6 +29,7 @@ pub(super) fn read(
     job: &str,
     sink_url: &str,
 ) -> Checkpoint {
+    checkpoint.not_built(&["fold_after"]);
     Checkpoint {
         interval: checkpoint.get(
             key(
@@ -84,7 +85,7 @@ pub(super) fn read(
 fn state(checkpoint: &mut Section<'_>, job: &str, sink_url: &str) -> String {
     let state = checkpoint.get_unless_blank(
         key("state", "Where the job's state lies: in the same bucket as the tables.")
-            .default("`<url>/_tidegate/<job>`"),
+            .default_text("`<url>/_tidegate/<job>`"),
         sink::url,
         format!("{sink_url}/_tidegate/{job}"),
     );

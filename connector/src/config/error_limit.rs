@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 use tidegate_sinks::{RatioLimit, RejectLimit};
 
 use super::file::error::Wrong;
-use super::file::section::{Parsed, Section, key};
-use super::file::values;
+use super::file::section::{Section, key};
+use super::file::values::{self, Parsed};
 
 /// A shorter window would be a commit or two.
 const WINDOW_MIN: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ pub(super) fn read(limit: &mut Section<'_>) -> ErrorLimit {
         ratio,
     );
     let window = limit.optional(
-        key("window", "The time that `ratio` looks back.").default("the whole job").live(),
+        key("window", "The time that `ratio` looks back.").default_text("the whole job").live(),
         values::duration(WINDOW_MIN),
     );
     if window.is_some() && !has_ratio {

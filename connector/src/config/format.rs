@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use serde_json::json;
 
 use super::file::error::Wrong;
-use super::file::section::{Parsed, Section, key};
-use super::file::values;
+use super::file::section::{Section, key};
+use super::file::values::{self, Parsed};
 pub use crate::columns::{Column, Metadata, Reading};
 pub use crate::formats::Unknown;
 use crate::formats::{self, Columns, FORMATS, FormatKind};
@@ -85,7 +85,7 @@ pub(super) fn read(format: &mut Section<'_>) -> Format {
              in double quotes (`a.\"b.c\"`); `.` is the whole record; the last three say [how values are \
              read](#how-values-are-read). A record that does not fit is rejected, never rounded or cut.",
         )
-        .default("inferred for each table from a sample of its topics, and kept"),
+        .default_text("inferred for each table from a sample of its topics, and kept"),
         |value| value.map(|value| columns::columns(value, &named)),
         |columns| Some(json!(columns)),
     );
@@ -123,6 +123,7 @@ pub(super) fn read(format: &mut Section<'_>) -> Format {
         |value| value.map(metadata::metadata).unwrap_or_default(),
         |metadata| Some(json!(metadata)),
     );
+    format.not_built(&["envelope", "schema_id", "key"]);
     Format { kind, tombstones, columns, metadata, unknown }
 }
 
@@ -134,7 +135,7 @@ fn unknown(value: &str) -> Parsed<Unknown> {
 }
 
 fn kind(value: &str) -> Parsed<&'static FormatKind> {
-    if matches!(value, "avro" | "protobuf" | "debezium-json" | "canal-json") {
+    if matches!(value, "avro" | "protobuf" | "json_schema" | "debezium-json" | "canal-json") {
         return Err(Wrong::not_built("as a format", format!("use {}", formats::words())));
     }
     values::word(&FORMATS.map(|kind| (kind.word, kind)))(value)

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::Secret;
 use super::file::error::Wrong;
-use super::file::section::{Key, Parsed, Section, key};
-use super::file::values;
+use super::file::section::{Key, Section, key};
+use super::file::values::{self, Parsed};
 use crate::limits::TOKEN_MIN_CHARS;
 
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub(super) fn read(http: &mut Section<'_>) -> Http {
                 "ready_max_commit_age",
                 "Age of the last commit, with something to commit, at which `/readyz` fails.",
             )
-            .default("`0`: never"),
+            .default_text("`0`: never"),
             values::duration_or_never,
             Duration::ZERO,
         ),
@@ -94,7 +94,7 @@ fn tls(tls: &mut Section<'_>) -> Option<Tls> {
 /// Shown empty where there is none.
 fn path(section: &mut Section<'_>, key: Key) -> Option<PathBuf> {
     section.read(
-        key.default("none"),
+        key.default_text("none"),
         |value| value.and_then(|value| value.text()).filter(|path| !path.is_empty()).map(PathBuf::from),
         |path| Some(json!(path.as_ref().map(|path| path.display().to_string()).unwrap_or_default())),
     )

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::file::error::Wrong;
 use super::file::secret::shown_options;
-use super::file::section::{Parsed, Section, key};
-use super::file::values;
+use super::file::section::{Section, key};
+use super::file::values::{self, Parsed};
 pub use crate::kafka::{Start, Topics};
 pub(super) use defaults::{SOCKET, TRANSACTION_SLACK, message_timeout, revoke};
 pub use properties::client_properties;
@@ -52,7 +52,7 @@ pub(super) fn read(kafka: &mut Section<'_>, job: &str) -> Kafka {
             "The consumer group that spreads partitions over replicas. Its committed offsets are for lag tools; \
              the job never reads from them.",
         )
-        .default("`tidegate-<job>`"),
+        .default_text("`tidegate-<job>`"),
         values::text,
         format!("tidegate-{job}"),
     );
@@ -85,6 +85,7 @@ pub(super) fn read(kafka: &mut Section<'_>, job: &str) -> Kafka {
         values::duration(Duration::from_secs(1)),
         defaults::transaction_timeout(&properties),
     );
+    kafka.not_built(&["start_group"]);
     let bootstrap_servers = bootstrap_servers.unwrap_or_default();
     Kafka { bootstrap_servers, topics, group_id, start, on_data_loss, properties, transaction_timeout }
 }

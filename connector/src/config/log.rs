@@ -1,7 +1,8 @@
 //! `log`: how much is logged, and in which form.
 
 use super::file::error::Wrong;
-use super::file::section::{Parsed, Section, key};
+use super::file::section::{Section, key};
+use super::file::values::Parsed;
 
 #[derive(Clone, Debug)]
 pub struct Log {

@@ -13,7 +13,7 @@ pub(super) fn read(memory: &mut Section<'_>) -> u64 {
             "What the client's queue, decoded batches and open files may hold together. When it is reached, row \
              groups close early and reading waits.",
         )
-        .default("`256MiB`"),
+        .default_text("`256MiB`"),
         values::size(MEMORY_MIN_BYTES..=MEMORY_MAX_BYTES),
         DEFAULT,
     )

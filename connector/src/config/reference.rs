@@ -1,4 +1,5 @@
-//! The manual's page `docs/job-file.md`: what every section says of its keys, between a head and a tail in Markdown.
+//! The manual's page `docs/job-file.md`: what every section says of its keys, between a head and a tail in
+//! Markdown.
 
 use std::fmt::Write;
 
@@ -29,8 +30,8 @@ pub fn reference() -> String {
             );
             section = Some(this);
         }
-        let default = match key.default {
-            Some(default) => default.to_owned(),
+        let default = match key.default_text {
+            Some(text) => text.to_owned(),
             None => shown(defaults.pointer(&format!("/{}", path.replace('.', "/")))),
         };
         let live = if key.is_live { " **Live.**" } else { "" };

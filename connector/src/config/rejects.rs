@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::Topics;
 use super::file::error::Wrong;
-use super::file::section::{Section, Value, item_key, key};
+use super::file::section::{Section, item_key, key};
+use super::file::value::Value;
 use super::file::values;
 
 /// Where records go that do not decode. Files are written in any case, in the same commit as the data.

@@ -1,12 +1,13 @@
-//! What of a job file may change while the job runs. All or nothing: where one key of many needs a restart, none is
-//! applied, so that what runs is always one file as somebody wrote it.
+//! What of a job file may change while the job runs. All or nothing: where one key of many needs a restart,
+//! none is applied, so that what runs is always one file as somebody wrote it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Config;
 use super::file::raw::{Kind, Node};
 
-/// Keys of a changed job file that a running job cannot change; never empty. Without their values, which may be secrets.
+/// Keys of a changed job file that a running job cannot change; never empty. Without their values, which may
+/// be secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} cannot change while the job runs; restart it, or take that back (what can: {})", .keys.join(", "), .live.join(", "))]
 pub struct Refused {
@@ -15,8 +16,8 @@ pub struct Refused {
     pub live: Vec<String>,
 }
 
-/// Every value of a job file after substitution, by its path: `format.columns[2].type`. It may hold secrets, so it is
-/// never shown.
+/// Every value of a job file after substitution, by its path: `format.columns[2].type`. It may hold secrets,
+/// so it is never shown.
 #[derive(Clone, Default)]
 pub(super) struct Values(BTreeMap<String, String>);
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::file::section::{Parsed, Section, key};
-use super::file::values;
+use super::file::section::{Section, key};
+use super::file::values::{self, Parsed};
 use super::sink;
 use crate::limits::{SAVEPOINT_INTERVAL_MIN, SAVEPOINTS_RETAINED_MAX_COUNT};
 
@@ -20,19 +20,19 @@ pub struct Savepoints {
 pub(super) fn read(savepoints: &mut Section<'_>, state: &str) -> Savepoints {
     Savepoints {
         every: savepoints.get(
-            key("every", "Time between periodic savepoints.").default("`0`: never"),
+            key("every", "Time between periodic savepoints.").default_text("`0`: never"),
             interval,
             Duration::ZERO,
         ),
         to: savepoints.get_unless_blank(
             key("to", "The folder for savepoints. It may lie in another store of the same kind.")
-                .default("`<state>/savepoints`"),
+                .default_text("`<state>/savepoints`"),
             sink::url,
             format!("{state}/savepoints"),
         ),
         retained: savepoints.get(
             key("retained", "Periodic savepoints that are kept. Those that you made are never removed.")
-                .default("`0`: all"),
+                .default_text("`0`: all"),
             values::integer(0..=SAVEPOINTS_RETAINED_MAX_COUNT),
             0,
         ),

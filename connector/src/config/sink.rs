@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::file::error::Wrong;
-use super::file::section::{Parsed, Section, key};
-use super::file::values;
+use super::file::section::{Section, key};
+use super::file::values::{self, Parsed};
 use super::{Format, Topics};
 pub use crate::columns::{PartitionColumns, PartitionField, Transform};
 pub use files::{Compression, File};
@@ -56,6 +56,7 @@ pub(super) fn read(sink: &mut Section<'_>, topics: &Topics, format: &Format) -> 
         url,
         "write where the tables shall lie: file:///warehouse or s3://bucket/folder",
     );
+    sink.not_built(&["staging", "write", "key", "key_order", "postgres", "mysql", "delta", "iceberg"]);
     Sink {
         url: url.unwrap_or_default(),
         store: store::read(sink),
@@ -76,7 +77,7 @@ pub(super) fn read(sink: &mut Section<'_>, topics: &Topics, format: &Format) -> 
 }
 
 fn kind(value: &str) -> Parsed<()> {
-    if matches!(value, "delta" | "iceberg" | "postgres") {
+    if matches!(value, "delta" | "iceberg" | "postgres" | "mysql" | "clickhouse") {
         return Err(Wrong::not_built("as a sink", "use files"));
     }
     values::word(&[("files", ())])(value)

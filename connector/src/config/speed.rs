@@ -26,14 +26,14 @@ pub(super) fn read(speed: &mut Section<'_>, memory_limit: u64) -> Speed {
                 "bytes_per_second",
                 "Bytes of keys, values and headers that all replicas together may read in a second.",
             )
-            .default("`0`: no limit")
+            .default_text("`0`: no limit")
             .live(),
             values::size(0..=u64::MAX),
             0,
         ),
         channels: speed.get(
             key("channels", "Threads that decode and encode.")
-                .default("`0`: one per core, as far as `memory.limit` has 64 MiB for each"),
+                .default_text("`0`: one per core, as far as `memory.limit` has 64 MiB for each"),
             channels,
             per_core,
         ),

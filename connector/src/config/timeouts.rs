@@ -88,8 +88,8 @@ pub(super) fn read(timeouts: &mut Section<'_>, defaults: &Defaults, kafka: &Kafk
     }
 }
 
-/// Values each of which must be below the next, as `defaults` are: one that is given stands, and those that are not are
-/// chosen so that they fit it. Only values that were all given can contradict one another.
+/// Values each of which must be below the next, as `defaults` are: one that is given stands, and those that
+/// are not are chosen so that they fit it. Only values that were all given can contradict one another.
 fn ascending<const N: usize>(given: [Option<Duration>; N], defaults: [Duration; N]) -> [Duration; N] {
     let mut values = std::array::from_fn(|n| given[n].unwrap_or(defaults[n]));
     for n in (0..N.saturating_sub(1)).rev() {

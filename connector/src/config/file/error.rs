@@ -91,7 +91,8 @@ impl Report {
     }
 }
 
-/// Why a value cannot be taken. `problem` goes on after the quoted value where one is shown, and never repeats it.
+/// Why a value cannot be taken. `problem` goes on after the quoted value where one is shown, and never
+/// repeats it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {
     pub(crate) problem: String,

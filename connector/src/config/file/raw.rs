@@ -1,7 +1,7 @@
 //! The job file as written: a tree that remembers the line of every value and the spelling of every scalar.
 //!
-//! Reading it in two steps, tree then typed values, is what lets all mistakes of a file be told at once, each with
-//! its place; a deserializer straight into structs ends at the first.
+//! Reading it in two steps, tree then typed values, is what lets all mistakes of a file be told at once, each
+//! with its place; a deserializer straight into structs ends at the first.
 
 use std::fmt;
 use std::ops::Range;
@@ -29,7 +29,8 @@ pub(crate) enum Kind {
     Map(Vec<Entry>),
 }
 
-/// Text, numbers and booleans alike, as they are spelt: `007` stays what it is until a key says what it wants.
+/// Text, numbers and booleans alike, as they are spelt: `007` stays what it is until a key says what it
+/// wants.
 pub(crate) struct Scalar {
     /// After substitution; it may be a secret then.
     pub(crate) value: String,

@@ -30,7 +30,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Options whose names are others' (a store's, the Kafka client's), without the values of those that are not plain.
+/// Options whose names are others' (a store's, the Kafka client's), without the values of those that are not
+/// plain.
 pub(crate) fn shown_options(options: &BTreeMap<String, String>, is_plain: impl Fn(&str) -> bool) -> Json {
     let shown = |(name, value): (&String, &String)| {
         let value = if is_plain(name) { without_user(value) } else { HIDDEN.to_owned() };

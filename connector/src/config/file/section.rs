@@ -1,20 +1,16 @@
-//! A map of the job file while it is read. A key is said once, where it is read: its name, its text for the manual,
-//! whether it is live, how it is parsed, its default and how it is shown. What the manual, the shown job and a reload
-//! know of it is noted meanwhile; and since a key is known because it was asked for, whatever nobody asked for is
-//! reported with the nearest key that is known.
+//! A map of the job file while it is read. A key is said once, where it is read: its name, its text for the
+//! manual, whether it is live, how it is parsed, its default and how it is shown. What the manual, the shown
+//! job and a reload know of it is noted meanwhile; and since a key is known because it was asked for,
+//! whatever nobody asked for is reported with the nearest key that is known.
 
 use serde_json::{Map, Value as Json};
 
 use super::error::{Report, Wrong};
-use super::raw::{Entry, Kind, Node, Scalar};
+use super::raw::{Entry, Kind, Node};
 use super::secret::{HIDDEN, Secret};
 use super::substitute;
-use super::values::{self, Shown};
-
-pub(crate) type Parsed<T> = Result<T, Wrong>;
-
-/// Characters of a value that a message repeats.
-const SHOWN_MAX_CHARS: usize = 80;
+use super::value::{SHOWN_MAX_CHARS, Value};
+use super::values::{self, Parsed, Shown};
 
 /// What is said of a key besides how its value is read.
 #[derive(Clone, Copy, Debug)]
@@ -22,15 +18,15 @@ pub(crate) struct Key {
     name: &'static str,
     /// In Markdown, for the manual.
     pub(crate) text: &'static str,
-    /// What the manual says in place of the default that a small job has, where that depends on the machine or on
-    /// other keys.
-    pub(crate) default: Option<&'static str>,
+    /// What the manual says in place of the default that a small job has, where that depends on the machine
+    /// or on other keys.
+    pub(crate) default_text: Option<&'static str>,
     /// Whether a running job takes over another value.
     pub(crate) is_live: bool,
 }
 
 pub(crate) const fn key(name: &'static str, text: &'static str) -> Key {
-    Key { name, text, default: None, is_live: false }
+    Key { name, text, default_text: None, is_live: false }
 }
 
 /// A key of a list's items: the text of the list tells it.
@@ -39,8 +35,8 @@ pub(crate) const fn item_key(name: &'static str) -> Key {
 }
 
 impl Key {
-    pub(crate) const fn default(self, default: &'static str) -> Self {
-        Self { default: Some(default), ..self }
+    pub(crate) const fn default_text(self, text: &'static str) -> Self {
+        Self { default_text: Some(text), ..self }
     }
 
     pub(crate) const fn live(self) -> Self {
@@ -51,8 +47,8 @@ impl Key {
 /// What reading notes besides the values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notes {
-    /// Every key that the program reads, whether the file has it or not, in the manual's order; each with its path
-    /// from the root, as in `sink.file.target_size`.
+    /// Every key that the program reads, whether the file has it or not, in the manual's order; each with its
+    /// path from the root, as in `sink.file.target_size`.
     pub(crate) keys: Vec<(String, Key)>,
     /// The value in effect of each, without secrets; what came by substitution as the file has it.
     pub(crate) shown: Map<String, Json>,
@@ -64,6 +60,7 @@ pub(crate) struct Section<'a> {
     line: Option<u64>,
     entries: &'a [Entry],
     asked: Vec<&'static str>,
+    not_built: &'static [&'static str],
     notes: Notes,
     report: &'a Report,
 }
@@ -75,36 +72,46 @@ impl<'a> Section<'a> {
         report: &'a Report,
         read: impl FnOnce(&mut Self) -> T,
     ) -> (T, Notes) {
-        Self::of(Some(Value { path: String::new(), node, report }), String::new(), report).reading(read)
+        Self::at(Value { path: String::new(), node, report }).reading(read)
     }
 
-    fn of(value: Option<Value<'a>>, path: String, report: &'a Report) -> Self {
-        let (line, entries) = match value {
-            None => (None, &[] as &[Entry]),
-            Some(value) => {
-                let line = Some(value.node.line);
-                match &value.node.kind {
-                    Kind::Map(entries) => (line, entries.as_slice()),
-                    Kind::Null => (line, &[] as &[Entry]),
-                    other => {
-                        value.mismatch("a map of keys", other);
-                        (line, &[] as &[Entry])
-                    }
-                }
-            }
-        };
-        Self { path, line, entries, asked: Vec::new(), notes: Notes::default(), report }
+    /// The map that stands here; anything else is reported.
+    pub(super) fn at(value: Value<'a>) -> Self {
+        let mut section = Self::missing_at(value.path.clone(), value.report);
+        section.line = Some(value.node.line);
+        match &value.node.kind {
+            Kind::Map(entries) => section.entries = entries,
+            Kind::Null => {}
+            other => value.mismatch("a map of keys", other),
+        }
+        section
     }
 
-    fn reading<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Notes) {
+    /// One that the file does not have: all defaults.
+    fn missing_at(path: String, report: &'a Report) -> Self {
+        let notes = Notes::default();
+        Self { path, line: None, entries: &[], asked: Vec::new(), not_built: &[], notes, report }
+    }
+
+    pub(super) fn reading<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Notes) {
         let result = read(&mut self);
         for entry in self.entries {
-            if !self.asked.contains(&entry.key.as_str()) {
-                let wrong = unknown_key(&entry.key, &self.asked);
-                self.report.wrong(&self.place(&entry.key), Some(entry.node.line), wrong);
+            let key = entry.key.as_str();
+            if !self.asked.contains(&key) {
+                let wrong = if self.not_built.contains(&key) {
+                    Wrong::not_built("what this key is for", "leave it out")
+                } else {
+                    unknown_key(key, &self.asked)
+                };
+                self.report.wrong(&self.place(key), Some(entry.node.line), wrong);
             }
         }
         (result, self.notes)
+    }
+
+    /// Keys that later versions shall have. They are refused by name, not as misspellings of others.
+    pub(crate) fn not_built(&mut self, names: &'static [&'static str]) {
+        self.not_built = names;
     }
 
     fn place(&self, key: &str) -> String {
@@ -137,7 +144,10 @@ impl<'a> Section<'a> {
     /// The map under `name`, all defaults where it is missing.
     pub(crate) fn section<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Section<'a>) -> T) -> T {
         self.asked.push(name);
-        let section = Section::of(self.find(name), self.place(name), self.report);
+        let section = match self.find(name) {
+            Some(value) => Section::at(value),
+            None => Section::missing_at(self.place(name), self.report),
+        };
         let (result, notes) = section.reading(read);
         self.notes.keys.extend(notes.keys);
         self.notes.shown.insert(name.to_owned(), Json::Object(notes.shown));
@@ -211,11 +221,11 @@ impl<'a> Section<'a> {
         if !self.has(key.name) {
             self.missing(key.name, remedy);
         }
-        self.optional(key.default("required"), parse)
+        self.optional(key.default_text("required"), parse)
     }
 
-    /// Text that no message repeats and that is never shown, held against `check`. Empty quotes are none; an empty
-    /// variable is wrong, so that one that is empty by mistake never stands for none.
+    /// Text that no message repeats and that is never shown, held against `check`. Empty quotes are none; an
+    /// empty variable is wrong, so that one that is empty by mistake never stands for none.
     pub(crate) fn secret(
         &mut self,
         key: Key,
@@ -226,7 +236,9 @@ impl<'a> Section<'a> {
             let is_none = |value: &&Value<'a>| value.is_blank() && !value.is_substituted();
             value.filter(|value| !is_none(value))?.parse(parse)
         };
-        self.read(key.default("none"), read, |secret| Some(secret.as_ref().map_or("", |_| HIDDEN).into()))
+        self.read(key.default_text("none"), read, |secret| {
+            Some(secret.as_ref().map_or("", |_| HIDDEN).into())
+        })
     }
 
     pub(crate) fn missing(&self, name: &str, remedy: &str) {
@@ -240,102 +252,6 @@ impl<'a> Section<'a> {
     }
 }
 
-/// A value and its place.
-#[derive(Clone)]
-pub(crate) struct Value<'a> {
-    path: String,
-    node: &'a Node,
-    report: &'a Report,
-}
-
-impl<'a> Value<'a> {
-    pub(crate) fn wrong(&self, wrong: Wrong) {
-        self.report.wrong(&self.path, Some(self.node.line), wrong);
-    }
-
-    fn mismatch(&self, expected: &str, found: &Kind) {
-        let problem = format!("expected {expected}, found {}", found.name());
-        self.wrong(Wrong::new(problem, format!("write {expected}")));
-    }
-
-    pub(crate) fn is_scalar(&self) -> bool {
-        matches!(self.node.kind, Kind::Scalar(_))
-    }
-
-    /// Whether there is nothing in the quotes, which for many keys means the same as to leave them out.
-    pub(crate) fn is_blank(&self) -> bool {
-        matches!(&self.node.kind, Kind::Scalar(Scalar { value, .. }) if value.is_empty())
-    }
-
-    /// Whether the value came by substitution, and may not be shown.
-    pub(crate) fn is_substituted(&self) -> bool {
-        matches!(&self.node.kind, Kind::Scalar(Scalar { written: Some(_), .. }))
-    }
-
-    /// The scalar as text; anything else is reported. It may be a secret.
-    pub(crate) fn text(&self) -> Option<&'a str> {
-        match &self.node.kind {
-            Kind::Scalar(scalar) => Some(&scalar.value),
-            Kind::Null => Some(""),
-            other => {
-                self.mismatch("a single value", other);
-                None
-            }
-        }
-    }
-
-    pub(crate) fn parse<T>(&self, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
-        match parse(self.text()?) {
-            Ok(parsed) => Some(parsed),
-            Err(wrong) => {
-                let shown = if wrong.is_secret { "the value".to_owned() } else { self.shown() };
-                self.wrong(Wrong { problem: format!("{shown} {}", wrong.problem), ..wrong });
-                None
-            }
-        }
-    }
-
-    /// The value in quotes for a message; what came by substitution as the file has it.
-    fn shown(&self) -> String {
-        let Kind::Scalar(Scalar { value, written }) = &self.node.kind else {
-            return self.node.kind.name().to_owned();
-        };
-        let text = written.as_ref().unwrap_or(value);
-        let cut: String = text.chars().take(SHOWN_MAX_CHARS).filter(|c| !c.is_control()).collect();
-        let dots = if text.chars().nth(SHOWN_MAX_CHARS).is_some() { "…" } else { "" };
-        format!("\"{cut}{dots}\"")
-    }
-
-    /// The items of a list; anything else is reported.
-    pub(crate) fn items(&self, expected: &str) -> Option<Vec<Value<'a>>> {
-        let Kind::List(items) = &self.node.kind else {
-            self.mismatch(expected, &self.node.kind);
-            return None;
-        };
-        let item =
-            |(index, node)| Value { path: format!("{}[{index}]", self.path), node, report: self.report };
-        Some(items.iter().enumerate().map(item).collect())
-    }
-
-    /// The entries of a map whose keys are the user's own; anything else is reported.
-    pub(crate) fn entries(&self, expected: &str) -> Option<Vec<(&'a str, Value<'a>)>> {
-        let Kind::Map(entries) = &self.node.kind else {
-            self.mismatch(expected, &self.node.kind);
-            return None;
-        };
-        let entry = |entry: &'a Entry| {
-            let path = format!("{}.{}", self.path, entry.key);
-            (entry.key.as_str(), Value { path, node: &entry.node, report: self.report })
-        };
-        Some(entries.iter().map(entry).collect())
-    }
-
-    /// The map with fixed keys that stands here.
-    pub(crate) fn section<T>(&self, read: impl FnOnce(&mut Section<'a>) -> T) -> T {
-        Section::of(Some(self.clone()), self.path.clone(), self.report).reading(read).0
-    }
-}
-
 /// Names the nearest of `known`, or all of them when none is near.
 pub(crate) fn unknown_key(key: &str, known: &[&str]) -> Wrong {
     let problem = format!("unknown key {:?}", key.chars().take(SHOWN_MAX_CHARS).collect::<String>());
@@ -345,7 +261,8 @@ pub(crate) fn unknown_key(key: &str, known: &[&str]) -> Wrong {
     }
 }
 
-/// The known word within a third of its letters, or that the word was written in another manner (`targetSize`).
+/// The known word within a third of its letters, or that the word was written in another manner
+/// (`targetSize`).
 pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain = |text: &str| text.to_lowercase().replace(['_', '-', '.'], "");
     let distance = |candidate: &str| strsim::damerau_levenshtein(&plain(candidate), &plain(word));

@@ -1,5 +1,5 @@
-//! `${VAR}` and `${file:/run/secrets/x}` in values; `$$` is a dollar sign. What came in this way may be a secret, so
-//! the spelling of the file is kept beside it, and is what messages show.
+//! `${VAR}` and `${file:/run/secrets/x}` in values; `$$` is a dollar sign. What came in this way may be a
+//! secret, so the spelling of the file is kept beside it, and is what messages show.
 
 use std::io::Read;
 
@@ -39,8 +39,8 @@ pub(crate) fn substitute(node: &mut Node, path: &str, environment: Environment<'
     }
 }
 
-/// Puts what the file has in place of each shown value that came by substitution. A level that is not shown only
-/// groups what stands in it.
+/// Puts what the file has in place of each shown value that came by substitution. A level that is not shown
+/// only groups what stands in it.
 pub(crate) fn as_written(node: &Node, shown: &mut Json) {
     match &node.kind {
         Kind::Null | Kind::Scalar(Scalar { written: None, .. }) => {}

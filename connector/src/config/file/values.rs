@@ -1,5 +1,5 @@
-//! Scalars of the job file: sizes, durations, numbers, words, names; how each is parsed and shown. A failure never repeats the value, which may be
-//! a secret; the caller shows it when it may be shown.
+//! Scalars of the job file: sizes, durations, numbers, words, names; how each is parsed and shown. A failure
+//! never repeats the value, which may be a secret; the caller shows it when it may be shown.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -9,9 +9,11 @@ use bytesize::ByteSize;
 use serde_json::Value as Json;
 
 use super::error::Wrong;
-use super::section::{Parsed, nearest};
+use super::section::nearest;
 use crate::limits::DURATION_MAX;
 use crate::names::{self, BadName};
+
+pub(crate) type Parsed<T> = Result<T, Wrong>;
 
 /// How a value is shown: as the job file may have it.
 pub(crate) trait Shown {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::columns::{Column, Metadata, Reading, path};
 use crate::config::file::error::Wrong;
-use crate::config::file::section::{Parsed, Section, Value, item_key};
-use crate::config::file::values;
+use crate::config::file::section::{Section, item_key};
+use crate::config::file::value::Value;
+use crate::config::file::values::{self, Parsed};
 use crate::limits::COLUMNS_MAX_COUNT;
 
 /// The items of `format.columns`. No column has the name of one of the metadata's.
@@ -65,7 +66,8 @@ fn keys(value: &str) -> Parsed<String> {
     Ok(value.to_owned())
 }
 
-/// A type of the grammar. What is wrong may repeat a part of it, so that is only said of what the file itself has.
+/// A type of the grammar. What is wrong may repeat a part of it, so that is only said of what the file itself
+/// has.
 fn type_name(value: &Value<'_>) -> Option<String> {
     let type_name = value.parse(values::text)?;
     let column = Column::new("c", &type_name);

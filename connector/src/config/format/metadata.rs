@@ -2,7 +2,7 @@
 
 use crate::columns::Metadata;
 use crate::config::file::error::Wrong;
-use crate::config::file::section::Value;
+use crate::config::file::value::Value;
 use crate::config::file::values;
 
 const METADATA: [(&str, Metadata); 6] = [

@@ -1,5 +1,6 @@
-//! Defaults that give way to what is set among the client's properties: one that is given stands, and those that are not
-//! are chosen so that they fit it. Only values that were all given can contradict one another. Pure.
+//! Defaults that give way to what is set among the client's properties: one that is given stands, and those
+//! that are not are chosen so that they fit it. Only values that were all given can contradict one another.
+//! Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,8 +58,8 @@ pub(in crate::config) fn revoke(properties: &Properties) -> Duration {
     poll.filter(|poll| *poll <= REVOKE).map_or(REVOKE, |poll| poll / 2)
 }
 
-/// Properties that stand in a relation to what the user has `given`, and are not given themselves. `answer_bytes` is
-/// what an answer of a broker should have at most.
+/// Properties that stand in a relation to what the user has `given`, and are not given themselves.
+/// `answer_bytes` is what an answer of a broker should have at most.
 pub(super) fn of_client(given: &Properties, revoke: Duration, answer_bytes: u64) -> Properties {
     let mut chosen = Properties::new();
     let mut choose = |key: &str, value: u64| {

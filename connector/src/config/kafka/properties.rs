@@ -1,5 +1,5 @@
-//! `kafka.properties`, the Kafka client's own: those that Tidegate owns, because exactly once rests on them, and those that a
-//! user may set beside them.
+//! `kafka.properties`, the Kafka client's own: those that Tidegate owns, because exactly once rests on them,
+//! and those that a user may set beside them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use super::{Topics, defaults};
 use crate::config::Config;
 use crate::config::file::error::Wrong;
-use crate::config::file::section::Value;
+use crate::config::file::value::Value;
 use crate::memory::Shares;
 
 /// Owned properties and what to do instead of setting them.
@@ -23,7 +23,8 @@ const OWNED: [(&str, &str); 32] = [
     ("transactional.id", "remove it: it follows from the job's name"),
     ("enable.idempotence", "remove it: Tidegate always writes idempotently"),
     ("isolation.level", "remove it: only committed records are read"),
-    // Without them a client asks old brokers' way, which knows no isolation level: aborted records come as well.
+    // Without them a client asks old brokers' way, which knows no isolation level: aborted records come as
+    // well.
     ("api.version.request", "remove it: the client must ask in a version that leaves aborted records out"),
     (
         "api.version.fallback.ms",
@@ -76,8 +77,8 @@ pub(super) fn check(value: &Value<'_>) -> BTreeMap<String, String> {
     properties
 }
 
-/// Whether the library takes a property as it is meant. Its own reason is repeated unless the value, which may be in
-/// it, is to be `hidden`.
+/// Whether the library takes a property as it is meant. Its own reason is repeated unless the value, which
+/// may be in it, is to be `hidden`.
 fn taken(key: &str, bare: &str, text: &str, hidden: bool) -> Result<(), Wrong> {
     let refused =
         |problem: String| Wrong::new(problem, "see librdkafka's CONFIGURATION.md for names and values");
@@ -95,7 +96,8 @@ fn taken(key: &str, bare: &str, text: &str, hidden: bool) -> Result<(), Wrong> {
     }
 }
 
-/// The library reads a number as far as it goes, so that 6s is 6, and 010 is 8: what it has `read` must be what is written.
+/// The library reads a number as far as it goes, so that 6s is 6, and 010 is 8: what it has `read` must be
+/// what is written.
 fn as_meant(bare: &str, text: &str, read: &str, hidden: bool) -> Result<(), Wrong> {
     let Ok(number) = read.parse::<f64>() else { return Ok(()) };
     let is_plain = text == read || (text.parse() == Ok(number) && !text.starts_with(['0', '+']));
@@ -174,7 +176,8 @@ pub fn client_properties(config: &Config) -> BTreeMap<String, String> {
         ("topic.metadata.refresh.interval.ms", "30000".to_owned()),
         // Small messages take more memory than their bytes.
         ("queued.min.messages", shares.queue_messages.min(1_000_000).to_string()),
-        // The default sleeps for a second when the queue is full, which starves a fast reader of a small queue.
+        // The default sleeps for a second when the queue is full, which starves a fast reader of a small
+        // queue.
         ("fetch.queue.backoff.ms", "10".to_owned()),
     ];
     let owned = [

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use crate::config::file::error::Wrong;
-use crate::config::file::section::{Parsed, Section, Value, key};
-use crate::config::file::values;
+use crate::config::file::section::{Section, key};
+use crate::config::file::value::Value;
+use crate::config::file::values::{self, Parsed};
 use crate::kafka::Start;
 
 pub(super) fn read(kafka: &mut Section<'_>) -> Start {

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::config::file::error::Wrong;
-use crate::config::file::section::{Parsed, Section, Value, key};
-use crate::config::file::values;
+use crate::config::file::section::{Section, key};
+use crate::config::file::value::Value;
+use crate::config::file::values::{self, Parsed};
 use crate::kafka::Topics;
 use crate::limits::TOPIC_PATTERN_MAX_CHARS;
 
@@ -15,7 +16,7 @@ pub(super) fn read(kafka: &mut Section<'_>) -> Topics {
     let is_list = kafka.has("topics");
     let topics = kafka.read(
         key("topics", "The topics to read, as a list. Each must exist.")
-            .default("required, or `topics_regex`"),
+            .default_text("required, or `topics_regex`"),
         |value| value.map(topic_list),
         |topics| topics.as_ref().map(|topics| json!(topics)),
     );
@@ -25,7 +26,7 @@ pub(super) fn read(kafka: &mut Section<'_>) -> Topics {
             "A pattern that must match a topic's whole name. Topics that appear later are found while the job \
              runs. Names that begin with `__` never match.",
         )
-        .default("required, or `topics`"),
+        .default_text("required, or `topics`"),
         topic_pattern,
     );
     match (is_list, kafka.has("topics_regex")) {

@@ -3,8 +3,8 @@
 use serde_json::Value as Json;
 
 use crate::config::file::error::Wrong;
-use crate::config::file::section::{Parsed, Section, key};
-use crate::config::file::values::{self, Shown};
+use crate::config::file::section::{Section, key};
+use crate::config::file::values::{self, Parsed, Shown};
 use crate::limits::{FILE_MAX_BYTES, FILE_MIN_BYTES, ROW_GROUP_MAX_ROWS};
 
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub(super) fn read(file: &mut Section<'_>) -> File {
     File {
         target_size: file.get(
             key("target_size", "Bytes at which a file is closed and the next one begun. At most 4GiB.")
-                .default("`128MiB`"),
+                .default_text("`128MiB`"),
             values::size(FILE_MIN_BYTES..=FILE_MAX_BYTES),
             128 << 20,
         ),

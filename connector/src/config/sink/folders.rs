@@ -7,8 +7,9 @@ use crate::columns::levels::{self, LevelError};
 use crate::columns::{Column, PartitionColumns, PartitionField, Transform};
 use crate::config::Format;
 use crate::config::file::error::Wrong;
-use crate::config::file::section::{Parsed, Section, Value, key, nearest};
-use crate::config::file::values;
+use crate::config::file::section::{Section, key, nearest};
+use crate::config::file::value::Value;
+use crate::config::file::values::{self, Parsed};
 use crate::limits::{BUCKETS_MAX_COUNT, PARTITION_FIELDS_MAX_COUNT};
 
 pub(super) fn partition_by(sink: &mut Section<'_>, format: &Format) -> Vec<PartitionField> {
@@ -35,7 +36,7 @@ pub(super) fn partition_columns(sink: &mut Section<'_>) -> Option<PartitionColum
              is a reject. `both`: in both under one name, as jobs begun before this key have it, whose folders \
              stay as they are while it is left out. See [reading](reading.md#folders).",
         )
-        .default("`file`"),
+        .default_text("`file`"),
         |value| value.and_then(|value| value.parse(partition_columns_word)),
         // Null where the chain says it.
         |columns| Some(json!(columns.map(PartitionColumns::word))),

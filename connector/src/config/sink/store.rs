@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::config::file::error::Wrong;
 use crate::config::file::secret::shown_options;
-use crate::config::file::section::{Section, Value, key};
+use crate::config::file::section::{Section, key};
+use crate::config::file::value::Value;
 
 /// Options of a store that hold no secret; whatever else a store takes is not shown.
 const PLAIN_STORE_OPTIONS: [&str; 13] = [

@@ -8,8 +8,8 @@ use tidegate_sinks::TopicPartition;
 
 use crate::config::Topics;
 use crate::config::file::error::Wrong;
-use crate::config::file::section::{Parsed, Section, key};
-use crate::config::file::values::{self, Shown};
+use crate::config::file::section::{Section, key};
+use crate::config::file::values::{self, Parsed, Shown};
 use crate::limits::TABLE_NAME_MAX_CHARS;
 use crate::names;
 
@@ -35,8 +35,8 @@ impl Table {
         }
     }
 
-    /// The partitions of those topics that have a table, and the other topics with what is wrong with their tables'
-    /// names: those are left out, as a pattern may meet whatever anybody has created.
+    /// The partitions of those topics that have a table, and the other topics with what is wrong with their
+    /// tables' names: those are left out, as a pattern may meet whatever anybody has created.
     pub fn named(
         &self,
         partitions: Vec<TopicPartition>,

@@ -1,7 +1,7 @@
 //! `sink.url`, and other folders' URLs.
 
 use crate::config::file::error::Wrong;
-use crate::config::file::section::Parsed;
+use crate::config::file::values::Parsed;
 use crate::limits::{FILE_URL_MAX_BYTES, KEY_PREFIX_MAX_BYTES};
 use crate::names;
 

@@ -1,4 +1,5 @@
-//! What is made of the keys as they are said, each once: the manual's page, the shown job, what a running job takes over.
+//! What is made of the keys as they are said, each once: the manual's page, the shown job, what a running job
+//! takes over.
 
 use std::collections::BTreeSet;
 

@@ -183,6 +183,12 @@ const BAD: &[(&str, &str, &str)] = &[
     ("{format: {type: avro}}", "format.type", "\"avro\" as a format is not built yet"),
     ("{format: {type: debezium-json}}", "format.type", "not built yet"),
     ("{sink: {type: iceberg}}", "sink.type", "\"iceberg\" as a sink is not built yet"),
+    ("{sink: {type: mysql}}", "sink.type", "\"mysql\" as a sink is not built yet"),
+    ("{tables: [{name: a, topics: [orders]}]}", "tables", "not built yet; leave it out"),
+    ("{unrouted: reject}", "unrouted", "not built yet"),
+    ("{format: {envelope: debezium}}", "format.envelope", "not built yet"),
+    ("{sink: {write: upsert}}", "sink.write", "not built yet"),
+    ("{tabels: []}", "tabels", "unknown key"),
     // Substitution.
     ("{kafka: {group_id: '${NO_SUCH}'}}", "kafka.group_id", "the environment has no variable NO_SUCH"),
     ("{kafka: {group_id: '${file:/no/such}'}}", "kafka.group_id", "cannot read the file /no/such"),

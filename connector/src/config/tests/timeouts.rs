@@ -105,7 +105,8 @@ fn a_pattern_never_reads_internal_topics() {
     assert_eq!(client_properties(&config)["topic.blacklist"], "^__");
 }
 
-/// Every key and property that stands in a relation to another, alone, with the least and the most that anybody means.
+/// Every key and property that stands in a relation to another, alone, with the least and the most that
+/// anybody means.
 #[test]
 fn whatever_is_set_alone_is_taken_and_the_defaults_give_way() {
     let keys = [

@@ -1,5 +1,5 @@
-//! Timeouts that must fit one another. A job whose timeouts do not fit works until the day one of them is needed:
-//! they are checked before the first record, and each finding names both numbers and the fix. Pure.
+//! Timeouts that must fit one another. A job whose timeouts do not fit works until the day one of them is
+//! needed: they are checked before the first record, and each finding names both numbers and the fix. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,8 +48,8 @@ pub fn kill_delay() -> Duration {
     })
 }
 
-/// Checks the job's timeouts against each other, against `client` (from [`crate::config::client_properties`]) and, where it
-/// is known, the broker.
+/// Checks the job's timeouts against each other, against `client` (from [`crate::config::client_properties`])
+/// and, where it is known, the broker.
 pub fn check(
     config: &Config,
     client: &BTreeMap<String, String>,
@@ -135,7 +135,8 @@ fn at_most(low: &Named, high: &Named) -> Option<Finding> {
 
 fn finding(low: &Named, high: &Named, relation: &str) -> Finding {
     let [low_value, high_value] = [low, high].map(|named| format_duration(named.value));
-    // A side whose name holds a blank is not a plain key of the job file, so the fix goes to the other one first.
+    // A side whose name holds a blank is not a plain key of the job file, so the fix goes to the other one
+    // first.
     let fixed = if low.key.contains(' ') { &high.key } else { &low.key };
     Finding {
         severity: Severity::Error,
