@@ -22,6 +22,7 @@ mod reload;
 mod savepoints;
 mod sink;
 mod speed;
+mod tables;
 #[cfg(test)]
 mod tests;
 pub mod timeouts;
@@ -45,8 +46,9 @@ pub use reference::reference;
 pub use rejects::Rejects;
 pub use reload::{Refused, reload};
 pub use savepoints::Savepoints;
-pub use sink::{Compression, File, Mode, PartitionColumns, PartitionField, Sink, Table, Transform};
+pub use sink::{Compression, File, Layout, Mode, PartitionColumns, PartitionField, Sink, Table, Transform};
 pub use speed::Speed;
+pub use tables::{Record, TableJob, Unrouted};
 pub use timeouts::Timeouts;
 
 use crate::limits::{JOB_FILE_MAX_BYTES, JOB_NAME_MAX_CHARS};
@@ -164,7 +166,8 @@ fn read(root: &mut Section<'_>, report: &Report) -> Option<Config> {
     );
     let name = job.clone().unwrap_or_default();
     let (store_timeouts, memory_limit) = (timeouts::Defaults::of(root), memory::peek(root));
-    let kafka = root.section("kafka", |section| kafka::read(section, &name));
+    let has_tables = root.has("tables");
+    let kafka = root.section("kafka", |section| kafka::read(section, &name, !has_tables));
     let format = root.section("format", format::read);
     let sink = root.section("sink", |section| sink::read(section, &kafka.topics, &format));
     let checkpoint =
@@ -178,6 +181,7 @@ fn read(root: &mut Section<'_>, report: &Report) -> Option<Config> {
     let control = root.section("control", control::read);
     let http = root.section("http", http::read);
     let log = root.section("log", log::read);
+    tables::read(root);
     root.not_built(&["registry", "tables", "unrouted", "schema"]);
     report.is_empty().then_some(Config {
         job: job?,

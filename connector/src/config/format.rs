@@ -13,6 +13,7 @@ use super::file::values::{self, Parsed};
 pub use crate::columns::{Column, Metadata, Reading};
 pub use crate::formats::Unknown;
 use crate::formats::{self, Columns, FORMATS, FormatKind};
+pub(super) use columns::keys as path_keys;
 
 #[derive(Clone, Debug)]
 pub struct Format {

@@ -17,6 +17,7 @@ pub use crate::kafka::{Start, Topics};
 pub(super) use defaults::{SOCKET, TRANSACTION_SLACK, message_timeout, revoke};
 pub use properties::client_properties;
 pub(crate) use properties::is_secret;
+pub(super) use topics::read as read_topics;
 
 /// Shown without its properties' values.
 #[derive(Clone)]
@@ -39,13 +40,14 @@ pub enum OnDataLoss {
 
 const LOSSES: [(&str, OnDataLoss); 2] = [("fail", OnDataLoss::Fail), ("record", OnDataLoss::Record)];
 
-pub(super) fn read(kafka: &mut Section<'_>, job: &str) -> Kafka {
+/// Without topics of its own where `needs_topics` is not set.
+pub(super) fn read(kafka: &mut Section<'_>, job: &str, needs_topics: bool) -> Kafka {
     let bootstrap_servers = kafka.need(
         key("bootstrap_servers", "`host:port` of one or more brokers, separated by commas."),
         servers,
         "write host:port of one or more brokers",
     );
-    let topics = topics::read(kafka);
+    let topics = topics::read(kafka, needs_topics);
     let group_id = kafka.get(
         key(
             "group_id",

@@ -33,6 +33,14 @@ pub struct Sink {
     pub file: File,
 }
 
+/// What a table may have for itself.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    pub partition_by: Vec<PartitionField>,
+    pub partition_columns: Option<PartitionColumns>,
+    pub file: File,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Append,
@@ -57,23 +65,35 @@ pub(super) fn read(sink: &mut Section<'_>, topics: &Topics, format: &Format) -> 
         "write where the tables shall lie: file:///warehouse or s3://bucket/folder",
     );
     sink.not_built(&["staging", "write", "key", "key_order", "postgres", "mysql", "delta", "iceberg"]);
-    Sink {
-        url: url.unwrap_or_default(),
-        store: store::read(sink),
-        table: table::read(sink, topics),
-        mode: sink.word(
-            key(
-                "mode",
-                "`append`; or `overwrite`: clears the table of others' files once, when the job starts without \
-                 a position. What this job has committed it clears only with `--new-incarnation`.",
-            ),
-            &MODES,
-            Mode::Append,
+    let (store, table) = (store::read(sink), table::read(sink, topics));
+    let mode = sink.word(
+        key(
+            "mode",
+            "`append`; or `overwrite`: clears the table of others' files once, when the job starts without a \
+             position. What this job has committed it clears only with `--new-incarnation`.",
         ),
+        &MODES,
+        Mode::Append,
+    );
+    let Layout { partition_by, partition_columns, file } = layout(sink, format);
+    Sink { url: url.unwrap_or_default(), store, table, mode, partition_by, partition_columns, file }
+}
+
+fn layout(sink: &mut Section<'_>, format: &Format) -> Layout {
+    Layout {
         partition_by: folders::partition_by(sink, format),
         partition_columns: folders::partition_columns(sink),
         file: sink.section("file", files::read),
     }
+}
+
+/// The keys of a table's own `sink`, which is laid over the job's.
+pub(super) fn of_table(sink: &mut Section<'_>, format: &Format) -> Layout {
+    for name in ["type", "url", "store", "table", "mode"] {
+        sink.refuse(name, Wrong::new("belongs to the whole job", format!("say it in sink.{name}")));
+    }
+    sink.not_built(&["write", "key", "key_order"]);
+    layout(sink, format)
 }
 
 fn kind(value: &str) -> Parsed<()> {

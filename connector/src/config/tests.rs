@@ -3,6 +3,7 @@
 mod examples;
 mod keys;
 mod refused;
+mod tables;
 mod timeouts;
 mod units;
 

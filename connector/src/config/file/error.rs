@@ -77,7 +77,12 @@ pub(crate) struct Report(RefCell<Vec<ConfigError>>);
 impl Report {
     pub(crate) fn wrong(&self, path: &str, line: Option<u64>, wrong: Wrong) {
         let Wrong { problem, remedy, .. } = wrong;
-        self.0.borrow_mut().push(ConfigError { path: path.to_owned(), line, problem, remedy });
+        let error = ConfigError { path: path.to_owned(), line, problem, remedy };
+        let mut errors = self.0.borrow_mut();
+        // A value that tables share is judged once for each.
+        if !errors.contains(&error) {
+            errors.push(error);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -54,11 +54,30 @@ pub(crate) struct Notes {
     pub(crate) shown: Map<String, Json>,
 }
 
+/// A map that another section is laid over: whatever that leaves out is looked up here.
+#[derive(Clone)]
+pub(crate) struct Base<'a> {
+    path: String,
+    entries: &'a [Entry],
+}
+
+impl Base<'_> {
+    fn below(&self, name: &str) -> Self {
+        let entries = match node_at(self.entries, name).map(|node| &node.kind) {
+            Some(Kind::Map(entries)) => entries,
+            _ => &[] as &[Entry],
+        };
+        Self { path: place(&self.path, name), entries }
+    }
+}
+
 /// A map, or what stands for one that is not there.
 pub(crate) struct Section<'a> {
     path: String,
     line: Option<u64>,
     entries: &'a [Entry],
+    /// What says the keys that this section leaves out.
+    base: Option<Base<'a>>,
     asked: Vec<&'static str>,
     not_built: &'static [&'static str],
     notes: Notes,
@@ -89,8 +108,8 @@ impl<'a> Section<'a> {
 
     /// One that the file does not have: all defaults.
     fn missing_at(path: String, report: &'a Report) -> Self {
-        let notes = Notes::default();
-        Self { path, line: None, entries: &[], asked: Vec::new(), not_built: &[], notes, report }
+        let (asked, notes) = (Vec::new(), Notes::default());
+        Self { path, line: None, entries: &[], base: None, asked, not_built: &[], notes, report }
     }
 
     pub(super) fn reading<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Notes) {
@@ -115,19 +134,42 @@ impl<'a> Section<'a> {
     }
 
     fn place(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        place(&self.path, key)
     }
 
-    /// The value at `path` below this section; `None` where it is missing or left empty.
-    fn find(&self, path: &str) -> Option<Value<'a>> {
-        let (mut entries, mut found) = (self.entries, None);
-        for key in path.split('.') {
-            let node = &entries.iter().find(|entry| entry.key == key)?.node;
-            entries = if let Kind::Map(entries) = &node.kind { entries } else { &[] };
-            found = Some(node);
-        }
-        let node = found.filter(|node| !matches!(node.kind, Kind::Null))?;
-        Some(Value { path: self.place(path), node, report: self.report })
+    /// The value at `path` below this section, or below what it is laid over; `None` where it is missing or
+    /// left empty.
+    pub(crate) fn find(&self, path: &str) -> Option<Value<'a>> {
+        let own = node_at(self.entries, path).map(|node| (self.place(path), node));
+        let (path, node) = own.or_else(|| {
+            let base = self.base.as_ref()?;
+            Some((place(&base.path, path), node_at(base.entries, path)?))
+        })?;
+        Some(Value { path, node, report: self.report })
+    }
+
+    /// The map under `name`, for others to be laid over.
+    pub(crate) fn base(&self, name: &str) -> Base<'a> {
+        Base { path: self.path.clone(), entries: self.entries }.below(name)
+    }
+
+    /// The map under `name`, laid over `base` key by key, whatever their depth. A list takes the place of a list.
+    pub(crate) fn section_over<T>(
+        &mut self,
+        name: &'static str,
+        base: Option<Base<'a>>,
+        read: impl FnOnce(&mut Section<'a>) -> T,
+    ) -> T {
+        self.asked.push(name);
+        let mut section = match node_at(self.entries, name) {
+            Some(node) => Section::at(Value { path: self.place(name), node, report: self.report }),
+            None => Section::missing_at(self.place(name), self.report),
+        };
+        section.base = base;
+        let (result, notes) = section.reading(read);
+        self.notes.keys.extend(notes.keys);
+        self.notes.shown.insert(name.to_owned(), Json::Object(notes.shown));
+        result
     }
 
     /// Whether the file says anything under `name`.
@@ -143,15 +185,7 @@ impl<'a> Section<'a> {
 
     /// The map under `name`, all defaults where it is missing.
     pub(crate) fn section<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Section<'a>) -> T) -> T {
-        self.asked.push(name);
-        let section = match self.find(name) {
-            Some(value) => Section::at(value),
-            None => Section::missing_at(self.place(name), self.report),
-        };
-        let (result, notes) = section.reading(read);
-        self.notes.keys.extend(notes.keys);
-        self.notes.shown.insert(name.to_owned(), Json::Object(notes.shown));
-        result
+        self.section_over(name, self.base.as_ref().map(|base| base.below(name)), read)
     }
 
     /// Whatever `read` makes of the value, or of its absence. It is shown as `show` says, or not at all.
@@ -241,15 +275,40 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// Reports a key of this section, if it has it, which another section knows.
+    pub(crate) fn refuse(&mut self, name: &'static str, wrong: Wrong) {
+        if let Some(entry) = self.entries.iter().find(|entry| entry.key == name) {
+            self.asked.push(name);
+            self.report.wrong(&self.place(name), Some(entry.node.line), wrong);
+        }
+    }
+
     pub(crate) fn missing(&self, name: &str, remedy: &str) {
         self.report.wrong(&self.place(name), self.line, Wrong::new("is missing", remedy));
     }
 
-    /// Reports on this section, or on the key `name` below it.
+    /// Reports on the key at `name`, or on this section where it is missing.
     pub(crate) fn wrong(&self, name: &str, wrong: Wrong) {
-        let entry = self.entries.iter().find(|entry| entry.key == name);
-        self.report.wrong(&self.place(name), entry.map(|entry| entry.node.line).or(self.line), wrong);
+        match self.find(name) {
+            Some(value) => value.wrong(wrong),
+            None => self.report.wrong(&self.place(name), self.line, wrong),
+        }
     }
+}
+
+fn place(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// What stands at `path` and is not left empty.
+fn node_at<'a>(mut entries: &'a [Entry], path: &str) -> Option<&'a Node> {
+    let mut found = None;
+    for key in path.split('.') {
+        let node = &entries.iter().find(|entry| entry.key == key)?.node;
+        entries = if let Kind::Map(entries) = &node.kind { entries } else { &[] };
+        found = Some(node);
+    }
+    found.filter(|node| !matches!(node.kind, Kind::Null))
 }
 
 /// Names the nearest of `known`, or all of them when none is near.

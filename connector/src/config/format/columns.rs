@@ -61,7 +61,7 @@ fn column(section: &mut Section<'_>, names: &mut BTreeSet<String>) -> Option<Col
 }
 
 /// A path by which something can be found.
-fn keys(value: &str) -> Parsed<String> {
+pub(in crate::config) fn keys(value: &str) -> Parsed<String> {
     path::keys(value).map_err(|(problem, remedy)| Wrong::new(problem, remedy))?;
     Ok(value.to_owned())
 }

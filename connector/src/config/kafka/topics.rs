@@ -12,7 +12,7 @@ use crate::kafka::Topics;
 use crate::limits::TOPIC_PATTERN_MAX_CHARS;
 
 /// One of the two keys; where both are wrong or missing, an empty list.
-pub(super) fn read(kafka: &mut Section<'_>) -> Topics {
+pub(in crate::config) fn read(kafka: &mut Section<'_>, is_needed: bool) -> Topics {
     let is_list = kafka.has("topics");
     let topics = kafka.read(
         key("topics", "The topics to read, as a list. Each must exist.")
@@ -36,6 +36,7 @@ pub(super) fn read(kafka: &mut Section<'_>) -> Topics {
         }
         (false, true) => return Topics::Regex(pattern.unwrap_or_default()),
         (true, false) => {}
+        (false, false) if !is_needed => {}
         (false, false) => kafka.missing("topics", "write topics: [name, …] or topics_regex: pattern"),
     }
     Topics::List(topics.unwrap_or_default())
