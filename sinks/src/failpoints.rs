@@ -187,9 +187,9 @@ pub(crate) fn pass(
     what: &'static str,
     verb: &'static str,
     step: &'static str,
-) -> Result<(), crate::error::Error> {
+) -> Result<(), crate::model::error::Error> {
     fire(what, verb, step).map_err(|source| {
-        crate::error::Error::new(crate::error::Kind::Retry, format!("{what} met a failpoint"))
+        crate::model::error::Error::new(crate::model::error::Kind::Retry, format!("{what} met a failpoint"))
             .with_source(source)
     })
 }
@@ -234,7 +234,7 @@ pub fn reach_task(_task: &str) {
 ///
 /// Errors: `Config`, for a name that is in no list above.
 #[cfg(feature = "failpoints")]
-pub fn kill_at_from_env() -> Result<(), crate::error::Error> {
+pub fn kill_at_from_env() -> Result<(), crate::model::error::Error> {
     signal_at("TIDEGATE_KILL_AT", libc::SIGKILL)?;
     signal_at("TIDEGATE_STOP_AT", libc::SIGSTOP)?;
     act_at("TIDEGATE_PANIC_AT", "1*panic")?;
@@ -242,8 +242,8 @@ pub fn kill_at_from_env() -> Result<(), crate::error::Error> {
 }
 
 #[cfg(feature = "failpoints")]
-fn act_at(variable: &str, action: &str) -> Result<(), crate::error::Error> {
-    use crate::error::{Error, Kind};
+fn act_at(variable: &str, action: &str) -> Result<(), crate::model::error::Error> {
+    use crate::model::error::{Error, Kind};
 
     let Ok(name) = std::env::var(variable) else { return Ok(()) };
     let unfit = || Error::new(Kind::Config, format!("{variable}: {name:?} is not a failpoint"));
@@ -259,10 +259,10 @@ fn is_known(name: &str) -> bool {
 }
 
 #[cfg(feature = "failpoints")]
-fn signal_at(variable: &str, signal: libc::c_int) -> Result<(), crate::error::Error> {
+fn signal_at(variable: &str, signal: libc::c_int) -> Result<(), crate::model::error::Error> {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use crate::error::{Error, Kind};
+    use crate::model::error::{Error, Kind};
 
     let Ok(wanted) = std::env::var(variable) else { return Ok(()) };
     let unfit =

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::commit::Commit;
-use crate::error::{Error, Kind};
+use crate::model::commit::Commit;
+use crate::model::error::{Error, Kind};
 use crate::sink::{Upload, Uploaded};
 use crate::store::{Created, Entry, Moved, Store};
 use crate::table::{Applied, Change, Scope, Seen, Table, VisibleFile};

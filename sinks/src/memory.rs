@@ -14,12 +14,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::chain::rules;
-use crate::checkpoint::{Checkpoint, RestoreChoice};
-use crate::commit::{Begin, Commit, CommitId, StagedFile};
-use crate::error::{Error, Kind};
-use crate::limit::RejectLimit;
-use crate::position::Position;
-use crate::restore::{Plan, Restore};
+use crate::model::checkpoint::{Checkpoint, RestoreChoice};
+use crate::model::commit::{Begin, Commit, CommitId, StagedFile};
+use crate::model::error::{Error, Kind};
+use crate::model::limit::RejectLimit;
+use crate::model::position::Position;
+use crate::model::restore::{Plan, Restore};
 use crate::sink::{Collected, Genesis, Outcome, Sink, Upload, Uploaded};
 use crate::store::hex;
 

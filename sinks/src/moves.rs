@@ -13,9 +13,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::commit::CommitId;
-use crate::error::{Error, Kind};
 use crate::failpoints::pass;
+use crate::model::commit::CommitId;
+use crate::model::error::{Error, Kind};
 use crate::store::{Moved, Store};
 
 /// Files that are moved, or deleted, at the same time.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::chain::paths::Paths;
 use crate::chain::{Chain, RESERVED};
-use crate::error::Error;
+use crate::model::error::Error;
 use crate::settings::{SinkSettings, TableKind};
 use crate::store::{self, Store};
 use crate::table::Table;

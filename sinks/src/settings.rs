@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::chain::rules::Rules;
 use crate::store::Retries;
 
 /// The most checkpoints that are kept, so that a listing of them is one page of any store.
@@ -98,8 +97,6 @@ pub struct SinkSettings {
     /// Of the random numbers that jitter pauses. Equal seeds make a simulation repeat itself.
     pub seed: u64,
     pub clock: Clock,
-    /// The protocol; only tests put another in its place.
-    pub rules: Rules,
 }
 
 impl SinkSettings {
@@ -123,7 +120,6 @@ impl SinkSettings {
             writer: String::new(),
             seed: rand::random(),
             clock: Clock::default(),
-            rules: Rules::SOUND,
         }
     }
 }

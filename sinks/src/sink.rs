@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::checkpoint::{Checkpoint, PartitionState, Restored};
-use crate::commit::{Begin, Commit, CommitId, StagedFile};
-use crate::error::Error;
-use crate::limit::{Exceeded, RejectLimit};
-use crate::position::{LeaderEpoch, TopicPartition};
-use crate::restore::{Plan, Restore};
+use crate::model::checkpoint::{Checkpoint, PartitionState, Restored};
+use crate::model::commit::{Begin, Commit, CommitId, StagedFile};
+use crate::model::error::Error;
+use crate::model::limit::{Exceeded, RejectLimit};
+use crate::model::position::{LeaderEpoch, TopicPartition};
+use crate::model::restore::{Plan, Restore};
 
 /// How many checkpoints back a commit's own outcome can still be told. It only makes [`Outcome::Unknown`] rarer.
 pub const HISTORY: usize = 64;
@@ -124,8 +124,8 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Errors: `Refused` when the kept state is not one that the chain in force has passed, or when a file that is to
     /// be taken back has been moved away. Then nothing is changed.
     ///
-    /// [`RestoreChoice::KeepSink`]: crate::checkpoint::RestoreChoice::KeepSink
-    /// [`RestoreChoice::Rollback`]: crate::checkpoint::RestoreChoice::Rollback
+    /// [`RestoreChoice::KeepSink`]: crate::model::checkpoint::RestoreChoice::KeepSink
+    /// [`RestoreChoice::Rollback`]: crate::model::checkpoint::RestoreChoice::Rollback
     async fn restore(&self, restore: &Restore) -> Result<Arc<Checkpoint>, Error>;
 
     /// What a rollback to a kept state would take back now. Changes nothing.

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Kind};
+use crate::model::error::{Error, Kind};
 use crate::sink::Upload;
 
 mod answering;

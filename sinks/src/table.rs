@@ -12,8 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::commit::{Commit, CommitId, FinalName, StagedFile};
-use crate::error::Error;
+use crate::model::commit::{Commit, CommitId, FinalName, StagedFile};
+use crate::model::error::Error;
 use crate::store::Entry;
 
 /// How far a table has followed the chain, as the table itself says it.

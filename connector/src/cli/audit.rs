@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use tidegate_sinks::{
-    Chain, Checkpoint, Commit, CommitId, Error, FileKind, Kind, RESERVED, Sink, TopicPartition,
+    Chain, Checkpoint, Commit, CommitId, Error, FileKind, Kind, RESERVED, Sink, StagedFile, TopicPartition,
 };
 
 use super::job::Job;
@@ -93,8 +93,7 @@ type Files = BTreeMap<String, Seen>;
 
 /// The folders that data files of `commits` lie in.
 fn tables(commits: &[Commit]) -> impl Iterator<Item = &str> {
-    let files = commits.iter().flat_map(|commit| &commit.files);
-    files.filter(|file| file.kind == FileKind::Data).map(|file| table_of(&file.path))
+    commits.iter().flat_map(|commit| &commit.files).filter_map(StagedFile::table)
 }
 
 fn table_of(path: &str) -> &str {

@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::rules::{self, Verdict};
 use super::{Chain, lock, paths};
-use crate::checkpoint::Checkpoint;
-use crate::commit::Commit;
-use crate::error::{Error, Kind};
-use crate::limit::RejectLimit;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::commit::Commit;
+use crate::model::error::{Error, Kind};
+use crate::model::limit::RejectLimit;
+use crate::model::versioned;
 use crate::sink::Outcome;
 use crate::store::Created;
-use crate::versioned;
 
 impl Chain {
     /// Puts a body on the chain and looks, whatever the answer, what the newest state is now.
@@ -26,7 +26,7 @@ impl Chain {
         match self.state.create_labelled(&path, bytes.clone()).await {
             Ok((Created::Created, labels)) => {
                 lock(&self.watch).created(body.n, bytes, labels);
-                if (self.rules().is_newest)(body.n, self.highest().await?) && self.accept(body) {
+                if (self.rules.is_newest)(body.n, self.highest().await?) && self.accept(body) {
                     return Ok(Some(Arc::clone(body)));
                 }
             }
@@ -49,12 +49,12 @@ impl Chain {
         let mut newest = base;
         let mut has_manifest = false;
         let mut sent: Option<Arc<Checkpoint>> = None;
-        if (self.rules().resolve)(&newest, &begin, None) != Verdict::Retry {
+        if (self.rules.resolve)(&newest, &begin, None) != Verdict::Retry {
             // The caller's state may be older than the &begin, and would then say too much.
             newest = self.newest_at_last().await?;
         }
         loop {
-            match (self.rules().resolve)(&newest, &begin, sent.as_ref().map(|body| body.n)) {
+            match (self.rules.resolve)(&newest, &begin, sent.as_ref().map(|body| body.n)) {
                 Verdict::Committed => return Ok(Outcome::Committed(newest)),
                 Verdict::Fenced => return Ok(Outcome::Fenced(newest)),
                 Verdict::Unknown => return Ok(Outcome::Unknown(newest)),
@@ -119,7 +119,7 @@ impl Chain {
         let mut body = rules::commit_on(newest, &published, &erased, commit, now);
         body.recent = limit.count(&newest.recent, commit, now);
         lock(&self.finished).drop_sent(&mut body.unsent);
-        (self.rules().check_step)(newest, &body)?;
+        (self.rules.check_step)(newest, &body)?;
         Ok(Arc::new(body))
     }
 
@@ -132,7 +132,7 @@ impl Chain {
         let newest = if lists(&body) == lists(&base) {
             self.newest().await?
         } else {
-            (self.rules().check_step)(&base, &body)?;
+            (self.rules.check_step)(&base, &body)?;
             self.store_next(&Arc::new(body)).await?
         };
         newest.ok_or_else(|| self.vanished())
@@ -156,7 +156,7 @@ impl Chain {
                 self.pause(failures - 1).await;
             }
             lock(&self.finished).drop_sent(&mut body.unsent);
-            (self.rules().check_step)(&newest, &body)?;
+            (self.rules.check_step)(&newest, &body)?;
             newest = self.look_after(&Arc::new(body), newest).await?;
             failures += 1;
         }

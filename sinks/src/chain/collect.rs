@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::proof::LEFT_FOR;
 use super::{Chain, paths};
-use crate::checkpoint::Checkpoint;
-use crate::commit::{Begin, CommitId};
-use crate::error::Error;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::commit::{Begin, CommitId};
+use crate::model::error::Error;
 use crate::settings::MAX_RETAINED;
 use crate::sink::{Collected, StagedTotal};
 
@@ -97,7 +97,7 @@ impl Chain {
     /// and a stored commit has no use for staged files at all.
     async fn judge(&self, state: &Checkpoint, id: &CommitId) -> Result<Judged, Error> {
         let by = |begin: &Begin| {
-            if (self.rules().may_collect_staged)(state, begin) { Judged::Goes } else { Judged::Stays }
+            if (self.rules.may_collect_staged)(state, begin) { Judged::Goes } else { Judged::Stays }
         };
         if let Some(begin) = self.read_begin(id).await? {
             return Ok(by(&begin));

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checkpoint::{Checkpoint, Retracted};
-use crate::commit::CommitId;
+use crate::model::checkpoint::{Checkpoint, Retracted};
+use crate::model::commit::CommitId;
 
 #[derive(Debug, Default)]
 pub(super) struct Finished {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Chain, paths, rules};
-use crate::checkpoint::{Checkpoint, Retracted};
-use crate::commit::{Commit, CommitId};
-use crate::error::{Error, Kind};
-use crate::position::Position;
+use crate::model::checkpoint::{Checkpoint, Retracted};
+use crate::model::commit::{Commit, CommitId};
+use crate::model::error::{Error, Kind};
+use crate::model::position::Position;
 use crate::sink::Genesis;
 
 /// Stored commits that the newest checkpoint is compared with: several, as replicas' ids rise only roughly in the order

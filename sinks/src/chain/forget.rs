@@ -15,10 +15,10 @@ use serde::Serialize;
 use super::first::COMPARED;
 use super::rules::{self, fold::fold};
 use super::{Chain, lock, paths};
-use crate::checkpoint::{Base, Checkpoint};
-use crate::commit::{Commit, CommitId};
-use crate::error::{Error, Kind};
-use crate::replay;
+use crate::model::checkpoint::{Base, Checkpoint};
+use crate::model::commit::{Commit, CommitId};
+use crate::model::error::{Error, Kind};
+use crate::model::replay;
 
 /// Commits that are read or removed at the same time.
 const AT_ONCE: usize = 16;
@@ -100,7 +100,7 @@ impl Chain {
             let (published, erased) = lock(&self.finished).lists();
             let mut body = rules::housekeeping_on(&state, &published, &erased, now);
             body.base = Some(base.clone());
-            (self.rules().check_step)(&state, &body)?;
+            (self.rules.check_step)(&state, &body)?;
             sent = Some((base, ids));
             match self.store_next(&Arc::new(body)).await {
                 Ok(newest) => state = newest.ok_or_else(|| self.vanished())?,
@@ -154,7 +154,7 @@ impl Chain {
 
 /// Whether all that `other` has forgotten is forgotten in `base`.
 fn covers(base: &Base, other: &Base) -> bool {
-    let covered = |(partition, at): (_, &crate::checkpoint::Forgotten)| {
+    let covered = |(partition, at): (_, &crate::model::checkpoint::Forgotten)| {
         base.partitions.get(partition).is_some_and(|now| now.next >= at.next)
     };
     other.partitions.iter().all(covered)

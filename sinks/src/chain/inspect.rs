@@ -12,9 +12,9 @@ use super::paths::{Paths, RESERVED};
 use super::restore::Known;
 use super::shared::SharedObjects;
 use super::{Chain, paths, rules};
-use crate::checkpoint::Checkpoint;
-use crate::commit::{Commit, CommitId, StagedFile};
-use crate::error::{Error, Kind};
+use crate::model::checkpoint::Checkpoint;
+use crate::model::commit::{Commit, CommitId, StagedFile};
+use crate::model::error::{Error, Kind};
 use crate::store::check_path;
 
 /// Commits that are read at the same time.

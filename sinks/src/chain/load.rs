@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::{Chain, lock, paths, rules};
-use crate::checkpoint::{Checkpoint, FORMAT};
-use crate::error::{Error, Kind};
+use crate::model::checkpoint::{Checkpoint, FORMAT};
+use crate::model::error::{Error, Kind};
+use crate::model::versioned;
 use crate::store::Entry;
-use crate::versioned;
 
 /// How often a load starts over before it gives up: each time but the first says that somebody has committed.
 const LOADS: u32 = 100;

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::commit::{CommitId, FileKind, StagedFile};
-use crate::error::{Error, Kind};
+use crate::model::commit::{CommitId, FileKind, StagedFile};
+use crate::model::error::{Error, Kind};
 use crate::store::check_path;
 
 /// The folder of the URL that holds what is not a table.

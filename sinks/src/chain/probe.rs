@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Chain, Proof, paths};
-use crate::error::{Error, Kind};
+use crate::model::error::{Error, Kind};
 use crate::store::{Moved, Store};
 
 impl Chain {

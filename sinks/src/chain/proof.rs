@@ -14,7 +14,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::{Chain, lock, paths};
-use crate::error::{Error, Kind};
+use crate::model::error::{Error, Kind};
 use crate::store::{Created, Labels, Store};
 
 /// Creators of one object at the same time.

@@ -7,10 +7,10 @@
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Chain, lock, paths};
-use crate::checkpoint::{Checkpoint, Retracted};
-use crate::commit::{Commit, CommitId};
-use crate::error::{Error, Kind};
 use crate::failpoints::pass;
+use crate::model::checkpoint::{Checkpoint, Retracted};
+use crate::model::commit::{Commit, CommitId};
+use crate::model::error::{Error, Kind};
 
 /// Bodies of commits that are read at the same time.
 const AT_ONCE: usize = 8;
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 8;
 impl Chain {
     /// Whether it was the first of the two.
     pub(super) async fn publish_or_erase(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<bool, Error> {
-        if !(self.rules().may_publish)(state) {
+        if !(self.rules.may_publish)(state) {
             return self.erase().await.map(|()| false);
         }
         lock(&self.fresh).retain(|id| state.unpublished.contains(id));
@@ -54,7 +54,7 @@ impl Chain {
     /// newest state tells.
     async fn alarm_unless_dropped(&self, id: &CommitId, what: &str) -> Result<(), Error> {
         let newest = self.newest().await?;
-        if !(self.rules().is_lost)(newest.as_deref(), id) {
+        if !(self.rules.is_lost)(newest.as_deref(), id) {
             return Ok(());
         }
         let context =

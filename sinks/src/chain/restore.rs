@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Chain, lock, rules};
-use crate::checkpoint::{Checkpoint, RestoreChoice};
-use crate::commit::{Commit, CommitId};
-use crate::error::{Error, Kind};
 use crate::failpoints::pass;
-use crate::restore::{Plan, Restore};
+use crate::model::checkpoint::{Checkpoint, RestoreChoice};
+use crate::model::commit::{Commit, CommitId};
+use crate::model::error::{Error, Kind};
+use crate::model::restore::{Plan, Restore};
 
 /// Commits that were read already: none ever changes.
 pub type Known = BTreeMap<CommitId, Commit>;
@@ -54,7 +54,7 @@ impl Chain {
         restore: &Restore,
         known: &mut Known,
     ) -> Result<Checkpoint, Error> {
-        (self.rules().check_target)(newest, &restore.target)?;
+        (self.rules.check_target)(newest, &restore.target)?;
         pass("rollback", "plan", "before")?;
         let taken = match restore.restored.choice {
             RestoreChoice::Rollback => self.taken_back(newest, &restore.target, known).await?,
@@ -75,8 +75,8 @@ impl Chain {
         let taken: BTreeSet<_> = taken.into_iter().map(|commit| commit.id.clone()).collect();
         let (published, erased) = lock(&self.finished).lists();
         let now = self.settings.clock.now();
-        let body = (self.rules().restored_on)(newest, &published, &erased, restore, &taken, now);
-        (self.rules().check_step)(newest, &body)?;
+        let body = (self.rules.restored_on)(newest, &published, &erased, restore, &taken, now);
+        (self.rules.check_step)(newest, &body)?;
         Ok(body)
     }
 
@@ -89,13 +89,13 @@ impl Chain {
     ) -> Result<Vec<&'a Commit>, Error> {
         let in_force: BTreeSet<_> = self.commits_in_force(newest, known).await?.into_iter().collect();
         let in_force = known.values().filter(|commit| in_force.contains(&commit.id)).collect();
-        (self.rules().taken_back)(newest, target, in_force)
+        (self.rules.taken_back)(newest, target, in_force)
     }
 
     /// What a rollback to `target` would take back.
     pub(super) async fn plan_to(&self, target: &Checkpoint) -> Result<Plan, Error> {
         let newest = self.newest_at_last().await?;
-        (self.rules().check_target)(&newest, target)?;
+        (self.rules.check_target)(&newest, target)?;
         let mut known = Known::new();
         let taken = self.taken_back(&newest, target, &mut known).await?;
         let (goal, missing) =

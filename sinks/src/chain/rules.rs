@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::checkpoint::{Checkpoint, Forgotten, PartitionState, Retracted};
-use crate::commit::{Begin, Commit, CommitId, FileKind};
-use crate::error::{Error, Kind};
-use crate::position::{Span, TopicPartition};
-use crate::replay;
-use crate::restore::Restore;
+use crate::model::checkpoint::{Checkpoint, Forgotten, PartitionState, Retracted};
+use crate::model::commit::{Begin, Commit, CommitId, FileKind};
+use crate::model::error::{Error, Kind};
+use crate::model::position::{Span, TopicPartition};
+use crate::model::replay;
+use crate::model::restore::Restore;
 use crate::sink::HISTORY;
 
 pub(crate) mod pins;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::error::Error;
+use crate::model::error::Error;
 use crate::store::{Created, Store};
 
 /// The folders that hold them.

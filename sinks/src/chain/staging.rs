@@ -4,11 +4,11 @@
 use bytes::Bytes;
 
 use super::{Chain, paths};
-use crate::checkpoint::Checkpoint;
-use crate::commit::{Begin, Commit, CommitId, FORMAT};
-use crate::error::{Error, Kind};
+use crate::model::checkpoint::Checkpoint;
+use crate::model::commit::{Begin, Commit, CommitId, FORMAT};
+use crate::model::error::{Error, Kind};
+use crate::model::versioned;
 use crate::moves::delete_all;
-use crate::versioned;
 
 impl Chain {
     pub(super) async fn put_begin(&self, begin: &Begin) -> Result<(), Error> {

@@ -7,9 +7,9 @@ use futures::future::try_join;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Chain;
-use crate::checkpoint::Retracted;
-use crate::commit::{Commit, CommitId, FileKind, FinalName, StagedFile};
-use crate::error::{Error, Kind};
+use crate::model::checkpoint::Retracted;
+use crate::model::commit::{Commit, CommitId, FileKind, FinalName, StagedFile};
+use crate::model::error::{Error, Kind};
 use crate::moves::{Move, Taken};
 use crate::table::{Applied, Change, Part, Scope, Staged, VisibleFile};
 

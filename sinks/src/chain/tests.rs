@@ -9,14 +9,14 @@ use jiff::{Timestamp, ToSpan};
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::checkpoint::{PartitionState, Retracted};
-use crate::commit::FileKind;
 use crate::conformance::stage;
+use crate::model::checkpoint::{PartitionState, Retracted};
+use crate::model::commit::FileKind;
+use crate::model::position::{Delta, Span, TopicPartition};
+use crate::model::versioned;
 use crate::open::{open, open_on};
-use crate::position::{Delta, Span, TopicPartition};
 use crate::settings::{Clock, MAX_RETAINED, Tables};
 use crate::store::{Created, Entry, Local, Moved, Object};
-use crate::versioned;
 
 mod chains;
 pub(crate) mod forget;

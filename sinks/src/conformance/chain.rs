@@ -8,7 +8,7 @@ use serde_json::json;
 use super::restores::roll_back;
 use super::writer::{Writer, assert_exact, genesis, next, repeat};
 use super::{Options, Place};
-use crate::checkpoint::Checkpoint;
+use crate::model::checkpoint::Checkpoint;
 
 pub(super) async fn an_empty_place_has_no_chain(place: Arc<dyn Place>) {
     let writer = Writer::new(&place);

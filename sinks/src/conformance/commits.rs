@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Place;
 use super::writer::{Writer, assert_exact, committed, fenced, next, partition};
-use crate::commit::Commit;
-use crate::error::Kind;
-use crate::limit::{Exceeded, RejectLimit};
-use crate::position::Span;
+use crate::model::commit::Commit;
+use crate::model::error::Kind;
+use crate::model::limit::{Exceeded, RejectLimit};
+use crate::model::position::Span;
 use crate::sink::Outcome;
 
 /// Of a partition that the attempts below do not begin with.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::writer::{Writer, assert_exact, committed, fenced, repeat};
 use super::{Options, Place};
-use crate::commit::{Begin, CommitId};
+use crate::model::commit::{Begin, CommitId};
 
 pub(super) async fn staged_files_are_never_seen(place: Arc<dyn Place>) {
     let (writer, state) = Writer::with_chain(&place, 1).await;

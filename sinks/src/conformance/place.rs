@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::{Options, Place};
 use crate::chain::{Chain, RESERVED};
-use crate::error::Error;
 use crate::faulty::{Dice, Faults, Faulty, FaultyTable};
+use crate::model::error::Error;
 use crate::open::table_of;
 use crate::settings::SinkSettings;
 use crate::sink::Sink;

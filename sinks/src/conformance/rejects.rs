@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::Place;
 use super::writer::{TABLE, Writer, assert_exact, committed, fenced, next, repeat};
-use crate::checkpoint::{Checkpoint, RestoreChoice, Restored};
-use crate::commit::Replay;
-use crate::commit::{Commit, CommitId, FileKind};
-use crate::error::Kind;
-use crate::position::TopicPartition;
-use crate::replay::outstanding;
-use crate::restore::Restore;
+use crate::model::checkpoint::{Checkpoint, RestoreChoice, Restored};
+use crate::model::commit::Replay;
+use crate::model::commit::{Commit, CommitId, FileKind};
+use crate::model::error::Kind;
+use crate::model::position::TopicPartition;
+use crate::model::replay::outstanding;
+use crate::model::restore::Restore;
 
 pub(super) async fn unsent_commits_are_listed_until_they_are_sent(place: Arc<dyn Place>) {
     let (writer, state) = Writer::with_chain(&place, 2).await;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::writer::{Writer, assert_exact, committed, genesis, next, partition, repeat};
 use super::{Options, Place};
-use crate::checkpoint::{Checkpoint, RestoreChoice, Restored};
-use crate::error::Kind;
-use crate::restore::Restore;
+use crate::model::checkpoint::{Checkpoint, RestoreChoice, Restored};
+use crate::model::error::Kind;
+use crate::model::restore::Restore;
 use crate::sink::Outcome;
 
 fn to(target: &Checkpoint, choice: RestoreChoice) -> Restore {

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{Options, Place};
-use crate::checkpoint::{Checkpoint, PartitionState};
-use crate::commit::{Begin, Commit, CommitId, FileKind, StagedFile};
-use crate::error::{Error, Kind};
-use crate::position::{Delta, Span, TopicPartition};
+use crate::model::checkpoint::{Checkpoint, PartitionState};
+use crate::model::commit::{Begin, Commit, CommitId, FileKind, FinalName, StagedFile};
+use crate::model::error::{Error, Kind};
+use crate::model::position::{Delta, Span, TopicPartition};
 use crate::sink::{Genesis, Outcome, Sink};
 
 pub(super) const TABLE: &str = "t";
@@ -57,7 +57,7 @@ pub async fn stage(
     sink: &dyn Sink,
     begin: &Begin,
     kind: FileKind,
-    number: usize,
+    number: u32,
     folder: &str,
     bytes: Bytes,
     rows: BTreeMap<TopicPartition, u64>,
@@ -68,10 +68,11 @@ pub async fn stage(
     upload.write(bytes.slice(bytes.len() / 2..)).await?;
     let done = upload.finish().await?;
     assert_eq!(done.bytes, bytes.len() as u64);
+    let name = FinalName { incarnation: begin.incarnation, commit: begin.id.clone(), number };
     Ok(StagedFile {
         kind,
         staged,
-        path: format!("{folder}{}-{}-{number:03}.parquet", begin.incarnation, begin.id),
+        path: format!("{folder}{name}"),
         bytes: done.bytes,
         rows: rows.values().sum(),
         sha256: done.sha256,
@@ -152,13 +153,15 @@ impl Writer {
             let rows = BTreeMap::from([(lane.clone(), count.unsigned_abs())]);
             let folder = format!("{TABLE}/part={}/", lane.partition);
             files.push(
-                stage(&*self.sink, &begin, FileKind::Data, files.len(), &folder, lines.into(), rows).await?,
+                stage(&*self.sink, &begin, FileKind::Data, files.len() as u32, &folder, lines.into(), rows)
+                    .await?,
             );
         }
         if rejects > 0 {
             let rows = BTreeMap::from([(moves[0].0.clone(), rejects)]);
             files.push(
-                stage(&*self.sink, &begin, FileKind::Rejects, files.len(), "", "bad\n".into(), rows).await?,
+                stage(&*self.sink, &begin, FileKind::Rejects, files.len() as u32, "", "bad\n".into(), rows)
+                    .await?,
             );
         }
         let span = |(lane, offsets, _): &(TopicPartition, i64, i64)| {

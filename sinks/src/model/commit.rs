@@ -71,6 +71,12 @@ impl FinalName {
     }
 }
 
+impl fmt::Display for FinalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{:03}.parquet", self.incarnation, self.commit, self.number)
+    }
+}
+
 /// What a staged file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -224,6 +230,8 @@ mod tests {
         let id = CommitId::new();
         let name = FinalName::parse(&format!("3-{id}-012.parquet")).unwrap();
         assert_eq!(name, FinalName { incarnation: 3, commit: id.clone(), number: 12 });
+        let many = FinalName { number: 12_345, ..name };
+        assert_eq!(FinalName::parse(&many.to_string()), Some(many));
         for foreign in [
             "part-00000-1234.snappy.parquet".to_owned(),
             format!("3-{id}-012.staged"),

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Created, Entry, Labels, Moved, Store};
-use crate::error::{Error, Kind};
 use crate::failpoints;
+use crate::model::error::{Error, Kind};
 use crate::sink::{Upload, Uploaded};
 
 /// See the module.

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Created, Entry, Labels, Moved, Store, check_folder, check_listed, check_path};
-use crate::error::{Error, Kind};
+use crate::model::error::{Error, Kind};
 use crate::sink::Upload;
 
 mod folders;

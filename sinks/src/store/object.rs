@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::{
     Created, Entry, Labels, Moved, Retries, Store, bare_tag, check_folder, check_listed, check_path,
 };
-use crate::error::{Error, Kind};
+use crate::model::error::{Error, Kind};
 use crate::sink::Upload;
 
 mod refusal;

@@ -15,7 +15,7 @@ use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, Retry
 use super::options::Options;
 use super::requests::Counting;
 use super::{Failing, Local, Object, Store, profile};
-use crate::error::{Error, Kind};
+use crate::model::error::{Error, Kind};
 
 /// How long a store's requests may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::open::config;
-use crate::error::Error;
+use crate::model::error::Error;
 
 /// Holds secrets: no `Debug`.
 pub(super) struct Options(BTreeMap<String, String>);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::open::config;
-use crate::error::Error;
+use crate::model::error::Error;
 
 /// What a profile adds to the options. Holds secrets: no `Debug`.
 #[derive(Default)]

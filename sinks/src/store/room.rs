@@ -1,6 +1,6 @@
 //! How long the paths of a store may be.
 
-use crate::error::{Error, Kind};
+use crate::model::error::{Error, Kind};
 
 /// File systems end a name here.
 const NAME_MAX_BYTES: usize = 255;

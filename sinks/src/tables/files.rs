@@ -12,8 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::commit::{Commit, FileKind, StagedFile};
-use crate::error::Error;
+use crate::model::commit::{Commit, FileKind, StagedFile};
+use crate::model::error::Error;
 use crate::moves::{Move, Moves, Taken};
 use crate::settings::Tables;
 use crate::store::{Entry, Store, check_room};

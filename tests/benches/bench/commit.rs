@@ -27,7 +27,7 @@ pub(crate) struct Each {
 }
 
 /// Makes `commits` commits of `files` files each, of so many bytes that are no Parquet, each over one offset.
-pub(crate) async fn run(job: &Job, (commits, files, bytes): (i64, usize, usize)) -> Result<Each> {
+pub(crate) async fn run(job: &Job, (commits, files, bytes): (i64, u32, usize)) -> Result<Each> {
     let config = &job.config;
     let sink = tidegate_sinks::open(SinkSettings::new(config.job.clone(), config.sink.url.clone()))?;
     let partition = TopicPartition::new(job.topic()?, 0);
@@ -68,7 +68,7 @@ async fn stage(
     sink: &Chain,
     begin: &Begin,
     partition: &TopicPartition,
-    number: usize,
+    number: u32,
     bytes: usize,
 ) -> Result<StagedFile> {
     let rows = BTreeMap::from([(partition.clone(), u64::from(number == 0))]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate::replica::control::{Change, Control};
+use tidegate_sinks::chain::rules::Rules;
 use tidegate_sinks::faulty::{Dice, Faulty};
 use tidegate_sinks::store::Store;
 use tidegate_sinks::{Chain, Clock, CommitId, SinkSettings};
@@ -105,12 +106,13 @@ impl Place {
         settings.seed = self.chance.number(0..u64::MAX);
         let clock = self.clock();
         settings.clock = Clock::new(move || clock());
+        let mut rules = Rules::SOUND;
         match self.wrong {
-            Some(Wrong::Rules(spoil)) => spoil(&mut settings.rules),
+            Some(Wrong::Rules(spoil)) => spoil(&mut rules),
             Some(Wrong::Settings(spoil)) => spoil(&mut settings),
             _ => {}
         }
         let opened = tidegate_sinks::open_on(settings, store(""), store(&format!("_tidegate/{JOB}/")));
-        opened.expect("the name of the job is a folder's")
+        opened.expect("the name of the job is a folder's").with_rules(rules)
     }
 }

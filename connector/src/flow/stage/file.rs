@@ -11,7 +11,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use tidegate_sinks::{Delta, FileKind, Sink, StagedFile, TopicPartition, Upload};
+use tidegate_sinks::{Delta, FileKind, FinalName, Sink, StagedFile, TopicPartition, Upload};
 
 use super::chunks::Chunks;
 use super::footer::{self, FileSpan};
@@ -63,9 +63,9 @@ impl OpenFile {
         properties: WriterProperties,
     ) -> Result<Self, Error> {
         let number = attempt.next_file.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{}-{number:03}.parquet", attempt.incarnation, attempt.id);
+        let name = FinalName { incarnation: attempt.incarnation, commit: attempt.id.clone(), number };
         let (kind, path) = match &place.table {
-            None => (FileKind::Rejects, name),
+            None => (FileKind::Rejects, name.to_string()),
             Some(table) if place.folder.is_empty() => (FileKind::Data, format!("{table}/{name}")),
             Some(table) => (FileKind::Data, format!("{table}/{}/{name}", place.folder)),
         };

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::is_in_force;
-use crate::checkpoint::{Base, Checkpoint, Forgotten};
-use crate::commit::{Commit, CommitId};
-use crate::position::TopicPartition;
+use crate::model::checkpoint::{Base, Checkpoint, Forgotten};
+use crate::model::commit::{Commit, CommitId};
+use crate::model::position::TopicPartition;
 
 /// Adds to the base of `state` those of `stored` that are in force and visible, were made before `before`, and follow
 /// without a gap. A commit that anybody still needs stops it: one whose files are not all visible, or whose rejects

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::housekeeping_on;
-use crate::checkpoint::{Checkpoint, Retracted};
-use crate::commit::CommitId;
+use crate::model::checkpoint::{Checkpoint, Retracted};
+use crate::model::commit::CommitId;
 
 /// `pinned` with what `additions` has and it lacks. Objects are merged member by member; whatever else is there stays.
 pub fn merged(pinned: &Value, additions: &Value) -> Value {

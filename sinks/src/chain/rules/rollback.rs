@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::housekeeping_on;
-use crate::checkpoint::{Checkpoint, PartitionState, RestoreChoice, Retracted};
-use crate::commit::{Commit, CommitId};
-use crate::error::{Error, Kind};
-use crate::position::{Position, Span, TopicPartition};
-use crate::restore::Restore;
+use crate::model::checkpoint::{Checkpoint, PartitionState, RestoreChoice, Retracted};
+use crate::model::commit::{Commit, CommitId};
+use crate::model::error::{Error, Kind};
+use crate::model::position::{Position, Span, TopicPartition};
+use crate::model::restore::Restore;
 
 /// Refuses a kept state that does not lie on the lineage in force: the chain has never stood there, or somebody has
 /// taken it back since.

@@ -6,13 +6,13 @@ use proptest::prelude::*;
 
 use super::fold::fold;
 use super::*;
-use crate::checkpoint::{RestoreChoice, Restored};
-use crate::commit::Replay;
-use crate::commit::StagedFile;
-use crate::position::Gap;
-use crate::position::{Delta, LeaderEpoch, Position, TopicPartition};
-use crate::replay::outstanding;
-use crate::restore::Restore;
+use crate::model::checkpoint::{RestoreChoice, Restored};
+use crate::model::commit::Replay;
+use crate::model::commit::StagedFile;
+use crate::model::position::Gap;
+use crate::model::position::{Delta, LeaderEpoch, Position, TopicPartition};
+use crate::model::replay::outstanding;
+use crate::model::restore::Restore;
 
 const PARTITIONS: i32 = 3;
 

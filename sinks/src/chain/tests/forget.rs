@@ -1,5 +1,5 @@
 use super::*;
-use crate::position::Position;
+use crate::model::position::Position;
 
 /// A chain of visible commits; those of the newest checkpoint are not dropped from it.
 async fn chain(sink: &Chain, commits: usize) -> Vec<Arc<Checkpoint>> {

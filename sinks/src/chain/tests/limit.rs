@@ -2,7 +2,7 @@
 
 use super::chains::{Meanwhile, overtaken};
 use super::*;
-use crate::limit::RatioLimit;
+use crate::model::limit::RatioLimit;
 
 /// An attempt with so many rows and rejects after `state`.
 async fn with_rejects(sink: &Chain, state: &Checkpoint, rows: u64, rejects: u64) -> Arc<Commit> {

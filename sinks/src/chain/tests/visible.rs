@@ -118,8 +118,8 @@ async fn what_is_retracted_is_erased_first() {
     assert!(collected.attempts.is_empty() && collected.unjudged.is_empty(), "{collected:?}");
 }
 
-fn genesis_position() -> crate::position::Position {
-    crate::position::Position(BTreeMap::from([(partition(), 0)]))
+fn genesis_position() -> crate::model::position::Position {
+    crate::model::position::Position(BTreeMap::from([(partition(), 0)]))
 }
 
 #[tokio::test(start_paused = true)]

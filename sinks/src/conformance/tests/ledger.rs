@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::chain::Chain;
-use crate::commit::{Commit, CommitId};
 use crate::conformance::{Options, Place};
-use crate::error::Error;
 use crate::faulty::{Dice, Faults, Faulty, FaultyTable};
+use crate::model::commit::{Commit, CommitId};
+use crate::model::error::Error;
 use crate::settings::SinkSettings;
 use crate::sink::Sink;
 use crate::store::{Entry, Store};

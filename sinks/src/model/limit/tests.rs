@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::checkpoint::PartitionState;
-use crate::commit::{Begin, CommitId};
-use crate::position::TopicPartition;
+use crate::model::checkpoint::PartitionState;
+use crate::model::commit::{Begin, CommitId};
+use crate::model::position::TopicPartition;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + seconds).unwrap()

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use super::folders::{in_folder, parent, sync_folder};
 use super::links::inside;
 use super::steps::Hidden;
-use crate::error::{Error, Kind};
 use crate::failpoints::fire;
+use crate::model::error::{Error, Kind};
 use crate::sink::{Upload, Uploaded};
 use crate::store::hex;
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 use super::Object;
-use crate::error::{Error, Kind};
+use crate::model::error::{Error, Kind};
 use crate::sink::{Upload, Uploaded};
 use crate::store::hex;
 
