@@ -72,18 +72,23 @@ impl Rows {
         if record.payload.is_none() && self.tombstones == Tombstones::Skip {
             return Ok(Appended::Skipped);
         }
-        let appended = self.payload.append(record.payload).and_then(|appended| match appended {
-            Appended::Rows(rows) => self.complete(record, rows, fits).map(|()| appended),
-            Appended::Skipped | Appended::NotReady => Ok(appended),
-        });
-        match appended {
-            Ok(Appended::Rows(rows)) => self.rows += rows,
-            _ => self.payload.truncate(self.rows),
+        let rows = match self.payload.append(record.payload) {
+            Ok(Appended::Rows(rows)) => rows,
+            other => {
+                self.payload.truncate(self.rows);
+                return other;
+            }
+        };
+        if let Err(reject) = self.complete(record, rows, fits) {
+            self.payload.truncate(self.rows);
+            return Err(reject);
         }
-        appended
+        self.rows += rows;
+        Ok(Appended::Rows(rows))
     }
 
     /// Kafka's part of `rows` rows that the payload has.
+    #[inline]
     fn complete(&mut self, record: &Record<'_>, rows: usize, fits: Option<Fits<'_>>) -> Result<(), Reject> {
         if let Some(fits) = fits {
             for at in self.rows..self.rows + rows {
