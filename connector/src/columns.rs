@@ -130,12 +130,19 @@ pub(crate) fn cautions(columns: &[Column]) -> Vec<String> {
     let mut cautions = Vec::new();
     for column in columns {
         let Ok(schema) = schema(std::slice::from_ref(column), &[]) else { continue };
-        let has = |of: TimeUnit| leaves(schema.field(0)).iter().any(|leaf| unit(leaf) == Some(of));
+        let leaves = leaves(schema.field(0));
+        let has = |of: TimeUnit| leaves.iter().any(|leaf| unit(leaf) == Some(of));
         let name = &column.name;
         if has(TimeUnit::Nanosecond) {
             cautions.push(format!(
                 "column `{name}` has nanoseconds: readers such as Spark refuse a file with them, whatever they ask of it; \
                  all take microseconds (us)"
+            ));
+        }
+        if leaves.iter().any(|leaf| matches!(leaf.data_type(), DataType::Time32(_) | DataType::Time64(_))) {
+            cautions.push(format!(
+                "column `{name}` has times of a day: Spark up to 4.0 refuses a file with them, whatever it asks of it; text \
+                 (string) is read by all"
             ));
         }
         if column.bare_seconds && has(TimeUnit::Second) {

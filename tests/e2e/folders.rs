@@ -95,6 +95,16 @@ fn alike(found: &Value, expected: &Value) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn by_default_every_reader_tells_the_columns_that_folders_are_named_by() -> Result<()> {
+    told_by_default(&READERS).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a virtual machine for each kind of level: ./x soak"]
+async fn by_default_spark_tells_the_columns_that_folders_are_named_by() -> Result<()> {
+    told_by_default(&["spark"]).await
+}
+
+async fn told_by_default(readers: &[&str]) -> Result<()> {
     let texts = json!([
         "007",
         "",
@@ -126,26 +136,24 @@ async fn by_default_every_reader_tells_the_columns_that_folders_are_named_by() -
         scene.write(type_name, &format!("  partition_by: [\"{by}\"]\n"))?;
         scene.ends_with(0).await?;
         ensure!(scene.levels()?.iter().all(|name| name.starts_with(&format!("{level}="))), "{by}");
-        let Some(seen) = readers::read(&scene.table(), &READERS).await? else { return Ok(()) };
-        for reader in READERS {
+        let Some(seen) = readers::read(&scene.table(), readers).await? else { return Ok(()) };
+        for reader in readers {
             let found = column(&seen, reader, "p").with_context(|| format!("{type_name} by {by}"))?;
             let right = found.len() == values.len() && found.iter().zip(values).all(|(f, e)| alike(f, e));
             ensure!(right, "{type_name} by {by}: {reader} tells {found:?}, not {values:?}");
         }
         let types = match type_name {
-            "string" => ["string", "VARCHAR"],
-            "int64" => ["int64", "BIGINT"],
-            "date" => ["date32[day]", "DATE"],
-            "bool" => ["bool", "BOOLEAN"],
-            "decimal(9,2)" => ["decimal128(9, 2)", "DECIMAL(9,2)"],
-            _ => ["timestamp[us]", "TIMESTAMP"],
+            "string" => ["string", "VARCHAR", "string"],
+            "int64" => ["int64", "BIGINT", "bigint"],
+            "date" => ["date32[day]", "DATE", "date"],
+            "bool" => ["bool", "BOOLEAN", "boolean"],
+            "decimal(9,2)" => ["decimal128(9, 2)", "DECIMAL(9,2)", "decimal(9,2)"],
+            _ => ["timestamp[us]", "TIMESTAMP", "timestamp_ntz"],
         };
-        for (reader, expected) in [("pyarrow", types[0]), ("dataset", types[0]), ("duckdb", types[1])] {
-            ensure!(
-                seen[reader]["schema"]["p"] == expected,
-                "{type_name} by {by}: {}",
-                seen[reader]["schema"]
-            );
+        let types = [("pyarrow", types[0]), ("dataset", types[0]), ("duckdb", types[1]), ("spark", types[2])];
+        for (reader, expected) in types.into_iter().filter(|(reader, _)| readers.contains(reader)) {
+            let schema = &seen[reader]["schema"];
+            ensure!(schema["p"] == expected, "{type_name} by {by}: {schema}");
         }
     }
     Ok(())
@@ -153,6 +161,16 @@ async fn by_default_every_reader_tells_the_columns_that_folders_are_named_by() -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hives_way_has_the_column_in_the_folder_and_rejects_what_that_cannot_tell() -> Result<()> {
+    told_in_hives_way(&["pyarrow", "dataset", "duckdb"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a virtual machine of its own: ./x soak"]
+async fn in_hives_way_spark_tells_the_column_that_is_in_the_folder() -> Result<()> {
+    told_in_hives_way(&["spark"]).await
+}
+
+async fn told_in_hives_way(readers: &[&str]) -> Result<()> {
     let values = json!(["DE", "a/b", null, "", "__HIVE_DEFAULT_PARTITION__", "NULL", "ü"]);
     let scene = Scene::new(values.as_array().context("a list")?).await?;
     scene.write("string", "  partition_by: [p]\n  partition_columns: folder\n")?;
@@ -165,14 +183,12 @@ async fn hives_way_has_the_column_in_the_folder_and_rejects_what_that_cannot_tel
     let rejects = scene.job.run(&["rejects", "list"]).await?;
     ensure!(rejects.matches("read as null").count() == 3, "{rejects}");
     scene.job.run(&["audit", "--deep"]).await?;
-    let Some(seen) = readers::read(&scene.table(), &["parquet", "pyarrow", "dataset", "duckdb"]).await?
-    else {
-        return Ok(());
-    };
+    let all = [&["parquet"], readers].concat();
+    let Some(seen) = readers::read(&scene.table(), &all).await? else { return Ok(()) };
     for file in seen["parquet"]["files"].as_array().context("files")? {
         ensure!(file["leaves"].get("p").is_none(), "{file}");
     }
-    for reader in ["pyarrow", "dataset", "duckdb"] {
+    for reader in readers {
         let found = column(&seen, reader, "p")?;
         ensure!(found == [json!("DE"), json!("a/b"), Value::Null, json!("ü")], "{reader}: {found:?}");
     }

@@ -1,5 +1,5 @@
-//! What independent readers of Parquet see of a folder: pyarrow, pandas and DuckDB, by `readers/read.py`. Spark takes a
-//! virtual machine of its own and is left out here.
+//! What independent readers of Parquet see of a folder: pyarrow, pandas and DuckDB, by `readers/read.py`; and Spark, which takes
+//! a virtual machine of its own, in the soak.
 
 use std::path::Path;
 use std::process::Stdio;

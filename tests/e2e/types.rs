@@ -150,19 +150,24 @@ const DEPTHS: [Depth; 5] = [
     ),
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_type_at_each_depth_is_what_independent_readers_take_it_for() -> Result<()> {
+const READERS: [&str; 5] = ["parquet", "pyarrow", "dataset", "pandas", "duckdb"];
+
+/// The columns of a job file, and a record, for each type that `is_wanted` and each depth.
+fn all(is_wanted: impl Fn(&str) -> bool) -> (String, String) {
     let (mut columns, mut members) = (Vec::new(), Vec::new());
     for (depth, around, value_around, ..) in DEPTHS {
-        for (index, (of, value, ..)) in CASES.iter().enumerate() {
+        for (index, (of, value, ..)) in CASES.iter().enumerate().filter(|(_, case)| is_wanted(case.0)) {
             columns.push(format!("    - {{name: {depth}_{index}, type: '{}'}}\n", around(of)));
             members.push(format!("\"{depth}_{index}\": {}", value_around(value)));
         }
     }
-    let Some(seen) = written_and_read(&columns.concat(), &format!("{{{}}}", members.join(", "))).await?
-    else {
-        return Ok(());
-    };
+    (columns.concat(), format!("{{{}}}", members.join(", ")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_type_at_each_depth_is_what_independent_readers_take_it_for() -> Result<()> {
+    let (columns, record) = all(|_| true);
+    let Some(seen) = written_and_read(&columns, &record, &READERS).await? else { return Ok(()) };
     let leaves = &seen["parquet"]["files"][0]["leaves"];
     for (depth, _, _, path, show) in DEPTHS {
         for (index, (of, _, physical, logical, by_pyarrow, by_duckdb)) in CASES.iter().enumerate() {
@@ -183,12 +188,50 @@ async fn each_type_at_each_depth_is_what_independent_readers_take_it_for() -> Re
     Ok(())
 }
 
+/// It shows moments in the session's zone, as DuckDB does, and takes the largest whole numbers for decimals.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a virtual machine of its own: ./x soak"]
+async fn spark_takes_each_type_at_each_depth_for_what_it_is() -> Result<()> {
+    let (columns, record) = all(|of| !of.starts_with("time("));
+    let Some(seen) = written_and_read(&columns, &record, &["spark"]).await? else { return Ok(()) };
+    for (depth, _, _, _, show) in DEPTHS {
+        for (index, (of, .., by_duckdb)) in CASES.iter().enumerate() {
+            if of.starts_with("time(") {
+                continue;
+            }
+            let value = match *of {
+                "uint64" => json!(by_duckdb),
+                _ => serde_json::from_str(by_duckdb)?,
+            };
+            let column = format!("{depth}_{index}");
+            let found = seen["spark"]["rows"][0].get(&column).with_context(|| seen.to_string())?;
+            let [expected, _] = show(value);
+            ensure!(*found == expected, "{of}, {depth}: {found} instead of {expected}");
+        }
+    }
+    Ok(())
+}
+
+/// So `validate` and the manual say it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a virtual machine of its own: ./x soak"]
+async fn spark_refuses_files_with_what_it_has_no_type_for() -> Result<()> {
+    for (of, value) in [("time(us)", "08:00:00"), ("timestamp(ns)", "2026-01-31T08:00:00.000000001")] {
+        let column = format!("    - {{name: a, type: '{of}'}}\n");
+        let record = json!({ "a": value }).to_string();
+        let Some(seen) = written_and_read(&column, &record, &["spark"]).await? else { return Ok(()) };
+        let error = seen["spark"]["error"].as_str().with_context(|| format!("{of} is read: {seen}"))?;
+        ensure!(error.contains("PARQUET_TYPE_ILLEGAL"), "{error}");
+    }
+    Ok(())
+}
+
 /// They are written where they are asked for; Spark refuses such a file.
 #[tokio::test(flavor = "multi_thread")]
 async fn nanoseconds_are_nanoseconds_where_they_are_asked_for() -> Result<()> {
     let columns = "    - {name: a, type: 'timestamp(ns, UTC)'}\n    - {name: b, type: 'list<time(ns)>'}\n";
     let record = r#"{"a": "2026-01-31T08:00:00.123456789Z", "b": ["08:00:00.000000001"]}"#;
-    let Some(seen) = written_and_read(columns, record).await? else { return Ok(()) };
+    let Some(seen) = written_and_read(columns, record, &READERS).await? else { return Ok(()) };
     let leaves = &seen["parquet"]["files"][0]["leaves"];
     let expected = json!({
         "a": ["INT64", "Timestamp(isAdjustedToUTC=true, timeUnit=nanoseconds)"],
@@ -199,7 +242,7 @@ async fn nanoseconds_are_nanoseconds_where_they_are_asked_for() -> Result<()> {
 }
 
 /// A job of these columns over one record, and what each reader sees of its table.
-async fn written_and_read(columns: &str, record: &str) -> Result<Option<Value>> {
+async fn written_and_read(columns: &str, record: &str, readers: &[&str]) -> Result<Option<Value>> {
     let kafka = Kafka::shared().await?;
     let topic = unique("types");
     kafka.create_topic(&topic, 1).await?;
@@ -226,5 +269,5 @@ async fn written_and_read(columns: &str, record: &str) -> Result<Option<Value>> 
     ensure!(status.success(), "{status}: {}", process.log()?);
     let folder = job.url.trim_start_matches("file://");
     let table = std::path::Path::new(folder).join("orders");
-    readers::read(&table, &["parquet", "pyarrow", "dataset", "pandas", "duckdb"]).await
+    readers::read(&table, readers).await
 }

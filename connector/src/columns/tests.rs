@@ -178,3 +178,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_common_reader_refuses_is_told_at_any_depth() {
+    let told = |type_name| cautions(&[column("c", type_name)]);
+    for (type_name, word) in
+        [("list<time(s)>", "times of a day"), ("struct<a: timestamp(ns)>", "nanoseconds")]
+    {
+        let told = told(type_name);
+        assert!(told.len() == 1 && told[0].contains(word) && told[0].contains("Spark"), "{told:?}");
+    }
+    assert_eq!(told("map<string, timestamp(us, UTC)>"), Vec::<String>::new());
+}

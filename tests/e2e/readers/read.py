@@ -9,6 +9,7 @@ Readers, each with its defaults:
     dataset   pyarrow.dataset.dataset(FOLDER, partitioning="hive")
     pandas    pandas.read_parquet(FOLDER)
     duckdb    read_parquet('FOLDER/**/*.parquet')
+    spark     spark.read.parquet(FOLDER), in a session whose zone is UTC
 All but the first: {"schema": {COLUMN: TYPE}, "rows": [{COLUMN: VALUE}]}, rows in the order of their text.
 A reader that fails is {"error": TEXT}. Values: times as ISO 8601 has them, bytes in hex, decimals as text, maps as
 lists of pairs.
@@ -107,7 +108,58 @@ def duckdb(folder):
     return table(schema, [dict(zip(names, row)) for row in connection.execute(query).fetchall()])
 
 
-READERS = {"parquet": footers, "pyarrow": pyarrow, "dataset": dataset, "pandas": pandas, "duckdb": duckdb}
+def spark(folder):
+    import time
+
+    from pyspark.sql import SparkSession
+
+    # What is collected is in the zone of the process, and says none.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    settings = {
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.ui.enabled": "false",
+    }
+    builder = SparkSession.builder.master("local[1]")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    try:
+        frame = session.read.parquet(folder)
+        schema = {field.name: field.dataType.simpleString() for field in frame.schema}
+        kinds = {field.name: field.dataType for field in frame.schema}
+        rows = [{name: zoned(row[name], kind) for name, kind in kinds.items()} for row in frame.collect()]
+        return table(schema, rows)
+    finally:
+        session.stop()
+
+
+def zoned(value, kind):
+    """A value of Spark's, with the zone where its type is of moments."""
+    name = kind.typeName()
+    if value is None:
+        return None
+    if name == "timestamp":
+        return value.replace(tzinfo=datetime.timezone.utc)
+    if name == "array":
+        return [zoned(inner, kind.elementType) for inner in value]
+    if name == "map":
+        return [(key, zoned(inner, kind.valueType)) for key, inner in value.items()]
+    if name == "struct":
+        return {field.name: zoned(value[field.name], field.dataType) for field in kind}
+    return bytes(value) if name == "binary" else value
+
+
+READERS = {
+    "parquet": footers,
+    "pyarrow": pyarrow,
+    "dataset": dataset,
+    "pandas": pandas,
+    "duckdb": duckdb,
+    "spark": spark,
+}
 
 
 def main():
