@@ -22,6 +22,8 @@ pub(super) struct Field {
     pub(super) format: Option<(String, String)>,
     /// A folder level rather than a value of the file.
     pub(super) is_partition: bool,
+    /// It has one value, which no record holds; it counts where the two sides are paired by their places.
+    pub(super) is_constant: bool,
     /// Where it stands.
     pub(super) path: String,
 }
@@ -55,7 +57,8 @@ fn field(item: &Value, path: String, report: &mut Report) -> Option<Field> {
             Some((name, type_text)) => (name.trim(), Some(type_text.trim().to_owned())),
             None => (text.trim(), None),
         };
-        return Some(Field { name: name.to_owned(), type_text, format: None, is_partition: false, path });
+        let name = name.to_owned();
+        return Some(Field { name, type_text, format: None, is_partition: false, is_constant: false, path });
     }
     let mut section = Section::of(Some(item), path.clone());
     section.skip("index");
@@ -66,48 +69,43 @@ fn field(item: &Value, path: String, report: &mut Report) -> Option<Field> {
         .contains(&true);
     let type_text = section.text("type", report);
     let format = section.text("format", report).map(|format| (format, section.path("format")));
-    let constant = section.text("value", report).is_some();
+    let is_constant = section.text("value", report).is_some();
     section.finish(report);
-    match name {
-        Some(_) if constant => {
-            report.left(path, "a column of one value: it is left out, as a query can add it");
-            None
-        }
-        Some(name) => Some(Field { name, type_text, format, is_partition, path }),
-        None => {
-            report.left(path, "a column without a name is left out");
-            None
-        }
+    if is_constant {
+        report.left(path.as_str(), "a column of one value: it is left out, as a query can add it");
+    } else if name.is_none() {
+        report.left(path, "a column without a name is left out");
+        return None;
     }
+    Some(Field { name: name.unwrap_or_default(), type_text, format, is_partition, is_constant, path })
 }
 
 /// Writes the columns and the folder levels.
 pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report: &mut Report) {
     let Sink { columns: written, path: writer_path } = sink;
     if source.is_text {
-        raw(source.columns.into_iter().chain(written).flatten(), document, report);
+        let fields = source.columns.into_iter().chain(written).flatten();
+        raw(fields.filter(|field| !field.is_constant), document, report);
         return;
     }
     let (read, path) = (source.columns.filter(|read| !read.is_empty()), source.path);
     let written = written.filter(|written| !written.is_empty());
     let columns: Vec<(Field, Option<String>)> = match (read, written) {
-        (Some(read), Some(written)) if read.len() == written.len() => {
-            let pair = |(read, written): (Field, Field)| {
-                let type_text = written.type_text.or(read.type_text);
-                let format = read.format.or(written.format);
-                (Field { type_text, format, ..written }, Some(read.name))
-            };
-            read.into_iter().zip(written).map(pair).collect()
-        }
-        (Some(_), Some(written)) => {
-            report.left(
-                &path,
-                "is not as long as the writer's list, so the writer's names are looked for in the record",
-            );
-            written.into_iter().map(|field| (field, None)).collect()
-        }
+        (Some(read), Some(written)) => match pairs(&read, &written) {
+            Some(pairs) => pairs,
+            None => {
+                report.left(
+                    &path,
+                    "is not as long as the writer's list, so the writer's names are looked for in the record",
+                );
+                for (format, path) in read.into_iter().filter_map(|field| field.format) {
+                    report.left(path, format!("{format}: of which of the writer's columns is not plain"));
+                }
+                written.into_iter().map(|field| (field, None)).collect()
+            }
+        },
         (Some(fields), None) | (None, Some(fields)) => {
-            fields.into_iter().map(|field| (field, None)).collect()
+            fields.into_iter().filter(|field| !field.is_constant).map(|field| (field, None)).collect()
         }
         (None, None) => {
             report.left(
@@ -153,6 +151,24 @@ pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report:
         // The table is Hive's, which looks for the column in the folders' names alone.
         document.set("sink.partition_columns", document::text("folder"), &writer_path);
     }
+}
+
+/// Columns, each with its name in the record: by their places, of which a constant may have one on the writer's side or none.
+/// `None` where the lists do not go together.
+fn pairs(read: &[Field], written: &[Field]) -> Option<Vec<(Field, Option<String>)>> {
+    let are_all_written = read.len() == written.len();
+    let read: Vec<_> = read.iter().filter(|field| are_all_written || !field.is_constant).collect();
+    if read.len() != written.len() {
+        return None;
+    }
+    let pair = |(read, written): (&Field, &Field)| {
+        let type_text = written.type_text.clone().or(read.type_text.clone());
+        let format = read.format.clone().or(written.format.clone());
+        (Field { type_text, format, ..written.clone() }, Some(read.name.clone()))
+    };
+    let values =
+        read.into_iter().zip(written).filter(|(read, written)| !read.is_constant && !written.is_constant);
+    Some(values.map(pair).collect())
 }
 
 /// The pattern as a column of the type has it, if it may.

@@ -279,3 +279,33 @@ mod whatever {
         }
     }
 }
+
+/// Columns go by their places, so one that is left out must not move those behind it.
+#[test]
+fn a_column_of_one_value_moves_no_other() {
+    let job = |written: &str| {
+        let read = r#"[{"name": "id", "type": "bigint"}, {"name": "etl", "type": "string", "value": "x"},
+            {"name": "at", "type": "timestamp", "format": "dd.MM.yyyy HH:mm"}]"#;
+        let text = format!(
+            r#"{{"job": {{"content": [{{
+                "reader": {{"name": "kafkareader", "parameter": {{"topic": "t", "codec": "json", "column": {read},
+                    "consumerSettings": {{"bootstrap.servers": "b:1"}}}}}},
+                "writer": {{"name": "hdfswriter", "parameter": {{"path": "/w/t", "column": {written}}}}}
+            }}]}}}}"#
+        );
+        imported(&text)
+    };
+    let names = |config: &Config| {
+        let columns = config.format.columns.clone().unwrap().into_iter();
+        columns.map(|column| (column.name, column.path, column.reading.format)).collect::<Vec<_>>()
+    };
+    let at = Some("%d.%m.%Y %H:%M".to_owned());
+    let expected = [("a".into(), Some("id".into()), None), ("c".into(), Some("at".into()), at)];
+    for written in [r#"["a:bigint", "b:string", "c:timestamp"]"#, r#"["a:bigint", "c:timestamp"]"#] {
+        let (config, imported) = job(written);
+        assert_eq!(names(&config), expected, "{written}");
+        assert!(imported.left.iter().any(|left| left.reason.contains("one value")), "{written}");
+    }
+    let (_, imported) = job(r#"["a:bigint"]"#);
+    assert!(paths(&imported).iter().any(|path| path.ends_with("column[2].format")), "its format is told");
+}
