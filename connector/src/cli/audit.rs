@@ -116,9 +116,12 @@ async fn visible(
         let footer = match footer(sink, &file.path, file.bytes).await {
             Ok(footer) => footer,
             Err(error) if named.contains(&file.path) => return Err(error),
-            // Others' files may go, be links into nowhere, or be nobody's to read.
+            // Others' files may go, be links, or be nobody's to read.
             Err(error) if error.kind == Kind::Config => Err(error.to_string()),
             Err(error) => match sink.read_range(&file.path, 0..1).await? {
+                None if is_listed(sink, commits, &file.path).await? => {
+                    Err("a link, which is not followed".to_owned())
+                }
                 None => return Ok(None),
                 Some(_) => return Err(error),
             },
@@ -135,6 +138,10 @@ async fn visible(
     // Below `_tidegate/<job>/rejects/`.
     let name = |path: &str| path.splitn(4, '/').last().unwrap_or_default().to_owned();
     Ok((tables.into_iter().collect(), rejects.into_iter().map(|(path, seen)| (name(&path), seen)).collect()))
+}
+
+async fn is_listed(sink: &Chain, commits: &[Commit], path: &str) -> Result<bool, Error> {
+    Ok(sink.visible_files(commits).await?.iter().any(|file| file.path == path))
 }
 
 /// What a footer says, or why it does not read; the outer error is the store's.

@@ -246,7 +246,8 @@ async fn what_is_behind_a_link_is_never_touched() -> Result<()> {
     ensure!(std::fs::read(&precious)? == b"theirs", "what is behind a link was cleared away");
     ensure!(!table.join("link").is_symlink(), "overwrite clears the link itself away");
     link(Path::new("."), table.join("loop"))?;
-    scene.ends_with(0, &["audit"]).await?;
+    let said = scene.ends_with(0, &["audit"]).await?;
+    ensure!(said.contains("not this job's") && said.contains("t/loop"), "readers follow it: {said}");
     std::fs::remove_file(table.join("loop"))?;
     scene.assert_raw().await?;
 
