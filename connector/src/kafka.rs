@@ -199,25 +199,29 @@ impl Queries {
 
     /// The ids of those topics that exist.
     pub fn topic_ids(&self, topics: &BTreeSet<Arc<str>>) -> Result<TopicIds, QueryError> {
-        if topics.is_empty() {
-            return Ok(TopicIds::new());
-        }
         let asking = "asking for the ids of the topics";
-        let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
         self.patiently(|| {
-            let broker = self.metadata(Some("_"))?.orig_broker_id();
-            let answers = native::topic_ids(&self.admin, broker, &names, TIMEOUT)
-                .map_err(|Failure { code, reason }| self.failed(asking, code, &reason))?;
             let mut ids = TopicIds::new();
-            for (topic, answer) in answers {
+            for (topic, answer) in self.described(asking, topics)? {
                 match answer {
-                    Ok(id) => drop(ids.insert(topic.into(), id)),
+                    Ok(found) => drop(ids.insert(topic.into(), found.id)),
                     Err(code) if kind_of(code) == QueryErrorKind::Missing => {}
                     Err(code) => return Err(self.failed(&format!("{asking}, of {topic:?},"), code, "")),
                 }
             }
             Ok(ids)
         })
+    }
+
+    /// How these topics are, each for itself.
+    fn described(&self, asking: &str, topics: &BTreeSet<Arc<str>>) -> Result<native::Topics, QueryError> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+        let broker = self.metadata(Some("_"))?.orig_broker_id();
+        native::topics(&self.admin, broker, &names, TIMEOUT)
+            .map_err(|Failure { code, reason }| self.failed(asking, code, &reason))
     }
 
     /// Whether the brokers tell by which leader a record was taken.

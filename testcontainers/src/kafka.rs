@@ -98,13 +98,20 @@ impl Kafka {
 
     /// Three brokers on a network of their own. A topic has three replicas and stays writable with one broker down.
     pub async fn start_three() -> Result<Self> {
+        Self::start_three_with(&[]).await
+    }
+
+    /// The same with further settings, as [`Kafka::start_with`] takes them.
+    pub async fn start_three_with(settings: &[(&str, &str)]) -> Result<Self> {
         static CLUSTERS: AtomicU32 = AtomicU32::new(0);
         let network = format!("{}-{}", reaper::owner(), CLUSTERS.fetch_add(1, Ordering::Relaxed));
         let hosts: Vec<String> = (1..=3).map(|id| format!("{network}-kafka-{id}")).collect();
         let ports = [free_port(), free_port(), free_port()];
         let start = |id: usize| {
             let (hosts, network) = (hosts.clone(), Some(network.clone()));
-            Broker { hosts, id, network, ..Broker::new(ports[id - 1]) }.start()
+            let mut broker = Broker { hosts, id, network, ..Broker::new(ports[id - 1]) };
+            broker.set(settings);
+            broker.start()
         };
         // None is ready before two are there to elect a controller.
         let (first, second, third) = tokio::try_join!(start(1), start(2), start(3))?;
@@ -253,7 +260,12 @@ impl Kafka {
         Ok(self.brokers[broker].stop_with_timeout(Some(0)).await?)
     }
 
-    /// Starts a killed broker; returns at once, see [`Kafka::wait_ready`].
+    /// Has a broker (0 is the first) say goodbye and end: what it leads has another leader by then, or none.
+    pub async fn stop(&self, broker: usize) -> Result<()> {
+        Ok(self.brokers[broker].stop_with_timeout(Some(60)).await?)
+    }
+
+    /// Starts a broker that has ended; returns at once, see [`Kafka::wait_ready`].
     pub async fn start_again(&self, broker: usize) -> Result<()> {
         Ok(self.brokers[broker].start().await?)
     }

@@ -110,9 +110,18 @@ impl SecuredKafka {
 
     /// Gives users rights, as `kafka-acls.sh --add` takes them: `["--operation", "Read", "--topic", "orders"]`.
     pub async fn allow(&self, users: &[&str], rights: &[&str]) -> Result<()> {
+        self.change_rights(&["--add"], users, rights).await
+    }
+
+    /// Takes rights away that were given in the same words.
+    pub async fn take_away(&self, users: &[&str], rights: &[&str]) -> Result<()> {
+        self.change_rights(&["--remove", "--force"], users, rights).await
+    }
+
+    async fn change_rights(&self, how: &[&str], users: &[&str], rights: &[&str]) -> Result<()> {
         let principals: Vec<String> = users.iter().map(|user| format!("User:{user}")).collect();
         let allow = principals.iter().flat_map(|principal| ["--allow-principal", principal]);
-        let arguments: Vec<&str> = ["--add"].into_iter().chain(allow).collect();
+        let arguments: Vec<&str> = how.iter().copied().chain(allow).collect();
         self.run("org.apache.kafka.tools.AclCommand", &arguments, rights).await
     }
 

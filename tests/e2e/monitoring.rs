@@ -1,9 +1,10 @@
 //! What a running job tells of itself: metrics, readiness, traces.
 
 mod dashboard;
+mod leaders;
 mod metrics;
 mod readiness;
 mod requests;
-mod scrape;
+pub(crate) mod scrape;
 mod standing;
 mod traces;

@@ -24,7 +24,8 @@ pub enum Event {
     },
     /// Reads nothing more, as [`Command::Pause`] asked; whatever was read has been told before.
     Paused,
-    /// The source cannot go on.
+    /// The right to read a topic is missing: nothing comes of it until it is given back.
+    Denied(Error),
     /// The source cannot go on. The error names the remedy, and never holds a record's content.
     Failed(Error),
 }

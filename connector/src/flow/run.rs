@@ -27,6 +27,7 @@ mod tries;
 mod troubles;
 pub(crate) mod unmatched;
 mod unsent;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -59,6 +60,7 @@ use crate::names;
 use crate::replica::status::{LastCommit, Status};
 use channels::Channels;
 use engine::{Done, Engine, Parts};
+use waiting::Waiting;
 
 /// How long the end waits for the group to be left. A broker that is away must not hold up a stop for long.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
@@ -150,9 +152,18 @@ pub async fn run(sink: Arc<dyn Sink>, options: RunOptions) -> Result<Summary, Ru
 /// Runs a job whose parts are given.
 pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
     let config = job.config.borrow_and_update().clone();
-    let pin = async || Ok(folders::genesis(&config, tables::first_pins(&config, &*job.cluster).await?));
+    let pin = || async { Ok(folders::genesis(&config, tables::first_pins(&config, &*job.cluster).await?)) };
     let now = (job.clock)();
-    let state = start::open(&config, &*job.sink, &*job.cluster, &job.beginning, now, pin).await?;
+    let waiting = Waiting {
+        cluster: &*job.cluster,
+        status: &job.status,
+        stop: job.stop.clone(),
+        asking: job.asking.clone(),
+        until_end: job.until_end,
+    };
+    let Some(state) = start::open(&config, &*job.sink, &waiting, &job.beginning, now, pin).await? else {
+        return Ok(Summary { stopped_by_control: !*job.stop.borrow(), ..Summary::default() });
+    };
     folders::partition_columns(&config, &state)?;
     let state = pin_tables(&config, &*job.sink, state).await?;
     // After a rollback the rest of the start may wait for minutes, and whoever looks is told for what.
@@ -169,8 +180,12 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
             );
         }
     }
-    if let Topics::Regex(_) = &config.kafka.topics {
-        job.status.leave_out(&config.sink.table, job.cluster.partitions().await?);
+    if let Topics::Regex(pattern) = &config.kafka.topics {
+        let partitions = job.cluster.partitions().await?;
+        if partitions.is_empty() {
+            tracing::warn!(%pattern, "no topic matches kafka.topics_regex, so nothing is read before one does");
+        }
+        job.status.leave_out(&config.sink.table, partitions);
     }
     let (sink, cluster, status) = (job.sink.clone(), job.cluster.clone(), job.status.clone());
     let resolver = Arc::new(Resolver::new(&config, sink, cluster, status, state.clone())?);

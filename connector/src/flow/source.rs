@@ -304,7 +304,10 @@ impl Reader {
                 let error = format!("{}: a record came past its queue", rdkafka::Message::topic(&message));
                 return Err(End::Failed(Error::new(Kind::Retry, error)));
             }
-            Some(Err(error)) => judge(&error, &self.consumer.context().take_reason())?,
+            Some(Err(error)) => match denied(&error) {
+                Some(denied) => self.tell(Event::Denied(denied))?,
+                None => judge(&error, &self.consumer.context().take_reason())?,
+            },
         }
         if self.asked.is_some() {
             return Ok(());
@@ -390,6 +393,9 @@ impl Reader {
         if let Some(failure) = batch.failure {
             return Err(End::Failed(failure));
         }
+        if let Some(denied) = batch.denied {
+            self.tell(Event::Denied(denied))?;
+        }
         self.hand_out().map(|_| ())
     }
 
@@ -417,6 +423,14 @@ impl Reader {
     fn tell(&self, event: Event) -> Result<(), End> {
         self.events.send(event).map_err(|_| End::Closed)
     }
+}
+
+/// What the client says once of a topic that the user may not read, and then only where that has changed.
+fn denied(error: &KafkaError) -> Option<Error> {
+    let code =
+        error.rdkafka_error_code().filter(|code| *code == RDKafkaErrorCode::TopicAuthorizationFailed)?;
+    let message = format!("reading from Kafka: {error}{}", kafka::remedy(code));
+    Some(Error::new(Kind::Config, message))
 }
 
 fn failed(doing: &str, error: &KafkaError) -> End {

@@ -24,6 +24,9 @@ pub(crate) fn remedy(code: RDKafkaErrorCode) -> &'static str {
         Code::Authentication | Code::SaslAuthenticationFailed => {
             "; set sasl.username and sasl.password in kafka.properties as the brokers know them"
         }
+        Code::UnknownTopic | Code::UnknownTopicOrPartition => {
+            "; correct its name, create it first, or allow this user Describe on it: a topic that may not be seen looks the same"
+        }
         _ => "",
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Every pointer made here is owned by a guard that frees it; what comes back is plain data.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
 use std::time::Duration;
@@ -101,16 +102,27 @@ fn ask_offsets<C: ClientContext, T>(
     }
 }
 
-/// The id of each topic, as Kafka's own tools write it (`None` where the broker has none), or why there is no topic.
-pub(super) type TopicIds = Vec<(String, Result<Option<String>, RDKafkaErrorCode>)>;
+/// A topic as a broker describes it.
+pub(super) struct Topic {
+    /// As Kafka's own tools write it; `None`: the brokers have none.
+    pub(super) id: Option<String>,
+    /// Its partitions, and whether each has a leader.
+    pub(super) leaders: BTreeMap<i32, bool>,
+    /// As far as the broker tells.
+    pub(super) may_read: bool,
+}
 
-/// Asks one broker: librdkafka would wait for a controller, and not every cluster names one.
-pub(super) fn topic_ids<C: ClientContext>(
+/// Topics, each with what is known of it or why nothing is.
+pub(super) type Topics = Vec<(String, Result<Topic, RDKafkaErrorCode>)>;
+
+/// How each of these topics is. Asks one broker: librdkafka would wait for a controller, and not
+/// every cluster names one.
+pub(super) fn topics<C: ClientContext>(
     admin: &AdminClient<C>,
     broker: i32,
     topics: &[&str],
     timeout: Duration,
-) -> Result<TopicIds, Failure> {
+) -> Result<Topics, Failure> {
     let client = admin.inner().native_ptr();
     let names = topics.iter().map(|topic| c_string(topic)).collect::<Result<Vec<_>, _>>()?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
@@ -120,10 +132,11 @@ pub(super) fn topic_ids<C: ClientContext>(
     let collection = Collection(NonNull::new(collection).expect("librdkafka aborts when memory is out"));
     let options = Options::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
     let mut reason = [0; 256];
-    // SAFETY: options and buffer are live, and the length is the buffer's. Refused is only a negative id: then it waits for
-    // the controller.
+    // SAFETY: options and buffer are live, and the length is the buffer's; the second returns null, as the operation knows the
+    // option. Refused is only a negative id: then it waits for the controller.
     unsafe {
         rd::rd_kafka_AdminOptions_set_broker(options.0.as_ptr(), broker, reason.as_mut_ptr(), reason.len());
+        rd::rd_kafka_AdminOptions_set_include_authorized_operations(options.0.as_ptr(), 1);
     }
     let queue = Queue::new(client);
     // SAFETY: all pointers are live; the call copies `collection` and `options`, and answers on `queue`.
@@ -133,20 +146,19 @@ pub(super) fn topic_ids<C: ClientContext>(
     let answer = queue.answer(timeout)?;
     let mut count = 0;
     // SAFETY: the answer is to DescribeTopics (the only request on this queue) and lives to the end of the function;
-    // the array has `count` elements, which live as long, and so do their names, ids and errors.
+    // the array has `count` elements, which live as long, and so do all that is read of them.
     unsafe {
         let result = rd::rd_kafka_event_DescribeTopics_result(answer.0.as_ptr());
         let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        Ok((0..count).map(|index| topic_id(*topics.add(index))).collect())
+        Ok((0..count).map(|index| topic(*topics.add(index))).collect())
     }
 }
 
 /// # Safety
 /// `topic` points to a topic's description of librdkafka's.
-unsafe fn topic_id(
-    topic: *const rd::rd_kafka_TopicDescription_t,
-) -> (String, Result<Option<String>, RDKafkaErrorCode>) {
-    // SAFETY: by the contract of this function; an id is never null, and its text lives as long as it.
+unsafe fn topic(topic: *const rd::rd_kafka_TopicDescription_t) -> (String, Result<Topic, RDKafkaErrorCode>) {
+    // SAFETY: by the contract of this function; an id is never null, its text and the arrays live as long as it, and the arrays
+    // have as many elements as is said. An operation may be one that the client's enum does not know.
     unsafe {
         let name = text(rd::rd_kafka_TopicDescription_name(topic));
         let error = rd::rd_kafka_TopicDescription_error(topic);
@@ -156,7 +168,22 @@ unsafe fn topic_id(
         let id = rd::rd_kafka_TopicDescription_topic_id(topic);
         let is_set = rd::rd_kafka_Uuid_most_significant_bits(id) != 0
             || rd::rd_kafka_Uuid_least_significant_bits(id) != 0;
-        (name, Ok(is_set.then(|| text(rd::rd_kafka_Uuid_base64str(id)))))
+        let mut count = 0;
+        let partitions = rd::rd_kafka_TopicDescription_partitions(topic, &raw mut count);
+        let partition = |index: usize| {
+            let partition = *partitions.add(index);
+            let leader = rd::rd_kafka_TopicPartitionInfo_leader(partition);
+            let has_leader = !leader.is_null() && rd::rd_kafka_Node_id(leader) >= 0;
+            (rd::rd_kafka_TopicPartitionInfo_partition(partition), has_leader)
+        };
+        let leaders = (0..count).map(partition).collect();
+        let operations: *const c_int =
+            rd::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut count).cast();
+        let read = rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ as c_int;
+        // Brokers before 2.3 tell none, and so do some that are not Apache's.
+        let may_read = count == 0 || (0..count).any(|index| *operations.add(index) == read);
+        let id = is_set.then(|| text(rd::rd_kafka_Uuid_base64str(id)));
+        (name, Ok(Topic { id, leaders, may_read }))
     }
 }
 

@@ -66,6 +66,36 @@ async fn overwriting_clears_the_table_once() -> Result<()> {
     Ok(())
 }
 
+/// Its name is most likely mistyped, and a job that waits for it would never say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_topic_that_does_not_exist_is_named_with_the_remedy() -> Result<()> {
+    let scene = Scene::new(1, Sections::default()).await?;
+    let missing = format!("{}-typo", scene.topic);
+    let kafka = format!("  topics: [{}, {missing}]\n", scene.topic);
+    scene.write(Sections { kafka: &kafka, ..Default::default() })?;
+    for arguments in [&["validate"][..], &["run"], &["run", "--until-end"]] {
+        let said = scene.ends_with(2, arguments).await?;
+        for word in [missing.as_str(), "correct its name", "create it first"] {
+            ensure!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_that_matches_no_topic_is_told() -> Result<()> {
+    let kafka = "  topics_regex: \"no-topic-is-called-so\"\n";
+    let scene = Scene::new(1, Sections { kafka, ..Default::default() }).await?;
+    for (arguments, words) in [
+        (&["validate"][..], "no topic matches yet"),
+        (&["run", "--until-end"], "no topic matches kafka.topics_regex"),
+    ] {
+        let said = scene.ends_with(0, arguments).await?;
+        ensure!(said.contains(words), "{arguments:?}: {said}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pattern_of_topics_makes_a_table_of_each() -> Result<()> {
     let scene = Scene::new(1, Sections::default()).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tidegate_testcontainers::Kafka;
 use tidegate_testcontainers::transactions::Transactions;
@@ -13,15 +13,18 @@ use crate::support::{Job, Place, Process, Program, Settings, unique};
 /// Longest that anything here may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(90);
 
+/// By then a replica must say that it is not ready.
+const TOLD: Duration = Duration::from_secs(60);
+
 /// A job that runs, and where it answers.
-pub(super) struct Running {
-    pub(super) process: Process,
+pub(crate) struct Running {
+    pub(crate) process: Process,
     address: String,
 }
 
 /// One scrape: values by series, as `name` or `name{label="value"}`.
 #[derive(Debug)]
-pub(super) struct Scrape {
+pub(crate) struct Scrape {
     pub(super) text: String,
     pub(super) samples: BTreeMap<String, f64>,
 }
@@ -54,7 +57,7 @@ impl Running {
     }
 
     /// One that was started in another way.
-    pub(super) async fn of(process: Process) -> Result<Self> {
+    pub(crate) async fn of(process: Process) -> Result<Self> {
         let deadline = Instant::now() + LIMIT;
         loop {
             let log = process.log()?;
@@ -82,7 +85,7 @@ impl Running {
     }
 
     /// The first scrape that is as wanted.
-    pub(super) async fn wait(&self, what: &str, wanted: impl Fn(&Scrape) -> bool) -> Result<Scrape> {
+    pub(crate) async fn wait(&self, what: &str, wanted: impl Fn(&Scrape) -> bool) -> Result<Scrape> {
         let deadline = Instant::now() + LIMIT;
         loop {
             let scrape = self.scrape().await?;
@@ -105,11 +108,43 @@ impl Running {
         let answer = reqwest::get(format!("http://{}/readyz", self.address)).await?;
         Ok((answer.status().as_u16(), answer.text().await?))
     }
+
+    /// Waits until it is not ready for this reason, and asserts that page and metric say the same.
+    pub(crate) async fn assert_unready(&self, reason: &str, subject: &str) -> Result<String> {
+        let began = Instant::now();
+        let said = loop {
+            let (status, said) = self.ready().await?;
+            if status == 503 && said.contains(reason) {
+                break said;
+            }
+            ensure!(began.elapsed() < TOLD, "{status} {said}: {}", self.process.log()?);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        ensure!(said.contains(subject), "{said}");
+        let series = format!("tidegate_unready{{reason=\"{reason}\",subject=\"{subject}\"}}");
+        let scrape = self.scrape().await?;
+        ensure!(scrape.get(&series) == 1.0 && scrape.get("tidegate_ready") == 0.0, "{}", scrape.text);
+        let verdict = self.overview().await?["verdict"].clone();
+        ensure!(verdict["level"] == "bad", "{verdict}");
+        let problems = verdict["problems"].as_array().context("problems")?;
+        let problem = problems.iter().find(|problem| problem["code"] == reason).context("the reason")?;
+        ensure!(problem["subject"] == subject && problem["remedy"] != "", "{problem}");
+        Ok(said)
+    }
+
+    pub(crate) async fn until_ready(&self) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        while self.ready().await?.0 != 200 {
+            ensure!(Instant::now() < deadline, "{:?}: {}", self.ready().await?, self.process.log()?);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
 }
 
 impl Scrape {
     /// NaN where there is none, which is less and more than nothing.
-    pub(super) fn get(&self, series: &str) -> f64 {
+    pub(crate) fn get(&self, series: &str) -> f64 {
         self.samples.get(series).copied().unwrap_or(f64::NAN)
     }
 }

@@ -1,49 +1,10 @@
 //! A replica that does not do all of its work is not ready, and says why on every way there is.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result, ensure};
 use tidegate_testcontainers::Kafka;
 
 use super::scrape::{LIMIT, Running, job, produce};
 use crate::support::{CHECKPOINTS, Place, Program, unique};
-
-/// By then it must be told.
-const TOLD: Duration = Duration::from_secs(60);
-
-impl Running {
-    /// Waits until it is not ready for this reason, and asserts that page and metric say the same.
-    async fn assert_unready(&self, reason: &str, subject: &str) -> Result<String> {
-        let began = Instant::now();
-        let said = loop {
-            let (status, said) = self.ready().await?;
-            if status == 503 && said.contains(reason) {
-                break said;
-            }
-            ensure!(began.elapsed() < TOLD, "{status} {said}: {}", self.process.log()?);
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        };
-        ensure!(said.contains(subject), "{said}");
-        let series = format!("tidegate_unready{{reason=\"{reason}\",subject=\"{subject}\"}}");
-        let scrape = self.scrape().await?;
-        ensure!(scrape.get(&series) == 1.0 && scrape.get("tidegate_ready") == 0.0, "{}", scrape.text);
-        let verdict = self.overview().await?["verdict"].clone();
-        ensure!(verdict["level"] == "bad", "{verdict}");
-        let problems = verdict["problems"].as_array().context("problems")?;
-        let problem = problems.iter().find(|problem| problem["code"] == reason).context("the reason")?;
-        ensure!(problem["subject"] == subject && problem["remedy"] != "", "{problem}");
-        Ok(said)
-    }
-
-    async fn until_ready(&self) -> Result<()> {
-        let deadline = Instant::now() + LIMIT;
-        while self.ready().await?.0 != 200 {
-            ensure!(Instant::now() < deadline, "{:?}: {}", self.ready().await?, self.process.log()?);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
-    }
-}
 
 /// The other topic goes on, so nothing but the look at the brokers shows it.
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,8 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::scene::{LIMIT, POOR, Scene, reading};
-use crate::support::unique;
+use crate::monitoring::scrape::Running;
+use crate::support::{Program, unique};
 
 /// A topic whose name nobody has rights to yet.
 async fn scene(more: &str) -> Result<Scene> {
@@ -40,6 +41,10 @@ async fn a_missing_right_to_read_is_named() -> Result<()> {
     scene.allow(&["--operation", "Describe", "--topic", &topic]).await?;
     scene.allow(&["--operation", "Describe", "--group", &group]).await?;
     scene.assert_says(2, &["validate"], &group, &["read rights", "Read on the topic"]).await?;
+    // A run that waited for it would never come to its end.
+    let other = unique("restricted-group");
+    scene.allow(&["--operation", "Read", "--group", &other]).await?;
+    scene.assert_says(2, &["run", "--until-end"], &other, &["Read on the topic"]).await?;
 
     scene.allow(&["--operation", "Read", "--topic", &topic]).await?;
     // Whether a group may be joined shows when it is.
@@ -47,6 +52,28 @@ async fn a_missing_right_to_read_is_named() -> Result<()> {
     scene.allow(&["--operation", "Read", "--group", &group]).await?;
     scene.ends_in_group(0, &["run", "--until-end"], &group).await?;
     scene.job.assert_equals(&rows(&scene).await?).await
+}
+
+/// Whether or not the user may still see the topic.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_to_read_that_is_taken_away_is_told_until_it_is_back() -> Result<()> {
+    let scene = scene("").await?;
+    let group = unique("restricted-group");
+    let topic = ["--resource-pattern-type", "prefixed", "--topic", scene.topic.as_str()];
+    let right = |operation| [&["--operation", operation][..], &topic].concat();
+    scene.allow(&reading(&scene.topic, &group)).await?;
+    let running = Running::of(scene.job.start(Program::Plain, &["run"], Some(&group), None)?).await?;
+    running.until_ready().await?;
+    for may_see in [false, true] {
+        if may_see {
+            scene.allow(&right("Describe")).await?;
+        }
+        scene.broker.take_away(&[POOR.0], &right("Read")).await?;
+        running.assert_unready("not_allowed", &scene.topic).await?;
+        scene.allow(&right("Read")).await?;
+        running.until_ready().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

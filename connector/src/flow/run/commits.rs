@@ -63,7 +63,7 @@ impl Engine {
         } else {
             Some(Staged::default())
         };
-        self.identify(Some(cut.id.clone()), super::identity::of(cut.delta.0.keys()));
+        self.identify(cut.id.clone(), super::identity::of(cut.delta.0.keys()));
         self.sealed.push_back(Sealed { cut, shared, staged, identified: false, sent: false });
         self.send_next();
     }

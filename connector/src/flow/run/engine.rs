@@ -58,8 +58,8 @@ pub(super) enum Done {
     Collected(Result<Collected, Error>),
     Sent(CommitId, Result<Sent, SendError>),
     Loaded(Purpose, Result<Loaded, RunError>),
-    /// Whether the topics are the same, after all of an attempt was read; without one, of those that are being read.
-    Identified(Option<CommitId>, Result<(), RunError>),
+    /// Whether the topics are the same, after all of an attempt was read.
+    Identified(CommitId, Result<(), RunError>),
     Looked(Result<Look, Error>),
     /// Time to read a partition again whose offset was above the end of its log.
     LookAgain(TopicPartition, u64),
@@ -211,9 +211,6 @@ impl Engine {
         let mut ticks = self.ticks(self.stagger());
         let mut shows = tokio::time::interval(SHOW);
         shows.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut looks =
-            tokio::time::interval_at(Instant::now() + super::identity::LOOK, super::identity::LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = self.parts.stop.clone();
         let mut asking = self.parts.asking.clone();
         let first = asking.borrow_and_update().clone();
@@ -246,7 +243,6 @@ impl Engine {
                     self.send_unsent();
                     self.give_up()?;
                 }
-                _ = looks.tick() => self.identify_held(),
                 event = self.parts.source.events.recv() => match event {
                     Some(event) => self.event(event)?,
                     None => return Err(RunError::failed("the consumer thread is gone")),
@@ -313,7 +309,12 @@ impl Engine {
                 }
                 Ok(())
             }
-            Event::Failed(error) => Err(error.into()),
+            // It may come back, and other topics are read meanwhile. A bounded run would wait for it for ever.
+            Event::Denied(error) if self.parts.ends.is_none() => {
+                tracing::warn!("{error}");
+                Ok(())
+            }
+            Event::Denied(error) | Event::Failed(error) => Err(error.into()),
         }
     }
 
@@ -460,9 +461,9 @@ impl Engine {
             Done::Loaded(purpose, loaded) => self.loaded(purpose, loaded?)?,
             Done::Identified(id, result) => {
                 result?;
-                self.identified(id);
+                self.identified(&id);
             }
-            Done::Looked(look) => self.looked(look),
+            Done::Looked(look) => self.looked(look)?,
             Done::LookAgain(partition, generation) => self.look_again(&partition, generation),
         }
         Ok(())

@@ -2,7 +2,8 @@
 //! was deleted and made again has another, however long it is by now.
 //!
 //! The id is pinned before the first record of a topic is read, and compared at the start, at each assignment, before each
-//! commit, and every half minute. Records of another log are thus never committed under the offsets of the first.
+//! commit, and at each look at the topics (`look`). Records of another log are thus never committed under the offsets of the
+//! first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,8 +18,6 @@ use crate::config::{Config, Topics};
 use crate::kafka::TopicIds;
 use crate::kafka::cluster::Cluster;
 
-/// Between two looks at the topics that are read.
-pub(super) const LOOK: Duration = Duration::from_secs(30);
 /// How long a commit waits for an answer. A Kafka that does not answer hands out no other log's records either.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -141,21 +140,14 @@ pub(super) async fn give_up(
 }
 
 impl Engine {
-    /// Looks whether the topics are the same, after all of an attempt was read (`id`), or now and then.
-    pub(super) fn identify(&self, id: Option<CommitId>, topics: Names) {
+    /// Looks whether the topics are the same, after all of an attempt was read.
+    pub(super) fn identify(&self, id: CommitId, topics: Names) {
         let (cluster, state) = (self.parts.cluster.clone(), self.parts.state.clone());
         self.spawn("identify", async move { Done::Identified(id, look(cluster, state, topics).await) });
     }
 
-    pub(super) fn identify_held(&self) {
-        let topics = of(self.coverage.partitions().map(|(partition, _)| partition));
-        if !topics.is_empty() {
-            self.identify(None, topics);
-        }
-    }
-
-    pub(super) fn identified(&mut self, id: Option<CommitId>) {
-        if let Some(sealed) = self.sealed.iter_mut().find(|sealed| Some(&sealed.cut.id) == id.as_ref()) {
+    pub(super) fn identified(&mut self, id: &CommitId) {
+        if let Some(sealed) = self.sealed.iter_mut().find(|sealed| sealed.cut.id == *id) {
             sealed.identified = true;
             self.send_next();
         }

@@ -1,5 +1,5 @@
-//! Now and then the brokers are asked whether all that the job must read is there: the client tells little of a topic
-//! that was deleted, or of a partition without a leader, and reads nothing of it.
+//! Now and then the brokers are asked whether all that the job must read is there, and still the same: the client tells little
+//! of a topic that was deleted, of a partition without a leader, or of a right that was taken away, and reads nothing of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,15 +9,17 @@ use tidegate_sinks::{Checkpoint, Error, TopicPartition};
 use tokio::time::Instant;
 
 use super::engine::{Done, Engine};
+use super::identity;
 use crate::config::Config;
-use crate::kafka::{Look, TopicLook};
+use crate::error::RunError;
+use crate::kafka::{Look, TopicIds, TopicLook};
 use crate::replica::status::conditions::Cause;
 
 /// Between two looks. What the first of two in a row finds may pass: a leader that is being elected, a broker that starts.
 const EVERY: Duration = Duration::from_secs(15);
 
 /// Texts by topic or partition, by cause.
-type Found = BTreeMap<Cause, BTreeMap<String, String>>;
+pub(super) type Found = BTreeMap<Cause, BTreeMap<String, String>>;
 
 /// The causes that are looked for.
 const CAUSES: [Cause; 4] = [Cause::Unreachable, Cause::TopicMissing, Cause::NotAllowed, Cause::NoLeader];
@@ -46,7 +48,7 @@ impl Looks {
 }
 
 /// What is wrong with the topics that were looked at. `known` are the partitions that the chain knows.
-fn judge(look: &Look, known: &BTreeSet<TopicPartition>) -> Found {
+pub(super) fn judge(look: &Look, known: &BTreeSet<TopicPartition>) -> Found {
     let mut found = Found::new();
     let mut tell = |cause, subject: String, text: String| {
         found.entry(cause).or_default().insert(subject, text);
@@ -68,7 +70,7 @@ fn judge(look: &Look, known: &BTreeSet<TopicPartition>) -> Found {
             TopicLook::Unknown(error) => {
                 tell(Cause::Unreachable, named, format!("topic {topic} cannot be looked at: {error}"));
             }
-            TopicLook::Partitions(partitions) => {
+            TopicLook::Found { leaders: partitions, .. } => {
                 for number in
                     partitions.iter().filter(|(_, has_leader)| !**has_leader).map(|(number, _)| number)
                 {
@@ -124,10 +126,14 @@ impl Engine {
         self.spawn("look", async move { Done::Looked(cluster.look(&topics).await) });
     }
 
-    pub(super) fn looked(&mut self, look: Result<Look, Error>) {
+    /// Errors: `Refused` where a topic is another one than the chain's.
+    pub(super) fn looked(&mut self, look: Result<Look, Error>) -> Result<(), RunError> {
         self.looks.looking = false;
         let found = match look {
-            Ok(look) => judge(&look, &self.must_read()),
+            Ok(look) => {
+                identity::compare(&self.parts.state, &ids(&look))?;
+                judge(&look, &self.must_read())
+            }
             Err(error) => {
                 let text = format!("the brokers do not tell how the topics are: {error}");
                 Found::from([(Cause::Unreachable, BTreeMap::from([(String::new(), text)]))])
@@ -138,7 +144,16 @@ impl Engine {
         for cause in CAUSES {
             self.parts.status.set_conditions(cause, told.remove(&cause).unwrap_or_default(), now);
         }
+        Ok(())
     }
+}
+
+fn ids(look: &Look) -> TopicIds {
+    let id = |(topic, look): (&Arc<str>, &TopicLook)| match look {
+        TopicLook::Found { id, .. } => Some((topic.clone(), id.clone())),
+        _ => None,
+    };
+    look.iter().filter_map(id).collect()
 }
 
 #[cfg(test)]
@@ -149,7 +164,8 @@ mod tests {
     use crate::config::Origin;
 
     fn partitions(leaders: &[bool]) -> TopicLook {
-        TopicLook::Partitions(leaders.iter().enumerate().map(|(n, leader)| (n as i32, *leader)).collect())
+        let leaders = leaders.iter().enumerate().map(|(n, leader)| (n as i32, *leader)).collect();
+        TopicLook::Found { id: None, leaders }
     }
 
     fn subjects(found: &Found) -> Vec<(&'static str, &str)> {

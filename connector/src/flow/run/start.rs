@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tidegate_sinks::chain::merge_pins;
 use tidegate_sinks::{Checkpoint, CommitId, Genesis, PartitionState, Restore, Sink, TopicPartition};
 
+use super::waiting::Waiting;
 use super::{given_up, identity, starts};
 use crate::columns;
 use crate::config::{Config, Mode, Table};
@@ -27,15 +28,20 @@ pub struct Beginning {
     pub other_cluster: bool,
 }
 
-/// The state the job goes on from. What it lists is still to be finished, by [`recover`].
-pub(super) async fn open(
+/// The state the job goes on from, or none where it is to stop before it begins. What the state lists is still to be
+/// finished, by [`recover`].
+pub(super) async fn open<P>(
     config: &Config,
     sink: &dyn Sink,
-    cluster: &dyn Cluster,
+    waiting: &Waiting<'_>,
     beginning: &Beginning,
     now: Timestamp,
-    pin: impl AsyncFnOnce() -> Result<serde_json::Value, RunError>,
-) -> Result<Arc<Checkpoint>, RunError> {
+    pin: impl Fn() -> P,
+) -> Result<Option<Arc<Checkpoint>>, RunError>
+where
+    P: Future<Output = Result<serde_json::Value, RunError>>,
+{
+    let cluster = waiting.cluster;
     let mut loaded = match sink.load().await {
         Err(error) if beginning.new_incarnation && error.kind == tidegate_sinks::Kind::Refused => {
             tracing::warn!(%error, "beginning a new chain all the same, as --new-incarnation demands");
@@ -64,18 +70,21 @@ pub(super) async fn open(
     let goes_on = loaded.is_some() && beginning.restore.is_none();
     let state = match (loaded, &beginning.restore) {
         (Some(state), None) => state,
-        (None, None) => begin(config, sink, cluster, beginning.new_incarnation, pin).await?,
+        (None, None) => match begin(config, sink, waiting, beginning.new_incarnation, pin).await? {
+            Some(state) => state,
+            None => return Ok(None),
+        },
         (Some(state), Some(restore)) => super::restore::restore(sink, cluster, state, restore).await?,
         (None, Some(restore)) => {
             super::restore::begin(config, sink, cluster, restore, beginning.other_cluster).await?
         }
     };
     if goes_on {
-        return Ok(state);
+        return Ok(Some(state));
     }
     check_cluster(&state, cluster).await?;
     cluster.leave_out(&given_up(&state));
-    identity::settle(sink, cluster, state.clone(), &identity::names(config, &state)).await
+    identity::settle(sink, cluster, state.clone(), &identity::names(config, &state)).await.map(Some)
 }
 
 /// Says what of the settings does not apply, as the job has a position.
@@ -95,25 +104,30 @@ fn not_applied(config: &Config, state: &Checkpoint, beginning: &Beginning) {
     }
 }
 
-async fn begin(
+async fn begin<P>(
     config: &Config,
     sink: &dyn Sink,
-    cluster: &dyn Cluster,
+    waiting: &Waiting<'_>,
     new_incarnation: bool,
-    pin: impl AsyncFnOnce() -> Result<serde_json::Value, RunError>,
-) -> Result<Arc<Checkpoint>, RunError> {
+    pin: impl Fn() -> P,
+) -> Result<Option<Arc<Checkpoint>>, RunError>
+where
+    P: Future<Output = Result<serde_json::Value, RunError>>,
+{
+    let cluster = waiting.cluster;
     let partitions = config.sink.table.named(cluster.partitions().await?).0;
     if !new_incarnation {
         let committed = cluster.group_offsets(&partitions).await?;
         if let Some(state) = check_group(config, sink, &committed).await? {
-            return Ok(state);
+            return Ok(Some(state));
         }
     }
-    let starts = starts::resolve(&config.kafka, cluster, &partitions).await?;
+    let ask = || async { Ok((starts::resolve(&config.kafka, cluster, &partitions).await?, pin().await?)) };
+    let Some((starts, pinned)) = waiting.until(ask).await? else { return Ok(None) };
     let place = |(partition, start)| (partition, PartitionState { start, next: start, rows: 0 });
     let starts = starts.into_iter().map(place).collect();
     let mut first = Checkpoint {
-        pinned: columns::pin_seconds(pin().await?),
+        pinned: columns::pin_seconds(pinned),
         ..Checkpoint::first(&config.job, Timestamp::now(), starts)
     };
     let tables = super::tables(config, &first, pins::topics_of(config, &first))?.accepted()?;
@@ -128,7 +142,7 @@ async fn begin(
         ..Genesis::default()
     };
     tracing::info!(partitions = genesis.partitions.len(), "beginning the chain of checkpoints");
-    Ok(sink.begin_chain(genesis).await?)
+    Ok(Some(sink.begin_chain(genesis).await?))
 }
 
 /// Of a sink that had no chain: the one that another replica has begun since, and committed offsets of.
@@ -200,18 +214,21 @@ pub(crate) async fn recover(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use async_trait::async_trait;
     use tidegate_sinks::Error;
     use tidegate_sinks::memory::Memory;
+    use tokio::sync::watch;
 
     use super::*;
     use crate::config::{Origin, Start};
+    use crate::flow::run::nobody_asks;
     use crate::kafka::cluster::{LogBounds, Quota, Sample};
+    use crate::replica::status::Status;
 
     /// A cluster whose group has read; by the time it says so, `other` has begun the chain.
-    #[derive(Debug)]
-    struct HasRead {
+    #[derive(Debug, Default)]
+    pub(in crate::flow::run) struct HasRead {
         other: Option<Memory>,
     }
 
@@ -258,8 +275,11 @@ mod tests {
     async fn opened(sink: &Memory, cluster: &HasRead) -> Result<Arc<Checkpoint>, RunError> {
         let text = "job: j\nkafka: {bootstrap_servers: 'localhost:9092', topics: [t]}\nsink: {url: 'file:///l', table: t}\n";
         let config = Config::parse(text, &Origin("job.yaml".into())).unwrap();
-        let now = Timestamp::UNIX_EPOCH;
-        open(&config, sink, cluster, &Beginning::default(), now, async || Ok(serde_json::Value::Null)).await
+        let (now, pin) = (Timestamp::UNIX_EPOCH, || async { Ok(serde_json::Value::Null) });
+        let (status, stop, asking) = (Status::default(), watch::channel(false).1, nobody_asks());
+        let waiting = Waiting { cluster, status: &status, stop, asking, until_end: true };
+        let state = open(&config, sink, &waiting, &Beginning::default(), now, pin).await?;
+        Ok(state.expect("nobody stops it"))
     }
 
     #[tokio::test]

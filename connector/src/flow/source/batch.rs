@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tidegate_sinks::{Error, Kind, TopicPartition};
 
-use super::{End, Held, judge};
+use super::{End, Held, denied, judge};
 use crate::flow::event::{Fetch, Lender};
 use crate::kafka::Message;
 
@@ -18,6 +18,8 @@ pub(super) struct Batch {
     /// Partitions, under which generation, whose offset is not in their log.
     pub(super) outside: Vec<(TopicPartition, u64)>,
     pub(super) failure: Option<Error>,
+    /// A topic may not be read.
+    pub(super) denied: Option<Error>,
     /// Where a partition's fetch stands, by topic handle and partition; `None`: not held.
     places: HashMap<(usize, i32), Option<usize>>,
     /// The place that was asked for last: messages come in runs of one partition.
@@ -87,7 +89,10 @@ impl Batch {
             }
             Some(code) => {
                 let error = KafkaError::MessageConsumption(code);
-                if let Err(End::Failed(failure)) = judge(&error, &message.reason()) {
+                if let Some(denied) = denied(&error) {
+                    let context = format!("{}: {}", fetch.partition, denied.context);
+                    self.denied = Some(Error { context, ..denied });
+                } else if let Err(End::Failed(failure)) = judge(&error, &message.reason()) {
                     let context = format!("{}: {}", fetch.partition, failure.context);
                     self.failure.get_or_insert(Error { context, ..failure });
                 }

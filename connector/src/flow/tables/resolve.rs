@@ -221,7 +221,14 @@ impl Resolver {
         }
         let partitions = self.cluster.partitions().await?;
         let unknown = self.known().unknown(&partitions);
-        let found = look(&*self.cluster, &self.config, &unknown).await?;
+        let found = match look(&*self.cluster, &self.config, &unknown).await {
+            // Other tables go on meanwhile.
+            Err(error) if error.kind == Kind::Retry && !until_end => {
+                tracing::warn!(%error, "the columns of these are looked for with their first records");
+                return Ok(());
+            }
+            found => found?,
+        };
         let is_empty = found.iter().all(Found::is_empty);
         self.pin(&mut *self.looking.lock().await, &found).await?;
         if is_empty && !until_end && !self.known().are_known() {

@@ -142,8 +142,14 @@ impl Cluster for Connected {
     }
 
     async fn look(&self, known: &BTreeSet<Arc<str>>) -> Result<Look, Error> {
-        let (topics, known) = (self.topics.clone(), known.clone());
-        self.ask(move |queries| queries.look(&topics, &known)).await
+        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (topics, known) = (self.topics.clone().without(&left_out), known.clone());
+        self.ask(move |queries| {
+            let mut look = queries.look(&topics, &known)?;
+            look.retain(|topic, _| !left_out.contains(topic));
+            Ok(look)
+        })
+        .await
     }
 
     async fn sample(&self, quotas: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, Error> {
