@@ -1,5 +1,5 @@
-//! Tells the program which commit it is built from: what `TIDEGATE_COMMIT` says, else the archive that the sources came
-//! in, else git. Debug builds don't ask git, as each commit would compile them anew.
+//! Tells the program which commit it is built from: what `TIDEGATE_COMMIT` says, else the archive that the
+//! sources came in, else git. Debug builds don't ask git, as each commit would compile them anew.
 
 use std::env;
 use std::path::Path;

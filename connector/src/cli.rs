@@ -132,7 +132,8 @@ enum Command {
     Replicas(replicas::ReplicasArgs),
     /// Remove staged leftovers that can never commit, and checkpoints past retention
     Collect(collect::CollectArgs),
-    /// Fold old commits into one sum, so that their files may be compacted or deleted and the audit still adds up
+    /// Fold old commits into one sum, so that their files may be compacted or deleted
+    /// and the audit still adds up
     Forget(forget::ForgetArgs),
     /// Turn a job file of FlinkX or ChunJun into one of Tidegate, and say what could not be carried over
     Import(import::ImportArgs),
@@ -150,7 +151,8 @@ enum Command {
     },
 }
 
-/// Runs the command. Returns the exit code of a command that did what it was asked to do: 0, or what it found wrong.
+/// Runs the command. Returns the exit code of a command that did what it was asked
+/// to do: 0, or what it found wrong.
 pub async fn execute(cli: Cli) -> Result<u8> {
     let Cli { log, command } = cli;
     // These have no log: what they say is for the person who asked.

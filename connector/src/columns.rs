@@ -1,6 +1,7 @@
-//! From the job's column list to an Arrow schema: every column is nullable, its type is what the job says, and
-//! a list that could mean two things (a name twice, a name of Kafka's metadata) is refused before any record.
-//! The files, the decoder and the pinned schema of a checkpoint all read this one schema, so they can't differ.
+//! From the job's column list to an Arrow schema: every column is nullable, its type
+//! is what the job says, and a list that could mean two things (a name twice, a name
+//! of Kafka's metadata) is refused before any record. The files, the decoder and the
+//! pinned schema of a checkpoint all read this one schema, so they can't differ.
 
 mod column;
 mod grammar;
@@ -25,8 +26,8 @@ use crate::names;
 pub use column::{Column, Metadata, PartitionColumns, PartitionField, Reading, Transform};
 use grammar::Seconds;
 
-/// Metadata key of a field whose type says less than the job's: JSON text, which Arrow knows only as Utf8, and seconds,
-/// which are written as milliseconds.
+/// Metadata key of a field whose type says less than the job's: JSON text, which Arrow knows only as Utf8,
+/// and seconds, which are written as milliseconds.
 const TYPE_KEY: &str = "tidegate.type";
 const JSON: &str = "json";
 const SECONDS: &str = "s";
@@ -68,8 +69,8 @@ pub fn schema(columns: &[Column], metadata: &[Metadata]) -> Result<SchemaRef, Co
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// Names beside one another, at any depth, that differ only in letter case: Spark, Hive, Trino and Athena refuse such a
-/// table, or take them for one column. Each is a sentence.
+/// Names beside one another, at any depth, that differ only in letter case: Spark, Hive, Trino and Athena
+/// refuse such a table, or take them for one column. Each is a sentence.
 pub fn twins(schema: &Schema) -> Vec<String> {
     let mut found = Vec::new();
     twins_in(schema.fields(), "", &mut found);
@@ -119,8 +120,8 @@ pub(crate) fn pin_seconds(pinned: Value) -> Value {
     pinned
 }
 
-/// Whether the chain has files whose seconds are bare numbers. It goes on with them: beside them milliseconds would be
-/// numbers a thousand times as large to readers that know the column as a number.
+/// Whether the chain has files whose seconds are bare numbers. It goes on with them: beside them milliseconds
+/// would be numbers a thousand times as large to readers that know the column as a number.
 pub(crate) fn are_seconds_bare(pinned: &Value) -> bool {
     pinned.get(PINNED_SECONDS).is_none()
 }

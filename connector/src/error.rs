@@ -15,7 +15,8 @@ pub enum RunError {
     /// Going on could lose or double records.
     #[error("{0}")]
     Refused(String, #[source] Option<Box<dyn StdError + Send + Sync>>),
-    /// What is stored is damaged, cut short, or contradicts itself. A refusal as well, but one that no option lifts.
+    /// What is stored is damaged, cut short, or contradicts itself. A refusal as well,
+    /// but one that no option lifts.
     #[error("{0}")]
     Corrupt(String, #[source] Option<Box<dyn StdError + Send + Sync>>),
 }

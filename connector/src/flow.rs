@@ -1,7 +1,8 @@
 //! What a record passes, in one direction:
 //!
 //! ```text
-//! Kafka --> source --Fetch--> run --> stage (decode --RecordBatch--> files) --StagedFile--> coverage --Commit--> sink
+//! Kafka --> source --Fetch--> run --> stage (decode --RecordBatch--> files)
+//! --StagedFile--> coverage --Commit--> sink
 //! ```
 //!
 //! Only `run` knows all the stages. `tables` says where a topic's records go, and with which columns.

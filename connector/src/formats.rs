@@ -1,9 +1,9 @@
-//! What a record's bytes may be. A format is a folder here and a line in [`FORMATS`]; whoever wants to know something of a
-//! format asks that table, so that nothing else is changed for a new one.
+//! What a record's bytes may be. A format is a folder here and a line in [`FORMATS`]; whoever wants to know
+//! something of a format asks that table, so that nothing else is changed for a new one.
 //!
-//! A format turns payloads into columns, and knows nothing of Kafka. Decoding is pure: no store, no clock, no waiting. A
-//! value that would lose digits, overflow or not parse is never rounded, cut or replaced by null, because nobody could tell
-//! later.
+//! A format turns payloads into columns, and knows nothing of Kafka. Decoding is pure:
+//! no store, no clock, no waiting. A value that would lose digits, overflow or not
+//! parse is never rounded, cut or replaced by null, because nobody could tell later.
 
 mod csv;
 pub mod json;
@@ -35,9 +35,11 @@ pub struct FormatKind {
     /// Which decoder the headers of a rejected record name.
     pub decoder: &'static str,
     pub columns: Columns,
-    /// Whether records have members that no column may ask for, so that the job file says what becomes of them.
+    /// Whether records have members that no column may ask for, so that the job file
+    /// says what becomes of them.
     pub has_members: bool,
-    /// What is wrong with the columns that a job file lists, and what to do about it. Their names and types are right.
+    /// What is wrong with the columns that a job file lists, and what to do about it.
+    /// Their names and types are right.
     pub check: fn(&[Column]) -> Result<(), Refused>,
     /// A decoder for these columns. What it says of members is for formats that have them.
     pub open: Open,

@@ -1,7 +1,8 @@
 //! Turns a job file of FlinkX, or of ChunJun as it is called since, into one of this program.
 //!
-//! The guarantee: what comes out is a job file that this version accepts, and every setting that went in is either in it or
-//! named among what is left, with the reason. No secret goes from the one file into the other.
+//! The guarantee: what comes out is a job file that this version accepts, and every
+//! setting that went in is either in it or named among what is left, with the
+//! reason. No secret goes from the one file into the other.
 
 mod columns;
 mod document;
@@ -124,7 +125,8 @@ fn content(content: &Value, path: &str, document: &mut Document, report: &mut Re
     }
 }
 
-/// Takes out what this version does not accept, and puts in what it cannot do without, until it accepts the whole.
+/// Takes out what this version does not accept, and puts in what it cannot do
+/// without, until it accepts the whole.
 fn mend(document: &mut Document, report: &mut Report) -> Result<String, ImportError> {
     let origin = Origin(PathBuf::from("the imported job"));
     for _ in 0..ROUNDS {

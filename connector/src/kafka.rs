@@ -1,7 +1,7 @@
 //! Questions to Kafka: what there is to read, from where to where, and what the broker allows.
 //!
-//! Nothing here takes part in reading records or makes anything on the cluster: no topic, no group. Every call
-//! blocks, at most for [`TIMEOUT`] and a second, so async code calls it through `spawn_blocking`.
+//! Nothing here takes part in reading records or makes anything on the cluster: no topic, no group. Every
+//! call blocks, at most for [`TIMEOUT`] and a second, so async code calls it through `spawn_blocking`.
 
 pub mod cluster;
 mod codes;
@@ -142,8 +142,8 @@ impl Queries {
         self.admin.inner().fetch_cluster_id(TIMEOUT)
     }
 
-    /// Every partition of the topics, in order. A topic of a list that does not exist is an error; a pattern may
-    /// match nothing yet.
+    /// Every partition of the topics, in order. A topic of a list that does not exist
+    /// is an error; a pattern may match nothing yet.
     pub fn partitions(&self, topics: &Topics) -> Result<Vec<TopicPartition>, QueryError> {
         let mut found = match topics {
             Topics::List(names) => {
@@ -248,7 +248,8 @@ impl Queries {
         self.offsets("asking for the last stable offset", partitions, native::LATEST, true)
     }
 
-    /// The first offset at or after a time (milliseconds since 1970), or the log's end where there is none yet.
+    /// The first offset at or after a time (milliseconds since 1970), or the log's end
+    /// where there is none yet.
     pub fn offsets_for_timestamp(
         &self,
         partitions: &[TopicPartition],
@@ -283,8 +284,8 @@ impl Queries {
         })
     }
 
-    /// Refuses brokers that cannot leave out what is not committed: the client would ask them in a way that knows no
-    /// transactions, and say nothing. Connects once more.
+    /// Refuses brokers that cannot leave out what is not committed: the client would ask them in a way that
+    /// knows no transactions, and say nothing. Connects once more.
     pub fn check_isolation(&self) -> Result<(), QueryError> {
         if !native::fetches_uncommitted(&self.config, TIMEOUT) {
             return Ok(());
@@ -307,8 +308,9 @@ impl Queries {
         }
         let asking = format!("asking for the offsets of group {group:?}");
         let failed = |error: &KafkaError| self.failed(&asking, code_of(error), "");
-        // A consumer that never subscribes joins nothing. The admin client's request for the same crashes librdkafka
-        // 2.12 while a coordinator is being chosen: it looks for the group that only a consumer has.
+        // A consumer that never subscribes joins nothing. The admin client's request for
+        // the same crashes librdkafka 2.12 while a coordinator is being chosen: it looks
+        // for the group that only a consumer has.
         let mut config = self.config.clone();
         config.set("group.id", group);
         let consumer: BaseConsumer = config.create().map_err(|error| client_refused(&error, &config))?;
@@ -415,8 +417,8 @@ impl Queries {
     }
 }
 
-/// Whether the properties of a consumer fit one another, as the library sees it. Connects to nothing, and looks at no
-/// certificate, which may not lie here.
+/// Whether the properties of a consumer fit one another, as the library sees it. Connects to nothing, and
+/// looks at no certificate, which may not lie here.
 pub fn check_client(properties: &BTreeMap<String, String>) -> Result<(), QueryError> {
     let mut config = ClientConfig::new();
     let is_of_login =

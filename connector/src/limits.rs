@@ -1,5 +1,6 @@
-//! Every bound of the program, in one place: a limit on everything, each with its unit last in the name and its
-//! reason. A bound that a user may move is a key of the job file; these are the ends of what may be asked for.
+//! Every bound of the program, in one place: a limit on everything, each with its
+//! unit last in the name and its reason. A bound that a user may move is a key of
+//! the job file; these are the ends of what may be asked for.
 
 use std::time::Duration;
 
@@ -73,7 +74,8 @@ pub const SAVEPOINT_ID_MAX_CHARS: usize = 200;
 pub const SAVEPOINT_FILES_MAX_COUNT: usize = 16;
 /// A savepoint's manifest, its hash, and the job file in it are small; what is larger is not looked at.
 pub const SAVEPOINT_SMALL_FILE_MAX_BYTES: u64 = 4 << 20;
-/// A checkpoint of 100,000 partitions takes about 10 MB, and unknown fields in it many times their size in memory.
+/// A checkpoint of 100,000 partitions takes about 10 MB, and unknown fields in it
+/// many times their size in memory.
 pub const SAVEPOINT_CHECKPOINT_MAX_BYTES: u64 = 64 << 20;
 /// All commits in force, about 1 KiB each with few partitions, are read into memory at once.
 pub const SAVEPOINT_COMMITS_MAX_BYTES: u64 = 1 << 30;
@@ -81,7 +83,8 @@ pub const SAVEPOINT_COMMITS_MAX_BYTES: u64 = 1 << 30;
 pub const TOKEN_MIN_CHARS: usize = 16;
 /// What a request may bring; the largest that makes sense names a folder.
 pub const REQUEST_MAX_BYTES: usize = 16 << 10;
-/// How long a connection may stay without a whole request's head: who says nothing must not hold a socket for ever.
+/// How long a connection may stay without a whole request's head: who says nothing
+/// must not hold a socket for ever.
 pub const REQUEST_HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long a request may take, its body included: the store has a third of it to answer in.
 pub const REQUEST_MAX: Duration = Duration::from_secs(30);

@@ -12,8 +12,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::config::LogFormat;
 
-/// Starts logging. `level` is a level or tracing's filter directives. librdkafka's own lines come from `warn` up;
-/// rust-rdkafka's, which call the end of a partition an error, not at all. A progress bar steps aside for each line.
+/// Starts logging. `level` is a level or tracing's filter directives. librdkafka's
+/// own lines come from `warn` up; rust-rdkafka's, which call the end of a partition
+/// an error, not at all. A progress bar steps aside for each line.
 pub fn init(level: &str, format: LogFormat, bar: Option<ProgressBar>) -> Result<()> {
     let (filter, handle) = reload::Layer::new(filter(level)?);
     expect(format);
@@ -24,13 +25,15 @@ pub fn init(level: &str, format: LogFormat, bar: Option<ProgressBar>) -> Result<
     } else {
         lines.json().flatten_event(true).boxed()
     };
-    // In front of all: where a layer has a filter of its own, lines are lost after what the `log` crate asks for.
+    // In front of all: where a layer has a filter of its own, lines are lost after
+    // what the `log` crate asks for.
     tracing_subscriber::registry().with(filter).with(lines).try_init().context("starting the log")?;
     LEVEL.get_or_init(|| handle);
     Ok(())
 }
 
-/// Says which form the log is to have, before it is started: a job file that does not read is told in it, too.
+/// Says which form the log is to have, before it is started: a job file that does
+/// not read is told in it, too.
 pub fn expect(format: LogFormat) {
     let json = match format {
         LogFormat::Text => false,

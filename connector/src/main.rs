@@ -9,7 +9,8 @@ use tidegate::cli::failure;
 use tidegate::cli::{self, Cli};
 use tidegate::logs;
 
-/// How long the process waits for its threads when it is done: none of them holds anything that is not durable.
+/// How long the process waits for its threads when it is done: none of them holds
+/// anything that is not durable.
 const LINGER: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
@@ -38,22 +39,24 @@ fn main() -> ExitCode {
     }
 }
 
-/// Buffers live for milliseconds here. In huge pages each begins with 2 MiB of zeroes, which took an eighth of all CPU
-/// time and 55 MiB of memory.
+/// Buffers live for milliseconds here. In huge pages each begins with 2 MiB of
+/// zeroes, which took an eighth of all CPU time and 55 MiB of memory.
 #[cfg(target_os = "linux")]
 fn refuse_huge_pages() {
-    // SAFETY: sets a flag of this process, and touches no memory. A kernel that does not know it changes nothing.
+    // SAFETY: sets a flag of this process, and touches no memory. A kernel that does
+    // not know it changes nothing.
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1_u64, 0_u64, 0_u64, 0_u64) };
 }
 
 #[cfg(not(target_os = "linux"))]
 fn refuse_huge_pages() {}
 
-/// Raises the soft limit of open files to the hard one. The soft one is 1,024 for the sake of programs that call select(2),
-/// and a table with many folders has more files open.
+/// Raises the soft limit of open files to the hard one. The soft one is 1,024 for the sake of programs that
+/// call select(2), and a table with many folders has more files open.
 fn allow_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls read or write only `limit`, which lives until they return. Where they fail, the limit stays.
+    // SAFETY: both calls read or write only `limit`, which lives until they return.
+    // Where they fail, the limit stays.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
             limit.rlim_cur = limit.rlim_max;

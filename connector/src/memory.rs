@@ -3,7 +3,8 @@
 /// Bytes that the client takes for a message beside its contents.
 pub const MESSAGE_BYTES: usize = 512;
 
-/// Bytes of batches and open files below which a channel makes small row groups, and checkpoints before their time.
+/// Bytes of batches and open files below which a channel makes small row groups,
+/// and checkpoints before their time.
 const CHANNEL_BYTES: usize = 20 << 20;
 
 /// Shares of `memory.limit`.

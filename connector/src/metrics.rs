@@ -1,5 +1,5 @@
-//! Every metric, once: its name, its unit, and what it means. Whoever records one takes it from here, so that none is
-//! recorded that is not described.
+//! Every metric, once: its name, its unit, and what it means. Whoever records one
+//! takes it from here, so that none is recorded that is not described.
 
 use metrics::{Counter, Gauge, Histogram, SharedString, Unit};
 use tidegate_sinks::store::REQUESTS;
@@ -59,7 +59,8 @@ list! {
     REJECTS_SENT = "tidegate_rejects_sent_total", Count, "Rejects sent to their topic by this replica";
     CHECKPOINTS_CROWDED = "tidegate_checkpoints_crowded_total", Count, "Checkpoints made early because open files held all the memory that they may";
     FENCED = "tidegate_fenced_total", Count, "Commits refused because another replica had moved a partition";
-    /// Counters hold whole numbers, so it is counted in milliseconds and shown as `tidegate_throttled_seconds_total`.
+    /// Counters hold whole numbers, so it is counted in milliseconds and shown as
+    /// `tidegate_throttled_seconds_total`.
     THROTTLED_MILLISECONDS = "tidegate_throttled_milliseconds", Milliseconds, "Time spent waiting for the byte limit";
 }
 

@@ -1,8 +1,8 @@
-//! What a name may be, for everything that becomes a folder: one rule, whether the name comes from the job file, from a
-//! topic that a pattern meets, from an inferred column or from Kafka's metadata.
+//! What a name may be, for everything that becomes a folder: one rule, whether the name comes from the job
+//! file, from a topic that a pattern meets, from an inferred column or from Kafka's metadata.
 //!
-//! Readers of folders (Hive, Spark, Trino, pyarrow) pass over what begins with `_` or `.`, so no table and no level
-//! does, unless its user was told.
+//! Readers of folders (Hive, Spark, Trino, pyarrow) pass over what begins with `_`
+//! or `.`, so no table and no level does, unless its user was told.
 
 use crate::limits::{LEVEL_NAME_MAX_BYTES, TABLE_NAME_MAX_CHARS, TOPIC_NAME_MAX_CHARS};
 
@@ -98,7 +98,8 @@ pub fn level(name: &str) -> Result<(), BadName> {
     Ok(())
 }
 
-/// What a level that is not called as its column is called after: the column's name as far as every reader takes it.
+/// What a level that is not called as its column is called after: the column's name
+/// as far as every reader takes it.
 pub fn plain_level(column: &str) -> String {
     let plain = |c: char| if is_special(c) || c.is_whitespace() || c.is_control() { '_' } else { c };
     let name: String = column.chars().map(plain).collect();

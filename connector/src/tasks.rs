@@ -1,5 +1,5 @@
-//! The tasks and threads of the process, all begun here. One that panics ends the run: a process that lives on without one
-//! of its tasks would look healthy and do less than it says.
+//! The tasks and threads of the process, all begun here. One that panics ends the run: a process that lives
+//! on without one of its tasks would look healthy and do less than it says.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -61,8 +61,8 @@ pub fn lose(lost: Lost) {
     });
 }
 
-/// From now on each panic of the process ends the run, also one of a thread that a library began. What is told of it is its
-/// place: its message may repeat what the task worked on.
+/// From now on each panic of the process ends the run, also one of a thread that a library began. What is
+/// told of it is its place: its message may repeat what the task worked on.
 pub fn watch_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = place(panic);

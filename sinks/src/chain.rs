@@ -1,11 +1,11 @@
-//! The job's log on a [`Store`]: the chain of checkpoints that says what is in force, what waits staged, and the
-//! driving of the [`Table`] in which readers see it. It is the same whatever the tables are.
+//! The job's log on a [`Store`]: the chain of checkpoints that says what is in force, what waits staged, and
+//! the driving of the [`Table`] in which readers see it. It is the same whatever the tables are.
 //!
-//! The guarantee of every sink, from two promises of the store alone: an object is created at most once, and appears
-//! whole. A commit takes five steps, each durable before the next: `begin.json`, the staged files, the staged
-//! manifest, the checkpoint that makes it a commit, and the changes of tables that make its files visible; then
-//! `commits/<id>.json`, which therefore names only what is in force and visible. Each step can be repeated by
-//! anybody, so whoever finds a job interrupted finishes it.
+//! The guarantee of every sink, from two promises of the store alone: an object is created at most once, and
+//! appears whole. A commit takes five steps, each durable before the next: `begin.json`, the staged files,
+//! the staged manifest, the checkpoint that makes it a commit, and the changes of tables that make its files
+//! visible; then `commits/<id>.json`, which therefore names only what is in force and visible. Each step can
+//! be repeated by anybody, so whoever finds a job interrupted finishes it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -84,8 +84,8 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// With stores that are open already, and of which nothing is known yet. `data` holds staged files and rejects, `state`
-    /// checkpoints and commits.
+    /// With stores that are open already, and of which nothing is known yet. `data` holds staged files and
+    /// rejects, `state` checkpoints and commits.
     ///
     /// Errors: `Config`.
     pub(crate) fn new(
@@ -127,7 +127,8 @@ impl Chain {
         self.table.longest_late().max(self.rejects.longest_late())
     }
 
-    /// Waits a random time, longer with each failure, so that writers who lost to each other do not meet again.
+    /// Waits a random time, longer with each failure, so that writers who lost to each
+    /// other do not meet again.
     async fn pause(&self, failures: u32) {
         let longest = self.settings.backoff;
         let limit = (longest / 100).saturating_mul(1 << failures.min(16)).min(longest);

@@ -1,8 +1,8 @@
-//! What every sink promises, as one suite that every sink runs: against memory, local folders, simulated faults, and
-//! real servers. It knows a sink only through its trait and what readers see.
+//! What every sink promises, as one suite that every sink runs: against memory, local folders, simulated
+//! faults, and real servers. It knows a sink only through its trait and what readers see.
 //!
-//! Each row of a file here is a line `topic/partition offset`, so that "each record exactly once" is a matter of
-//! counting lines. A failure panics, as in any test.
+//! Each row of a file here is a line `topic/partition offset`, so that "each record exactly once" is a matter
+//! of counting lines. A failure panics, as in any test.
 
 use std::collections::BTreeMap;
 use std::future::Future;

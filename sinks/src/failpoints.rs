@@ -1,6 +1,6 @@
-//! The places where tests stop or kill the process: before and after every verb of a [`Store`](crate::store::Store),
-//! between the steps of a local one, and between those of what takes several verbs. A name is
-//! `<kind of object>.<verb>.<step>`.
+//! The places where tests stop or kill the process: before and after every verb of a
+//! [`Store`](crate::store::Store), between the steps of a local one, and between those of what takes several
+//! verbs. A name is `<kind of object>.<verb>.<step>`.
 
 use std::io;
 
@@ -118,7 +118,8 @@ pub const NAMES: &[&str] = &[
     "staged.write.before",
 ];
 
-/// Those of a savepoint's files, wherever it lies; `name:count` tells the files apart. Other commands meet none of them.
+/// Those of a savepoint's files, wherever it lies; `name:count` tells the files
+/// apart. Other commands meet none of them.
 pub const SAVEPOINT_NAMES: &[&str] = &[
     "savepoint.create.after",
     "savepoint.create.before",
@@ -212,25 +213,26 @@ pub(crate) fn fire(_path: &str, _verb: &str, _step: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Passes a failpoint outside of a store, one of [`OUTBOX_NAMES`]. Where failpoints are not compiled in, this is nothing.
+/// Passes a failpoint outside of a store, one of [`OUTBOX_NAMES`]. Where failpoints
+/// are not compiled in, this is nothing.
 #[inline(always)]
 pub fn reach(_name: &'static str) {
     #[cfg(feature = "failpoints")]
     fail::fail_point!(_name);
 }
 
-/// Passes the failpoint of a task or thread of the process, `task.` and its name, each time that it is worked on. Where
-/// failpoints are not compiled in, this is nothing.
+/// Passes the failpoint of a task or thread of the process, `task.` and its name, each time that it is worked
+/// on. Where failpoints are not compiled in, this is nothing.
 #[inline(always)]
 pub fn reach_task(_task: &str) {
     #[cfg(feature = "failpoints")]
     fail::fail_point!(format!("task.{_task}").as_str());
 }
 
-/// Has the process killed, as by a loss of power, when it meets the failpoint that `TIDEGATE_KILL_AT` names, or stopped,
-/// as by a frozen machine, at that of `TIDEGATE_STOP_AT`; with `name:3` at the third time. Has it panic at that of
-/// `TIDEGATE_PANIC_AT`, once, which may be that of a task ([`reach_task`]); or fail there, each time, at that of
-/// `TIDEGATE_FAIL_AT`. Does nothing where no variable is set.
+/// Has the process killed, as by a loss of power, when it meets the failpoint that `TIDEGATE_KILL_AT` names,
+/// or stopped, as by a frozen machine, at that of `TIDEGATE_STOP_AT`; with `name:3` at the third time. Has it
+/// panic at that of `TIDEGATE_PANIC_AT`, once, which may be that of a task ([`reach_task`]); or fail there,
+/// each time, at that of `TIDEGATE_FAIL_AT`. Does nothing where no variable is set.
 ///
 /// Errors: `Config`, for a name that is in no list above.
 #[cfg(feature = "failpoints")]

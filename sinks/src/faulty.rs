@@ -1,5 +1,6 @@
-//! A store, and a table, that fail on purpose, by a seed: what a network, a busy server and a paused process do to a writer,
-//! within minutes of simulated time. On one thread with paused time, equal seeds give equal runs.
+//! A store, and a table, that fail on purpose, by a seed: what a network, a busy
+//! server and a paused process do to a writer, within minutes of simulated time. On
+//! one thread with paused time, equal seeds give equal runs.
 
 use std::fmt;
 use std::ops::Range;
@@ -25,8 +26,8 @@ pub struct Faults {
     pub refuse: f64,
     /// Done, and answered with an error.
     pub lose_answer: f64,
-    /// Answered with an error, and done some time later. Of a move on a store that copies: the source is read now,
-    /// and the target written later.
+    /// Answered with an error, and done some time later. Of a move on a store that
+    /// copies: the source is read now, and the target written later.
     pub late: f64,
     /// Done after a while.
     pub delay: f64,

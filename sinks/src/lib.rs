@@ -1,9 +1,10 @@
-//! What a sink is: the place where staged files wait, the chain of checkpoints that says which offset is next, and
-//! the one atomic step that moves both.
+//! What a sink is: the place where staged files wait, the chain of checkpoints that says which offset is
+//! next, and the one atomic step that moves both.
 //!
-//! The guarantee, which every sink keeps and `conformance` checks: a reader sees only committed files, each record
-//! at most once; the positions of a [`Checkpoint`] and the files it commits change together or not at all; and a
-//! writer whose positions have been passed by somebody else changes nothing, however late it wakes.
+//! The guarantee, which every sink keeps and `conformance` checks: a reader sees only
+//! committed files, each record at most once; the positions of a [`Checkpoint`] and
+//! the files it commits change together or not at all; and a writer whose positions
+//! have been passed by somebody else changes nothing, however late it wakes.
 
 pub mod chain;
 pub mod conformance;

@@ -1,5 +1,5 @@
-//! The reference: a sink in memory, so simple that it is plainly right. One lock makes every step atomic, so files
-//! are visible as soon as they are committed, nothing is ever unpublished, and every outcome is known.
+//! The reference: a sink in memory, so simple that it is plainly right. One lock makes every step atomic, so
+//! files are visible as soon as they are committed, nothing is ever unpublished, and every outcome is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! What a sink and its users speak of, as plain values: no store, no clock, no await. Imports go one way: `error` and
-//! `position` are the ground, then `commit`, `checkpoint`, and what is said of both.
+//! What a sink and its users speak of, as plain values: no store, no clock, no await. Imports go one way:
+//! `error` and `position` are the ground, then `commit`, `checkpoint`, and what is said of both.
 
 pub mod checkpoint;
 pub mod commit;

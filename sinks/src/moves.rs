@@ -1,8 +1,8 @@
-//! Staged files become visible by moving, and are taken back by deleting, within one store: of tables in folders, and of
-//! rejects, which are files whatever the tables are.
+//! Staged files become visible by moving, and are taken back by deleting, within one store: of tables in
+//! folders, and of rejects, which are files whatever the tables are.
 //!
-//! The guarantee: both can be repeated, by anybody, at any time, however late; and what was taken back does not come
-//! back, not even where a move is a copy that nobody waits for any more.
+//! The guarantee: both can be repeated, by anybody, at any time, however late; and what was taken back does
+//! not come back, not even where a move is a copy that nobody waits for any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -118,8 +118,8 @@ impl Moves {
         }
     }
 
-    /// Takes back: staged files first, or a publisher that is late would bring a final back; then, where files are
-    /// copied, a pause as long as a copy may take; then the finals, and these files of others.
+    /// Takes back: staged files first, or a publisher that is late would bring a final back; then, where
+    /// files are copied, a pause as long as a copy may take; then the finals, and these files of others.
     pub(crate) async fn take_back(&self, taken: Vec<Taken>, others: Vec<String>) -> Result<(), Error> {
         pass("erase", "unstage", "before")?;
         let mut finals = others;

@@ -23,8 +23,8 @@ pub fn open(settings: SinkSettings) -> Result<Chain, Error> {
     on_stores(settings, data, state)
 }
 
-/// Opens it on stores that are open already, and of which is known that they create an object at most once: tables and
-/// staged files in one, checkpoints and commits in the other.
+/// Opens it on stores that are open already, and of which is known that they create an object at most once:
+/// tables and staged files in one, checkpoints and commits in the other.
 ///
 /// Errors: `Config`.
 pub fn open_on(settings: SinkSettings, data: Arc<dyn Store>, state: Arc<dyn Store>) -> Result<Chain, Error> {

@@ -80,15 +80,17 @@ pub struct SinkSettings {
     pub retained: u64,
     /// And kept at least this long, as long as they are not more than [`MAX_RETAINED`].
     pub retained_for: Duration,
-    /// The longest time for which a server may still be executing a copy: before that, what was taken back is not
-    /// erased. Of no matter where files are renamed.
+    /// The longest time for which a server may still be executing a copy: before that, what was taken back is
+    /// not erased. Of no matter where files are renamed.
     pub copy_grace: Duration,
     /// After which a commit gives up, its outcome unknown.
     pub checkpoint_timeout: Duration,
-    /// The longest pause between two tries at a commit; the first is at most a hundredth of it, and all are jittered.
+    /// The longest pause between two tries at a commit; the first is at most a
+    /// hundredth of it, and all are jittered.
     pub backoff: Duration,
-    /// Begin a chain though there are files of this job and none of its checkpoints: `--new-incarnation`. `mode: overwrite`
-    /// is not enough: it stays in the job file, and would erase the table when the checkpoints are lost years later.
+    /// Begin a chain though there are files of this job and none of its checkpoints:
+    /// `--new-incarnation`. `mode: overwrite` is not enough: it stays in the job file,
+    /// and would erase the table when the checkpoints are lost years later.
     pub accept_existing_files: bool,
     /// For commands that only look: a file system that takes no writes is no reason to doubt what lies there.
     pub reads_only: bool,

@@ -1,5 +1,5 @@
-//! What a run asks of a sink: the reference in memory answers it, and the chain. Commands that look at a job or tidy it up
-//! ask a [`Chain`](crate::chain::Chain) for more; nobody asks for a kind of table.
+//! What a run asks of a sink: the reference in memory answers it, and the chain. Commands that look at a job
+//! or tidy it up ask a [`Chain`](crate::chain::Chain) for more; nobody asks for a kind of table.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,7 +16,8 @@ use crate::model::limit::{Exceeded, RejectLimit};
 use crate::model::position::{LeaderEpoch, TopicPartition};
 use crate::model::restore::{Plan, Restore};
 
-/// How many checkpoints back a commit's own outcome can still be told. It only makes [`Outcome::Unknown`] rarer.
+/// How many checkpoints back a commit's own outcome can still be told. It only
+/// makes [`Outcome::Unknown`] rarer.
 pub const HISTORY: usize = 64;
 
 /// The first checkpoint of a chain.
@@ -28,8 +29,8 @@ pub struct Genesis {
     /// Of those partitions that do not begin at the start of anything, but at a savepoint's positions.
     pub epochs: std::collections::BTreeMap<TopicPartition, LeaderEpoch>,
     pub pinned: Value,
-    /// `mode: overwrite`: the tables' existing files are retracted; what a job has committed only where the sink was told
-    /// to accept that. Folder names relative to the sink's URL.
+    /// `mode: overwrite`: the tables' existing files are retracted; what a job has committed only where the
+    /// sink was told to accept that. Folder names relative to the sink's URL.
     pub overwrite_tables: Vec<String>,
     /// What the chain is restored from, when it begins at a savepoint's positions.
     pub restored: Option<Restored>,
@@ -58,7 +59,8 @@ pub struct Uploaded {
     pub sha256: String,
 }
 
-/// A staged file that is being written. Dropping it leaves nothing that anybody could mistake for a finished file.
+/// A staged file that is being written. Dropping it leaves nothing that anybody
+/// could mistake for a finished file.
 #[async_trait]
 pub trait Upload: fmt::Debug + Send {
     /// Takes the next bytes; may wait until earlier ones are on their way.
@@ -82,7 +84,8 @@ pub struct Collected {
     pub staged: StagedTotal,
 }
 
-/// What lies staged: of attempts under way, of commits that are not visible yet, and left by processes that have died.
+/// What lies staged: of attempts under way, of commits that are not visible yet,
+/// and left by processes that have died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct StagedTotal {
     pub bytes: u64,
@@ -93,8 +96,8 @@ pub struct StagedTotal {
 pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// The newest checkpoint, or none where no chain has begun.
     ///
-    /// Errors: `Refused` when there is no chain but files of this job; `Corrupt` when a checkpoint does not read;
-    /// `Config` when it has a newer format.
+    /// Errors: `Refused` when there is no chain but files of this job; `Corrupt` when a checkpoint does not
+    /// read; `Config` when it has a newer format.
     async fn load(&self) -> Result<Option<Arc<Checkpoint>>, Error>;
 
     /// Begins the chain, or loads it where somebody else was first.
@@ -106,9 +109,9 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Opens a staged file of an attempt.
     async fn stage(&self, id: &CommitId, name: &str) -> Result<Box<dyn Upload>, Error>;
 
-    /// The atomic step. `base` is any state accepted before; `limit` the job's error limit, judged on the state
-    /// that the commit lands on. Repeats itself until the outcome is known, or an error stops it; after an error the
-    /// outcome is unknown, and the caller goes on from [`Sink::load`].
+    /// The atomic step. `base` is any state accepted before; `limit` the job's error limit, judged on the
+    /// state that the commit lands on. Repeats itself until the outcome is known, or an error stops it; after
+    /// an error the outcome is unknown, and the caller goes on from [`Sink::load`].
     async fn commit(
         &self,
         base: Arc<Checkpoint>,
@@ -116,13 +119,14 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
         limit: Option<RejectLimit>,
     ) -> Result<Outcome, Error>;
 
-    /// Restores a kept state, by [`RestoreChoice::KeepSink`] or [`RestoreChoice::Rollback`], and returns the newest state,
-    /// in which that is done. A rollback takes back every commit after the kept state: at once for positions and
-    /// for whoever commits; readers stop to see its files as [`Sink::publish`] erases them. Repeats itself until the
-    /// outcome is known; after an error it is unknown, and the same call again finds out and goes on.
+    /// Restores a kept state, by [`RestoreChoice::KeepSink`] or [`RestoreChoice::Rollback`],
+    /// and returns the newest state, in which that is done. A rollback takes back every commit
+    /// after the kept state: at once for positions and for whoever commits; readers stop to
+    /// see its files as [`Sink::publish`] erases them. Repeats itself until the outcome is
+    /// known; after an error it is unknown, and the same call again finds out and goes on.
     ///
-    /// Errors: `Refused` when the kept state is not one that the chain in force has passed, or when a file that is to
-    /// be taken back has been moved away. Then nothing is changed.
+    /// Errors: `Refused` when the kept state is not one that the chain in force has passed, or when a file
+    /// that is to be taken back has been moved away. Then nothing is changed.
     ///
     /// [`RestoreChoice::KeepSink`]: crate::model::checkpoint::RestoreChoice::KeepSink
     /// [`RestoreChoice::Rollback`]: crate::model::checkpoint::RestoreChoice::Rollback
@@ -133,9 +137,10 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Errors: as those of [`Sink::restore`], but for files that have been moved away: they are listed.
     async fn plan_rollback(&self, target: &Checkpoint) -> Result<Plan, Error>;
 
-    /// Makes the files of `ids`, which `state` lists as unpublished, visible. If `state` has anything retracted, that
-    /// is erased instead, and nothing is published: the answer is false then, and the call is to be repeated with a
-    /// state that has dropped it. What is done is dropped from the chain by the next commit or [`Sink::settle`].
+    /// Makes the files of `ids`, which `state` lists as unpublished, visible. If `state`
+    /// has anything retracted, that is erased instead, and nothing is published: the
+    /// answer is false then, and the call is to be repeated with a state that has dropped
+    /// it. What is done is dropped from the chain by the next commit or [`Sink::settle`].
     async fn publish(&self, state: &Checkpoint, ids: &[CommitId]) -> Result<bool, Error>;
 
     /// The body of a commit in force; none when it was taken back.
@@ -148,14 +153,14 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// [`Sink::settle`] drops it from the chain.
     fn note_sent(&self, state: &Checkpoint, id: &CommitId);
 
-    /// Stores a checkpoint that only drops what [`Sink::publish`] or [`Sink::note_sent`] has finished. Returns the newest state; when it was
-    /// overtaken, what is finished stays remembered for the next time.
+    /// Stores a checkpoint that only drops what [`Sink::publish`] or [`Sink::note_sent`] has finished.
+    /// Returns the newest state; when it was overtaken, what is finished stays remembered for the next time.
     async fn settle(&self, base: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, Error>;
 
-    /// Stores a checkpoint whose [`Checkpoint::pinned`] also has what `additions` has: objects are merged, anything else
-    /// that is pinned stays as it is. Repeats itself until the newest state has all of it, whoever pinned it, and
-    /// returns that state: the caller goes on by what is pinned there, which may differ from what it asked for. After an error
-    /// the same call again finds out.
+    /// Stores a checkpoint whose [`Checkpoint::pinned`] also has what `additions` has: objects are merged,
+    /// anything else that is pinned stays as it is. Repeats itself until the newest state has all of it,
+    /// whoever pinned it, and returns that state: the caller goes on by what is pinned there, which may
+    /// differ from what it asked for. After an error the same call again finds out.
     async fn pin(&self, base: Arc<Checkpoint>, additions: &Value) -> Result<Arc<Checkpoint>, Error>;
 
     /// Whether something is finished that no checkpoint has dropped yet.

@@ -1,8 +1,9 @@
-//! The few things that the chain and its tables ask of a place where bytes lie, behind one narrow trait: local folders, S3,
-//! GCS and Azure are alike above it, and so are the wrappers that make them fail on purpose.
+//! The few things that the chain and its tables ask of a place where bytes lie,
+//! behind one narrow trait: local folders, S3, GCS and Azure are alike above it,
+//! and so are the wrappers that make them fail on purpose.
 //!
-//! The guarantee: what a call has done is durable before it returns, nothing is ever seen half-written, and of any
-//! number of [`Store::create`]s of one path at most one answers [`Created::Created`].
+//! The guarantee: what a call has done is durable before it returns, nothing is ever seen half-written, and
+//! of any number of [`Store::create`]s of one path at most one answers [`Created::Created`].
 
 use std::fmt::{self, Write};
 use std::ops::Range;
@@ -75,8 +76,8 @@ pub struct Entry {
     pub size: u64,
 }
 
-/// Where bytes lie. Paths are relative to the store's URL, with `/` between segments, none of which is empty or
-/// begins with a dot.
+/// Where bytes lie. Paths are relative to the store's URL, with `/` between
+/// segments, none of which is empty or begins with a dot.
 ///
 /// Errors of kind `Retry` say nothing about whether the call had its effect.
 #[async_trait]
@@ -95,7 +96,8 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error>;
     /// Reads an object, if there is one.
     async fn get(&self, path: &str) -> Result<Option<Bytes>, Error>;
-    /// Reads a part of an object, if there is one. The range lies within its size. What is hidden may be read, too.
+    /// Reads a part of an object, if there is one. The range lies within its size. What
+    /// is hidden may be read, too.
     async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>, Error> {
         let part = |bytes: Bytes| {
             let at = |offset: u64| bytes.len().min(offset as usize);
@@ -107,11 +109,13 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn head(&self, path: &str) -> Result<Option<u64>, Error>;
     /// All objects below a folder, at any depth, sorted by path. An empty path is the root.
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error>;
-    /// The same with what a dot in front hides: nothing of ours is ever there, but not every reader passes it by.
+    /// The same with what a dot in front hides: nothing of ours is ever there, but not
+    /// every reader passes it by.
     async fn list_with_hidden(&self, folder: &str) -> Result<Vec<Entry>, Error> {
         self.list(folder).await
     }
-    /// The objects below a folder whose paths are above `after`, sorted by path. Where the store can, it skips the others.
+    /// The objects below a folder whose paths are above `after`, sorted by path. Where
+    /// the store can, it skips the others.
     async fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Entry>, Error> {
         let mut entries = self.list(folder).await?;
         entries.retain(|entry| entry.path.as_str() > after);
@@ -126,11 +130,11 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn list_folders(&self, folder: &str) -> Result<Vec<String>, Error>;
     /// Removes an object; fine when there is none.
     async fn delete(&self, path: &str) -> Result<(), Error>;
-    /// Makes a staged object of so many bytes a final one: a rename, or a copy by the server and then, once all of it
-    /// is there, a delete of the source.
+    /// Makes a staged object of so many bytes a final one: a rename, or a copy by the server and then, once
+    /// all of it is there, a delete of the source.
     async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error>;
-    /// Proves that what lies in the folder `from` can be moved into each of `folders`, or to where the folder is to be made.
-    /// Leaves nothing behind. Where folders are only parts of names there is nothing to prove.
+    /// Proves that what lies in the folder `from` can be moved into each of `folders`, or to where the folder
+    /// is to be made. Leaves nothing behind. Where folders are only parts of names there is nothing to prove.
     ///
     /// Errors: `Config`, naming the folder into which nothing can be moved.
     async fn prove_moves(&self, _from: &str, _folders: Vec<String>) -> Result<(), Error> {
@@ -138,18 +142,18 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync + 'static {
     }
     /// Opens an object that is written piece by piece and appears when it is finished.
     async fn upload(&self, path: &str) -> Result<Box<dyn Upload>, Error>;
-    /// Removes a folder that has no objects, with what a crash may have left hidden in it. A courtesy: it never
-    /// fails, and does nothing where folders are only parts of names.
+    /// Removes a folder that has no objects, with what a crash may have left hidden in it. A courtesy: it
+    /// never fails, and does nothing where folders are only parts of names.
     async fn remove_folder(&self, folder: &str);
-    /// Removes what crashes have left hidden directly in a folder, if it is at least so old. A courtesy, too: nothing is
-    /// hidden where an object appears whole by itself.
+    /// Removes what crashes have left hidden directly in a folder, if it is at least so old. A courtesy, too:
+    /// nothing is hidden where an object appears whole by itself.
     async fn remove_hidden(&self, _folder: &str, _age: Duration) {}
     /// Whether [`Store::move_to_final`] is a copy, which may take effect long after it was asked for.
     fn is_copying(&self) -> bool;
 }
 
-/// Refuses a path that could lead out of the store's root or into what is hidden there. Paths come out of stored
-/// manifests as well.
+/// Refuses a path that could lead out of the store's root or into what is hidden
+/// there. Paths come out of stored manifests as well.
 ///
 /// Errors: `Corrupt`.
 pub fn check_path(path: &str) -> Result<(), Error> {

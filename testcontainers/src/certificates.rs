@@ -1,4 +1,5 @@
-//! The one place where the tests' certificates are made: an authority of their own, and what it signs. All of it is PEM.
+//! The one place where the tests' certificates are made: an authority of their own,
+//! and what it signs. All of it is PEM.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! A stand-in for Google Cloud Storage. It proves that our requests are well formed and errors are mapped; it is not the real one.
+//! A stand-in for Google Cloud Storage. It proves that our requests are well formed
+//! and errors are mapped; it is not the real one.
 
 use std::{
     io::{BufRead, BufReader},

@@ -1,6 +1,7 @@
 //! Apache Kafka: one broker, or three.
 //!
-//! A broker keeps its address through [`Kafka::restart`], as a real one does: its port is chosen here, not by Docker.
+//! A broker keeps its address through [`Kafka::restart`], as a real one does: its
+//! port is chosen here, not by Docker.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -54,13 +55,15 @@ impl Kafka {
         Self::of(vec![broker.start().await?], &[port]).await
     }
 
-    /// One broker for clients in containers, to whom 127.0.0.1 is another machine: they find it at `host`, an address of this one.
+    /// One broker for clients in containers, to whom 127.0.0.1 is another machine: they
+    /// find it at `host`, an address of this one.
     pub async fn start_at(host: &str) -> Result<Self> {
         let port = free_port();
         let advertised = format!("PLAINTEXT://{host}:{port},BROKER://localhost:9093");
         let settings = [
             ("KAFKA_ADVERTISED_LISTENERS", advertised.as_str()),
-            // It is never restarted; on a busy machine the short times of the others cut it off from its own controller.
+            // It is never restarted; on a busy machine the short times of the others cut it
+            // off from its own controller.
             ("KAFKA_BROKER_SESSION_TIMEOUT_MS", "60000"),
             ("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "5000"),
         ];
@@ -96,7 +99,8 @@ impl Kafka {
         Ok(kafka)
     }
 
-    /// Three brokers on a network of their own. A topic has three replicas and stays writable with one broker down.
+    /// Three brokers on a network of their own. A topic has three replicas and stays
+    /// writable with one broker down.
     pub async fn start_three() -> Result<Self> {
         Self::start_three_with(&[]).await
     }
@@ -118,7 +122,8 @@ impl Kafka {
         Self::of(vec![first, second, third], &ports).await
     }
 
-    /// The one broker that all tests of this process use who only add topics of their own. It ends with the process.
+    /// The one broker that all tests of this process use who only add topics of their
+    /// own. It ends with the process.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Kafka> = OnceCell::const_new();
         SHARED.get_or_try_init(Self::start).await
@@ -165,7 +170,8 @@ impl Kafka {
         self.wait_until(name, true).await
     }
 
-    /// Creates a topic of one partition on the brokers named (0 is the first), of which the first named leads.
+    /// Creates a topic of one partition on the brokers named (0 is the first), of which
+    /// the first named leads.
     pub async fn create_topic_on(
         &self,
         brokers: &[i32],
@@ -301,7 +307,8 @@ impl Kafka {
         let (servers, brokers) = (self.bootstrap_servers.clone(), self.brokers.len());
         task::spawn_blocking(move || {
             let give_up = Instant::now() + START_TIMEOUT;
-            // One after the other: for a while, the rest of a cluster speaks of a killed broker as if it were there.
+            // One after the other: for a while, the rest of a cluster speaks of a killed
+            // broker as if it were there.
             for server in servers.split(',') {
                 let client: BaseConsumer = config(server).create()?;
                 while !is_ready(&client, brokers) {
@@ -409,7 +416,8 @@ impl Broker {
             .with_env_var("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "3")
             .with_env_var("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
             .with_env_var("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
-            // A killed broker is noticed within tests' patience, and a restarted one need not outwait its own old session.
+            // A killed broker is noticed within tests' patience, and a restarted one need not
+            // outwait its own old session.
             .with_env_var("KAFKA_BROKER_SESSION_TIMEOUT_MS", "3000")
             .with_env_var("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "500");
         for port in ports {

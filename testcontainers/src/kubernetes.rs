@@ -1,4 +1,5 @@
-//! Kubernetes on one node that is a container: nothing of it is on the machine, and all of it goes with the container.
+//! Kubernetes on one node that is a container: nothing of it is on the machine, and
+//! all of it goes with the container.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -14,8 +15,8 @@ use crate::reaper;
 
 const START_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// A control plane and its one node. It has no kube-proxy and no DNS: its pods reach others by address. Network policies
-/// have no effect, and nothing measures what pods use.
+/// A control plane and its one node. It has no kube-proxy and no DNS: its pods reach others by address.
+/// Network policies have no effect, and nothing measures what pods use.
 #[derive(Debug)]
 pub struct Kubernetes {
     node: ContainerAsync<GenericImage>,
@@ -26,7 +27,8 @@ impl Kubernetes {
     pub async fn start(image: &str) -> Result<Self> {
         let (name, tag) = image.rsplit_once(':').context("the image has no tag")?;
         let image = GenericImage::new(name, tag).with_wait_for(WaitFor::message_on_stdout("node is ready"));
-        // What `--privileged` would give and containers inside need; all of that flag is more than some machines have.
+        // What `--privileged` would give and containers inside need; all of that flag is
+        // more than some machines have.
         let mut request = reaper::owned(image)
             .with_startup_timeout(START_TIMEOUT)
             .with_cgroupns_mode(CgroupnsMode::Private)

@@ -1,10 +1,11 @@
 //! Real servers for the tests: brokers, object stores, and a proxy that cuts the way between.
 //!
-//! Whatever a test starts here is gone when its value is dropped, and at the latest when the process ends, however it ends:
-//! [`reaper`] sees to the second, since neither a `static` nor a killed test runs destructors.
+//! Whatever a test starts here is gone when its value is dropped, and at the latest
+//! when the process ends, however it ends: [`reaper`] sees to the second, since
+//! neither a `static` nor a killed test runs destructors.
 //!
-//! The images are those of `images/build`; run it (or `./x images`) once. They carry the official names, so on a machine that
-//! can pull, the same tests run on the official ones.
+//! The images are those of `images/build`; run it (or `./x images`) once. They carry the official names, so
+//! on a machine that can pull, the same tests run on the official ones.
 
 mod azurite;
 mod certificates;

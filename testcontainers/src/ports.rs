@@ -6,12 +6,13 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Below the range from which the kernel gives out ports to outgoing connections, so that none of them takes the port of a
-/// server while it is down.
+/// Below the range from which the kernel gives out ports to outgoing connections,
+/// so that none of them takes the port of a server while it is down.
 const FIRST: u32 = 15_000;
 const COUNT: u32 = 15_000;
 
-/// A port of this machine that nobody listens on. No port is given out twice by a process before all others were.
+/// A port of this machine that nobody listens on. No port is given out twice by a
+/// process before all others were.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Processes start at different places: two test binaries seldom compete for one port.

@@ -1,7 +1,7 @@
 //! Nothing outlives the process that started it, not even after `kill -9`.
 //!
-//! Every container carries this process's label. A shell waits at the end of a pipe whose other end only this process holds; when
-//! the process is gone, the pipe closes and the shell removes what carries the label.
+//! Every container carries this process's label. A shell waits at the end of a pipe whose other end only this
+//! process holds; when the process is gone, the pipe closes and the shell removes what carries the label.
 
 use std::{
     process::{self, ChildStdin, Command, Stdio},
@@ -22,7 +22,8 @@ ids=$(docker ps -aq --filter "label=$1")
 docker network ls -q --filter "name=$2" | xargs -r docker network rm
 "#;
 
-/// Unique among the processes that use this Docker engine; networks start with it, containers carry it as a label.
+/// Unique among the processes that use this Docker engine; networks start with it,
+/// containers carry it as a label.
 pub(crate) fn owner() -> &'static str {
     static OWNER: OnceLock<String> = OnceLock::new();
     OWNER.get_or_init(|| {

@@ -9,7 +9,8 @@ use tokio::task;
 
 const SERVER: &str = include_str!("../images/s3/s3.py");
 
-/// The stand-in, a child process with one bucket of any name. It ends with this value, or when this process does.
+/// The stand-in, a child process with one bucket of any name. It ends with this
+/// value, or when this process does.
 #[derive(Debug)]
 pub struct S3 {
     child: Child,

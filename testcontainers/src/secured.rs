@@ -108,7 +108,8 @@ impl SecuredKafka {
         .await
     }
 
-    /// Gives users rights, as `kafka-acls.sh --add` takes them: `["--operation", "Read", "--topic", "orders"]`.
+    /// Gives users rights, as `kafka-acls.sh --add` takes them: `["--operation",
+    /// "Read", "--topic", "orders"]`.
     pub async fn allow(&self, users: &[&str], rights: &[&str]) -> Result<()> {
         self.change_rights(&["--add"], users, rights).await
     }

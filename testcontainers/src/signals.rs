@@ -1,5 +1,6 @@
-//! Freezes a server by signals to its first process. `docker pause` is a game of chances on cgroup v1: its freezer gives up on a
-//! container whose threads do not all get their turn in time ("unable to freeze"), as on a machine that is busy with tests.
+//! Freezes a server by signals to its first process. `docker pause` is a game of chances
+//! on cgroup v1: its freezer gives up on a container whose threads do not all get their
+//! turn in time ("unable to freeze"), as on a machine that is busy with tests.
 
 use std::process::Command;
 

@@ -1,7 +1,7 @@
 //! A test producer whose committed records can be recomputed, and a reader to compare with.
 //!
-//! What is written follows from the seed alone, so a test that compares a reader's records with [`Transactions::committed`]
-//! trusts neither the producer's nor any consumer's bookkeeping.
+//! What is written follows from the seed alone, so a test that compares a reader's records with
+//! [`Transactions::committed`] trusts neither the producer's nor any consumer's bookkeeping.
 
 use std::{
     thread,
@@ -179,7 +179,8 @@ impl Transactions {
     }
 }
 
-/// Waits until the broker has everything. (The client's own `flush` sleeps in steps of 100 ms, too long for each transaction.)
+/// Waits until the broker has everything. (The client's own `flush` sleeps in steps
+/// of 100 ms, too long for each transaction.)
 fn deliver(producer: &BaseProducer) -> Result<()> {
     let give_up = Instant::now() + TIMEOUT;
     while producer.in_flight_count() > 0 {
@@ -219,8 +220,8 @@ pub fn json_payload(n: u64, into: &mut Vec<u8>) {
     .expect("a Vec takes everything");
 }
 
-/// Partition, offset and payload of every record of the topic that a `read_committed` consumer sees up to its end, in the order
-/// of offsets within each partition. A record without a payload counts as an empty one.
+/// Partition, offset and payload of every record of the topic that a `read_committed` consumer sees up to its
+/// end, in the order of offsets within each partition. A record without a payload counts as an empty one.
 pub async fn read_committed_dump(bootstrap_servers: &str, topic: &str) -> Result<Vec<(i32, i64, Vec<u8>)>> {
     let (servers, topic) = (bootstrap_servers.to_owned(), topic.to_owned());
     task::spawn_blocking(move || dump(&servers, &topic)).await?

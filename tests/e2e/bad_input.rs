@@ -1,4 +1,5 @@
-//! What people and machines get wrong: each ends in a clear error or a reject, and never in a lost or doubled record.
+//! What people and machines get wrong: each ends in a clear error or a reject, and
+//! never in a lost or doubled record.
 
 mod job_file;
 mod log;

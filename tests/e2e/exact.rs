@@ -1,4 +1,5 @@
-//! Many records in transactions, some aborted, over skewed partitions: the output equals a committed reader's.
+//! Many records in transactions, some aborted, over skewed partitions: the output
+//! equals a committed reader's.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ struct Million {
     records: Rows,
 }
 
-/// Written once, read by each test: records in transactions of 1 to 5,000, a tenth aborted, ending in aborted ones.
+/// Written once, read by each test: records in transactions of 1 to 5,000, a tenth
+/// aborted, ending in aborted ones.
 async fn million() -> Result<&'static Million> {
     static MILLION: OnceCell<Million> = OnceCell::const_new();
     let fill = || async {

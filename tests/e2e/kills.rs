@@ -1,5 +1,5 @@
-//! The program kills itself, as by kill -9, at each failpoint in turn; after a restart the output is exact. So it is when
-//! the start that is killed rolls back.
+//! The program kills itself, as by kill -9, at each failpoint in turn; after a restart the output is exact.
+//! So it is when the start that is killed rolls back.
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The chart on a real Kubernetes: what a platform does to pods, and what people do to releases, while somebody writes. Exact
-//! at the end; how long each step held up the readers is printed.
+//! The chart on a real Kubernetes: what a platform does to pods, and what people do to releases, while
+//! somebody writes. Exact at the end; how long each step held up the readers is printed.
 
 mod release;
 mod standstill;

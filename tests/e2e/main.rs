@@ -1,4 +1,5 @@
-//! The real binary against real servers: what is read back equals what was committed, whatever is killed, whenever.
+//! The real binary against real servers: what is read back equals what was
+//! committed, whatever is killed, whenever.
 
 mod bad_input;
 mod elections;

@@ -1,4 +1,5 @@
-//! The manual in `docs/`: its commands work as they stand there, its links lead somewhere, and it knows every alert.
+//! The manual in `docs/`: its commands work as they stand there, its links lead
+//! somewhere, and it knows every alert.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Shapes of topics and tables that could make memory grow: more data than the limit goes through, all of it exactly
-//! once, and the process stays near the limit.
+//! Shapes of topics and tables that could make memory grow: more data than the limit goes through, all of it
+//! exactly once, and the process stays near the limit.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -16,8 +16,9 @@ use crate::support::{Job, Place, Program, Settings, unique};
 
 /// The least that a job file may ask for.
 const LIMIT_MIB: u64 = 64;
-/// What the process may hold beside it and beside what it holds without a record: what the allocator keeps for each thread, above
-/// all when a busy machine runs them in turn. A queue without a bound holds more by the shape of large messages.
+/// What the process may hold beside it and beside what it holds without a record:
+/// what the allocator keeps for each thread, above all when a busy machine runs
+/// them in turn. A queue without a bound holds more by the shape of large messages.
 const BESIDE_MIB: u64 = 96;
 /// Bytes of payload that a shape sends through at least, so that a queue without a bound shows.
 const LEAST_BYTES: u64 = 72 << 20;

@@ -1,5 +1,5 @@
-//! Chains made by an older version (`tests/fixtures/chain-c8f5c3a`) go on: they are read, continued, replayed, rolled back, and
-//! exact after each of these.
+//! Chains made by an older version (`tests/fixtures/chain-c8f5c3a`) go on: they are read, continued,
+//! replayed, rolled back, and exact after each of these.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -46,7 +46,8 @@ struct Scene {
     records: BTreeMap<Place, String>,
 }
 
-/// Brings the topics to what the fixture's broker had, once: the same records at the same offsets, in a cluster of the same id.
+/// Brings the topics to what the fixture's broker had, once: the same records at
+/// the same offsets, in a cluster of the same id.
 async fn topics() -> Result<&'static str> {
     static WRITTEN: OnceCell<()> = OnceCell::const_new();
     let kafka = Kafka::shared().await?;

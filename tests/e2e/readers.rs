@@ -1,5 +1,5 @@
-//! What independent readers of Parquet see of a folder: pyarrow, pandas and DuckDB, by `readers/read.py`; and Spark, which takes
-//! a virtual machine of its own, in the soak.
+//! What independent readers of Parquet see of a folder: pyarrow, pandas and DuckDB, by `readers/read.py`; and
+//! Spark, which takes a virtual machine of its own, in the soak.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,8 +12,8 @@ use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// Reads a folder by each of the readers; [`read.py`](readers/read.py) says which there are, and what they answer.
-/// `None`, outside of CI, where they are not installed.
+/// Reads a folder by each of the readers; [`read.py`](readers/read.py) says which there are, and what they
+/// answer. `None`, outside of CI, where they are not installed.
 pub(crate) async fn read(folder: &Path, readers: &[&str]) -> Result<Option<Value>> {
     let Some(python) = std::env::var_os("TIDEGATE_READERS") else {
         ensure!(std::env::var_os("CI").is_none(), "TIDEGATE_READERS is not set; run the tests by ./x test");

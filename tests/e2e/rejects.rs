@@ -1,5 +1,5 @@
-//! Rejects to a topic: whatever is killed, frozen or lost while they are sent, a reader of committed records sees each
-//! once, with its bytes, key and headers.
+//! Rejects to a topic: whatever is killed, frozen or lost while they are sent, a reader of committed records
+//! sees each once, with its bytes, key and headers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
@@ -128,8 +128,8 @@ impl Scene {
         self.job.run(&["run", "--until-end"]).await.map(|_| ())
     }
 
-    /// Each bad record is in the topic for them once, as it was, with headers that say where it came from and why; the
-    /// rest is in the table.
+    /// Each bad record is in the topic for them once, as it was, with headers that say
+    /// where it came from and why; the rest is in the table.
     async fn assert_exact(&self) -> Result<()> {
         let mut left = self.bad.clone();
         for (place, mut dead) in dump(&self.servers, &self.dead)? {

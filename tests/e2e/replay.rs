@@ -1,5 +1,5 @@
-//! Rejects are decoded once more by a job file that was mended: what passes is committed exactly once, what fails stays,
-//! whatever is killed, whoever does the same, and whoever runs.
+//! Rejects are decoded once more by a job file that was mended: what passes is committed exactly once, what
+//! fails stays, whatever is killed, whoever does the same, and whoever runs.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
@@ -22,7 +22,8 @@ const WIDE: u64 = 1_000;
 /// One of so many is no JSON, and never decodes.
 const BROKEN: u64 = 50;
 const COLUMN: &str = "- {name: amount, type: \"decimal(18,2)\"}\n";
-/// One more column, which takes few of the amounts. A column keeps its type, so the mended job has none of it.
+/// One more column, which takes few of the amounts. A column keeps its type, so the
+/// mended job has none of it.
 const NARROW_COLUMN: &str = "    - {name: narrow, path: amount, type: \"decimal(3,2)\"}\n";
 
 /// A topic of which many records do not decode at first, and some never.

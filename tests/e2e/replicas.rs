@@ -36,7 +36,8 @@ async fn three_replicas_on_s3_survive_other_trouble() -> Result<()> {
     trouble(3, Place::S3).await
 }
 
-/// A rebalance pauses partitions and lets them go on where they were; at their ends that must not skip a record.
+/// A rebalance pauses partitions and lets them go on where they were; at their ends
+/// that must not skip a record.
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_come_after_a_rebalance_at_the_ends_are_read() -> Result<()> {
     let kafka = Kafka::shared().await?;
@@ -108,8 +109,8 @@ async fn trouble(seed: u64, place: Place) -> Result<()> {
     exact.with_context(|| format!("with the sink at\n{}", position.unwrap_or_else(|error| error.to_string())))
 }
 
-/// One more process, in a group of its own, reads to the end; again, if a transaction that trouble had left open was
-/// decided meanwhile. Returns all that is committed.
+/// One more process, in a group of its own, reads to the end; again, if a transaction that trouble had left
+/// open was decided meanwhile. Returns all that is committed.
 async fn read_the_rest(job: &Job, kafka: &Kafka, topic: &str) -> Result<Rows> {
     let mut before = read_committed_dump(kafka.bootstrap_servers(), topic).await?;
     loop {

@@ -176,7 +176,8 @@ async fn each_choice_is_exact_in_s3() -> Result<()> {
     each_choice_is_exact(Place::S3).await
 }
 
-/// It has staged, committed and half published when it falls asleep, and wakes up after all that was taken back.
+/// It has staged, committed and half published when it falls asleep, and wakes up
+/// after all that was taken back.
 async fn a_zombie_changes_nothing(place: Place) -> Result<()> {
     let scene = Scene::new(place).await?;
     scene.produce(5_000).await?;
@@ -266,7 +267,8 @@ async fn a_rollback_is_refused_where_it_could_lose_or_double_records() -> Result
 /// A record of partition 2 that is newer than those after it.
 const EARLY: u64 = 600;
 
-/// Sends records `numbers` to each partition of a topic, a second apart from `base` on, in seconds since 1970.
+/// Sends records `numbers` to each partition of a topic, a second apart from `base`
+/// on, in seconds since 1970.
 fn produce_numbered(to: &str, topic: &str, base: u64, numbers: std::ops::Range<u64>) -> Result<()> {
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", to).create()?;
     let mut payload = Vec::new();

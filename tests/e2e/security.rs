@@ -1,4 +1,5 @@
-//! Brokers and stores that ask who comes, and what of that may be seen: logins, certificates, rights, secrets.
+//! Brokers and stores that ask who comes, and what of that may be seen: logins,
+//! certificates, rights, secrets.
 
 mod logins;
 mod policy;

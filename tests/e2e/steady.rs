@@ -14,8 +14,9 @@ const RECORDS_PER_SECOND: u64 = 20_000;
 /// Parts of the time whose medians are compared.
 const WINDOWS: usize = 6;
 
-/// Whether memory grows by 3 % even without its largest step from one window to the next. When the machine is busy with something
-/// else, records pile up once, and an allocator keeps what that took: no leak. Twice as much is too much in any case.
+/// Whether memory grows by 3 % even without its largest step from one window to the
+/// next. When the machine is busy with something else, records pile up once, and an
+/// allocator keeps what that took: no leak. Twice as much is too much in any case.
 fn leaks(windows: &[u64]) -> bool {
     let (first, last) = (windows[0], windows[windows.len() - 1]);
     let largest = windows.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0);

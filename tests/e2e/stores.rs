@@ -1,7 +1,8 @@
-//! The suite that every sink runs, against servers: MinIO, Azurite, and the stand-in for Google Cloud Storage.
+//! The suite that every sink runs, against servers: MinIO, Azurite, and the
+//! stand-in for Google Cloud Storage.
 //!
-//! What Azurite and the stand-in prove is that requests are well formed and answers are understood, not that the real
-//! clouds behave the same.
+//! What Azurite and the stand-in prove is that requests are well formed and answers
+//! are understood, not that the real clouds behave the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

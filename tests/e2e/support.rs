@@ -58,7 +58,8 @@ pub(crate) struct Settings<'a> {
 
 pub(crate) const CHECKPOINTS: &str = "checkpoint: {interval: 200ms, copy_grace: 1s}\n";
 
-/// Stands for the job file among arguments; where it is not given, the job file is the second, but of `savepoint`.
+/// Stands for the job file among arguments; where it is not given, the job file is
+/// the second, but of `savepoint`.
 pub(crate) const JOB_FILE: &str = "{job}";
 
 /// A name that no other test uses.

@@ -1,5 +1,5 @@
-//! Each type of the grammar at each depth, as Parquet's own types say it and as independent readers show it. What a
-//! reader by Arrow makes of a file proves nothing: Arrow's schema lies in it.
+//! Each type of the grammar at each depth, as Parquet's own types say it and as independent readers show it.
+//! What a reader by Arrow makes of a file proves nothing: Arrow's schema lies in it.
 
 use anyhow::{Context, Result, ensure};
 use rdkafka::ClientConfig;
@@ -11,7 +11,8 @@ use tidegate_testcontainers::Kafka;
 use crate::readers;
 use crate::support::{Job, Place, Program, Settings, unique};
 
-/// A type, a value as records have it, the physical and the logical type of Parquet, and what pyarrow and DuckDB show.
+/// A type, a value as records have it, the physical and the logical type of
+/// Parquet, and what pyarrow and DuckDB show.
 type Case = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 const CASES: [Case; 26] = [
@@ -120,8 +121,8 @@ const CASES: [Case; 26] = [
     ),
 ];
 
-/// Around a type and a value of it: the outer type, the outer value, the path of the leaf behind the column's name, and
-/// how pyarrow and DuckDB show what is around it.
+/// Around a type and a value of it: the outer type, the outer value, the path of the leaf behind the column's
+/// name, and how pyarrow and DuckDB show what is around it.
 type Depth = (&'static str, fn(&str) -> String, fn(&str) -> String, &'static str, fn(Value) -> [Value; 2]);
 
 const DEPTHS: [Depth; 5] = [

@@ -127,7 +127,8 @@ fn compare(seed: u64, seen: &mut Seen) {
         let context = || format!("seed {seed}: {}", String::from_utf8_lossy(&accepted[index]));
         assert_eq!(cells(&batch, index), *expected, "serde_json, {}", context());
     }
-    // In a broken one may stand an integer with an exponent and more digits than the double has by which arrow-json reads it.
+    // In a broken one may stand an integer with an exponent and more digits than the
+    // double has by which arrow-json reads it.
     let rows = (0..accepted.len()).filter(|row| expected[*row].1 && !arrow_json_misreads(&accepted[*row]));
     let rows: Vec<_> = rows.collect();
     let documents: Vec<_> = rows.iter().map(|row| &accepted[*row][..]).collect();

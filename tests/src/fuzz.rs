@@ -1,4 +1,5 @@
-//! What the fuzz targets of `tests/fuzz` do with an input. Here with the seeds alone, so that they stay right.
+//! What the fuzz targets of `tests/fuzz` do with an input. Here with the seeds
+//! alone, so that they stay right.
 
 mod columns;
 mod documents;

@@ -1,4 +1,5 @@
-//! What tests Tidegate as a whole: the model of its commit protocol, and the mistakes that the tests must catch.
+//! What tests Tidegate as a whole: the model of its commit protocol, and the
+//! mistakes that the tests must catch.
 
 #[cfg(test)]
 mod documents;

@@ -1,5 +1,5 @@
-//! Every mistake that the tests put in on purpose, what it breaks, and who catches it: a rule whose removal nobody notices
-//! is either superfluous or untested.
+//! Every mistake that the tests put in on purpose, what it breaks, and who catches it: a rule whose removal
+//! nobody notices is either superfluous or untested.
 
 use crate::model::properties::{
     COMMITS_TILE, COMMITTED_EXISTS, MANIFEST_HAS_DATA, NO_FALSE_ALARM, NO_FALSE_REFUSAL, NOTHING_COMES_BACK,
@@ -17,9 +17,10 @@ pub struct Mistake {
     pub story: &'static str,
     /// Whether the protocol's model has it as a negative control.
     pub caught_by_model: bool,
-    /// How it is put into the simulation of the real code, which has it as a negative control. Not so: what another check of
-    /// the code makes harmless or a plain error (the loser's genesis, which the lane check fences; joining a begun attempt,
-    /// which the stager refuses); what takes so many coincidences that two hundred seeds do not meet it.
+    /// How it is put into the simulation of the real code, which has it as a negative control.
+    /// Not so: what another check of the code makes harmless or a plain error (the loser's
+    /// genesis, which the lane check fences; joining a begun attempt, which the stager
+    /// refuses); what takes so many coincidences that two hundred seeds do not meet it.
     pub simulated: Option<Wrong>,
 }
 

@@ -1,5 +1,5 @@
-//! Which room of the code knows which. Imports run one way, so that the code can be read from the ground up, and so that
-//! no two rooms have to be understood at once.
+//! Which room of the code knows which. Imports run one way, so that the code can be read from the ground up,
+//! and so that no two rooms have to be understood at once.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,8 +1,9 @@
 //! The engine and the files sink as they are, on a cluster, a store and a clock that are simulated.
 //!
-//! A seed decides everything: which answers are lost, which requests land late, who is killed, paused and thrown out
-//! of the group, and when. Whatever happens, a reader who sees every state of the store sees each record of the log
-//! at most once, never one that is not committed, and at the end all of them. The same seed is the same run.
+//! A seed decides everything: which answers are lost, which requests land late, who is
+//! killed, paused and thrown out of the group, and when. Whatever happens, a reader who
+//! sees every state of the store sees each record of the log at most once, never one
+//! that is not committed, and at the end all of them. The same seed is the same run.
 
 mod chance;
 mod consumer;
@@ -196,8 +197,8 @@ impl Simulation {
         self.check()
     }
 
-    /// Somebody has slept since a commit came into force, which is visible, dropped, and used by now; and nobody has collected
-    /// what is left of it.
+    /// Somebody has slept since a commit came into force, which is visible, dropped, and used by now; and
+    /// nobody has collected what is left of it.
     async fn publish_late(&mut self) -> Result<(), String> {
         let before = self.place.world().witness.kept.len();
         for _ in 0..8 {
@@ -223,7 +224,8 @@ impl Simulation {
         self.check()
     }
 
-    /// Somebody deletes all checkpoints. To begin anew would double everything, so the next run must refuse to.
+    /// Somebody deletes all checkpoints. To begin anew would double everything, so the
+    /// next run must refuse to.
     async fn lose_chain(&mut self) -> Result<(), String> {
         if !self.place.world().witness.has_delivered() {
             return Ok(());

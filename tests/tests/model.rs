@@ -1,5 +1,5 @@
-//! The protocol's own regression test: every mistake is caught, every event is reached, nobody gets stuck, and the
-//! protocol as built is explored to the end without a violation.
+//! The protocol's own regression test: every mistake is caught, every event is reached, nobody gets stuck,
+//! and the protocol as built is explored to the end without a violation.
 
 #![expect(clippy::print_stdout, reason = "the figures of `docs/protocol-model.md` come from here")]
 

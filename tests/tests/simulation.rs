@@ -1,5 +1,5 @@
-//! The engine in simulation, over many seeds. `SIMULATION_SEEDS` says how many, `SIMULATION_SEED=123` repeats one,
-//! with `SIMULATION_MISTAKE=trust-200` in the code if wanted.
+//! The engine in simulation, over many seeds. `SIMULATION_SEEDS` says how many, `SIMULATION_SEED=123` repeats
+//! one, with `SIMULATION_MISTAKE=trust-200` in the code if wanted.
 
 #![expect(clippy::print_stdout, reason = "which seed failed, and what the others met")]
 
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tidegate_tests::mistakes::{MISTAKES, Mistake, mistake};
 use tidegate_tests::simulation::{Events, run};
 
-/// Most mistakes show within ten, the slowest one within a thousand: each event that is added makes others rarer.
+/// Most mistakes show within ten, the slowest one within a thousand: each event
+/// that is added makes others rarer.
 const SEEDS_FOR_A_MISTAKE: u64 = 3_000;
 
 #[test]

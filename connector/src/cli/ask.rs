@@ -1,5 +1,5 @@
-//! `tidegate pause`, `resume`, `stop`, `checkpoint`, `speed`: what a job's replicas are asked through its store. No
-//! replica need be reachable, or run.
+//! `tidegate pause`, `resume`, `stop`, `checkpoint`, `speed`: what a job's replicas are asked through its
+//! store. No replica need be reachable, or run.
 
 use std::str::FromStr;
 

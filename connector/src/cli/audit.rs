@@ -49,8 +49,9 @@ pub(super) async fn execute(args: AuditArgs, log: &LogArgs) -> Result<u8> {
 
 /// Looks at everything and judges it. Exact also while the job runs and commits.
 pub(super) async fn report(config: &Config, sink: &Chain, deep: bool) -> Result<Report> {
-    // What is visible before the state was loaded is committed in that state; what the state commits is visible or
-    // staged after it. So files are listed before and after. Which tables there are is known only by the commits.
+    // What is visible before the state was loaded is committed in that state; what the
+    // state commits is visible or staged after it. So files are listed before and
+    // after. Which tables there are is known only by the commits.
     let (mut known, mut tries) = (Vec::new(), 0);
     let (before, checkpoint, commits) = loop {
         let before: BTreeSet<_> =
@@ -100,8 +101,8 @@ fn table_of(path: &str) -> &str {
     path.split('/').next().unwrap_or_default()
 }
 
-/// Files in tables, and those among the rejects; those that became visible since `before` only if `commits` name
-/// them. Each with its footer: readers take whatever lies there, and only the footer says whose it is.
+/// Files in tables, and those among the rejects; those that became visible since `before` only if `commits`
+/// name them. Each with its footer: readers take whatever lies there, and only the footer says whose it is.
 async fn visible(
     sink: &Chain,
     job: &str,

@@ -1,8 +1,9 @@
-//! `tidegate demo`: the whole job on one machine with nothing installed. An embedded broker, generated orders, the
-//! same engine as `run`, then the audit of what it wrote.
+//! `tidegate demo`: the whole job on one machine with nothing installed. An embedded broker, generated
+//! orders, the same engine as `run`, then the audit of what it wrote.
 //!
-//! The broker is librdkafka's mock: it serves records and groups as a real one does, but keeps no transactions apart,
-//! so the demo shows how the connector works and proves nothing about exactly once. That is said to the user as well.
+//! The broker is librdkafka's mock: it serves records and groups as a real one
+//! does, but keeps no transactions apart, so the demo shows how the connector works
+//! and proves nothing about exactly once. That is said to the user as well.
 
 mod orders;
 
@@ -40,7 +41,8 @@ pub(super) struct DemoArgs {
 pub(super) async fn execute(args: DemoArgs, log: &LogArgs) -> Result<u8> {
     let folder = make_folder(args.dir)?;
     let count = i32::try_from((args.records / RECORDS_PER_PARTITION).max(MIN_PARTITIONS))?;
-    // Never dropped: the consumer leaves its group a moment after the run, and would report a broker that has gone.
+    // Never dropped: the consumer leaves its group a moment after the run, and would
+    // report a broker that has gone.
     let cluster = ManuallyDrop::new(MockCluster::new(1).context("starting the embedded broker")?);
     cluster.create_topic(orders::TOPIC, count, 1).context("making the topic")?;
     let servers = cluster.bootstrap_servers();

@@ -15,7 +15,8 @@ use super::{JobArg, LogArgs};
 pub(super) struct ForgetArgs {
     #[command(flatten)]
     job: JobArg,
-    /// Forget commits made before: 2026-01-31T08:00:00Z, 2026-01-31 (its first second in UTC), or 30d (so long ago)
+    /// Forget commits made before: 2026-01-31T08:00:00Z, 2026-01-31 (its first second
+    /// in UTC), or 30d (so long ago)
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     before: Timestamp,
     /// Show what would be forgotten, and change nothing

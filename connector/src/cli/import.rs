@@ -1,4 +1,5 @@
-//! `tidegate import`: a job file of FlinkX or ChunJun becomes one of ours; what could not be carried over is told.
+//! `tidegate import`: a job file of FlinkX or ChunJun becomes one of ours; what
+//! could not be carried over is told.
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -18,9 +18,11 @@ pub(super) struct RejectsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Which records wait to be mended and replayed, where they are, and why; those of the newest commits first
+    /// Which records wait to be mended and replayed, where they are, and why; those of
+    /// the newest commits first
     List(list::ListArgs),
-    /// Decode rejects once more, by the job file as it is now: what passes is committed exactly once, the rest stays
+    /// Decode rejects once more, by the job file as it is now: what passes is committed
+    /// exactly once, the rest stays
     Replay(replay::ReplayArgs),
 }
 

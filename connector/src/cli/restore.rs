@@ -11,7 +11,8 @@ use crate::job::savepoint;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RestoreArgs {
-    /// Go on from a savepoint, by its URL. Where the sink is ahead of it, choose what becomes of what came after
+    /// Go on from a savepoint, by its URL. Where the sink is ahead of it, choose what
+    /// becomes of what came after
     #[arg(long, value_name = "URL", group = "kept")]
     from_savepoint: Option<String>,
     /// Go on from a retained checkpoint, by its number; `checkpoints JOB list` shows them
@@ -20,16 +21,17 @@ pub(super) struct RestoreArgs {
     /// What came after stays: the sink's position wins, the savepoint gives the pinned schema
     #[arg(long, requires = "kept", conflicts_with_all = ["rollback", "new_incarnation"])]
     keep_sink: bool,
-    /// What came after is taken back, and read again from Kafka. Stop all replicas and all users of the files first
+    /// What came after is taken back, and read again from Kafka. Stop all replicas and
+    /// all users of the files first
     #[arg(long, requires = "kept", conflicts_with = "new_incarnation")]
     rollback: bool,
-    /// Begin anew though the sink holds files of this job without their checkpoints, or its group has read before:
-    /// everything that the topics still hold is written again. With a savepoint, of this job or another: begin in a
-    /// sink that has no chain, at the savepoint's positions
+    /// Begin anew though the sink holds files of this job without their checkpoints, or its group has read
+    /// before: everything that the topics still hold is written again. With a savepoint, of this job or
+    /// another: begin in a sink that has no chain, at the savepoint's positions
     #[arg(long)]
     new_incarnation: bool,
-    /// The topics are copies in another Kafka cluster: find the places again by the timestamps of the records last
-    /// committed. At least once: the last of them are written again
+    /// The topics are copies in another Kafka cluster: find the places again by the timestamps of the records
+    /// last committed. At least once: the last of them are written again
     #[arg(long, requires_all = ["from_savepoint", "new_incarnation"])]
     other_cluster: bool,
     /// Restore once more, though the job was restored from there by this choice before
@@ -59,7 +61,8 @@ impl RestoreArgs {
 
     /// What the run is to begin with. Changes nothing yet.
     ///
-    /// Errors: `Refused` when the sink is ahead and nothing was chosen; then the plan of each choice is printed.
+    /// Errors: `Refused` when the sink is ahead and nothing was chosen; then the plan
+    /// of each choice is printed.
     pub(super) async fn prepare(&self, config: &Config, sink: &Chain) -> Result<Beginning> {
         let restore = match (&self.from_savepoint, self.from_checkpoint) {
             (None, None) => None,

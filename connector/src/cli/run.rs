@@ -1,7 +1,7 @@
 //! `tidegate run`: the connector, until it is asked to stop, has reached its end, or cannot go on.
 //!
-//! SIGTERM and Ctrl-C ask for a last checkpoint within `timeouts.stop`. Leaving earlier, for whatever reason, loses
-//! nothing: the next start goes on from the newest checkpoint.
+//! SIGTERM and Ctrl-C ask for a last checkpoint within `timeouts.stop`. Leaving earlier, for whatever reason,
+//! loses nothing: the next start goes on from the newest checkpoint.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -45,12 +45,13 @@ pub(super) struct RunArgs {
     until_end: bool,
     #[command(flatten)]
     restore: RestoreArgs,
-    /// Give a topic up whose log is another one, as it was recreated, or the brokers lost what was read of it: its rows
-    /// stay, and it is read no more, by no replica, for ever. Stop all replicas first. May be given more than once
+    /// Give a topic up whose log is another one, as it was recreated, or the brokers
+    /// lost what was read of it: its rows stay, and it is read no more, by no replica,
+    /// for ever. Stop all replicas first. May be given more than once
     #[arg(long = "forget-topic", value_name = "NAME")]
     forget_topics: Vec<String>,
-    /// What to do when the job is stopped by `tidegate stop`, or by a savepoint with a stop: exit, and resume the job
-    /// when started again; or hold, alive, unready and out of the group, until it is resumed
+    /// What to do when the job is stopped by `tidegate stop`, or by a savepoint with a stop: exit, and resume
+    /// the job when started again; or hold, alive, unready and out of the group, until it is resumed
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     on_stop: OnStopArg,
 }
@@ -194,7 +195,8 @@ impl From<OnStopArg> for OnStop {
     }
 }
 
-/// What `doing` comes to, or none where the job is to stop before: nothing has been read yet that a stop would wait for.
+/// What `doing` comes to, or none where the job is to stop before: nothing has been
+/// read yet that a stop would wait for.
 async fn unless_stopped<T>(stopped: &watch::Receiver<bool>, doing: impl Future<Output = T>) -> Option<T> {
     let mut stopped = stopped.clone();
     tokio::select! {
@@ -204,7 +206,8 @@ async fn unless_stopped<T>(stopped: &watch::Receiver<bool>, doing: impl Future<O
     }
 }
 
-/// Makes the checks that need a broker, as soon as one answers within `timeouts.broker`: it may be starting as well.
+/// Makes the checks that need a broker, as soon as one answers within
+/// `timeouts.broker`: it may be starting as well.
 async fn reach_broker(config: &Config) -> Result<()> {
     let give_up = Instant::now() + config.timeouts.broker;
     loop {
@@ -373,7 +376,8 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
-    /// Even where the job makes its last checkpoint: a supervisor is to start the process again, and somebody to hear of it.
+    /// Even where the job makes its last checkpoint: a supervisor is to start the
+    /// process again, and somebody to hear of it.
     #[tokio::test(start_paused = true)]
     async fn a_lost_task_stops_the_job_and_is_why_the_process_ends() {
         let Scene { signals, lose, mut stopped, status, stopping } = scene();

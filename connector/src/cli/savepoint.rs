@@ -25,7 +25,8 @@ pub(super) enum SavepointCommand {
     List(ListArgs),
     /// What stands in one
     Show(ShowArgs),
-    /// Check one: every hash, and that its parts fit together; with --against-sink, also that its files are there
+    /// Check one: every hash, and that its parts fit together; with --against-sink,
+    /// also that its files are there
     Verify(VerifyArgs),
     /// What lies between two: offsets, files, schema, settings
     Diff(DiffArgs),

@@ -1,5 +1,5 @@
-//! `tidegate schema`: the job's Arrow schema, or a column list inferred from a sample of the topic, ready to be
-//! pasted into the job file.
+//! `tidegate schema`: the job's Arrow schema, or a column list inferred from a
+//! sample of the topic, ready to be pasted into the job file.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! `tidegate validate`: every check that a run makes before its first record, all failures at once. What it writes
-//! to try the sink out is removed again.
+//! `tidegate validate`: every check that a run makes before its first record, all failures at once. What it
+//! writes to try the sink out is removed again.
 
 mod inferred;
 mod kafka;

@@ -1,4 +1,5 @@
-//! What the job file says of a table's columns: its own, Kafka's metadata, and the levels of folders made of them.
+//! What the job file says of a table's columns: its own, Kafka's metadata, and the
+//! levels of folders made of them.
 
 use std::fmt;
 
@@ -9,12 +10,14 @@ pub struct Column {
     /// A type of the job file's grammar: `timestamp(ms, UTC)`, `struct<a: int32>`.
     #[serde(rename = "type")]
     pub type_name: String,
-    /// Where the value stands in the record, when not under `name`: keys with dots between them. See [`crate::columns::path`].
+    /// Where the value stands in the record, when not under `name`: keys with dots
+    /// between them. See [`crate::columns::path`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     #[serde(flatten)]
     pub reading: Reading,
-    /// Not of the job file: whether the chain has files whose seconds are bare numbers, and goes on with them.
+    /// Not of the job file: whether the chain has files whose seconds are bare numbers,
+    /// and goes on with them.
     #[serde(skip)]
     pub bare_seconds: bool,
 }
@@ -32,7 +35,8 @@ impl Column {
     }
 }
 
-/// How values are read that other writers write in their own manner, at whatever depth they lie in the column.
+/// How values are read that other writers write in their own manner, at whatever
+/// depth they lie in the column.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reading {
     /// Where the clock stood of times without an offset: `Europe/Berlin`, `+02:00`.
@@ -87,10 +91,12 @@ impl Metadata {
 /// Where the values of a column stand that a folder level is made of as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PartitionColumns {
-    /// In the files; the level has a name of its own, `<column>_part`, so that no reader takes it for the column.
+    /// In the files; the level has a name of its own, `<column>_part`, so that no
+    /// reader takes it for the column.
     #[default]
     File,
-    /// In the folder's name alone, as Hive has it: the level is called as the column, which is not in the files.
+    /// In the folder's name alone, as Hive has it: the level is called as the column,
+    /// which is not in the files.
     Folder,
     /// In both, under one name. Many readers of folders fail at that; chains of before have it.
     Both,

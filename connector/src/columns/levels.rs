@@ -1,5 +1,5 @@
-//! `sink.partition_by` against a table's columns: which type each level takes, what it is called, and what a folder's
-//! name can hold. The job file's check and the stage read this one answer.
+//! `sink.partition_by` against a table's columns: which type each level takes, what it is called, and what a
+//! folder's name can hold. The job file's check and the stage read this one answer.
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
@@ -10,8 +10,8 @@ use crate::names;
 /// What Hive writes for null, and for the empty string, which it does not tell from null in a folder's name.
 pub const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// The same, where the column in the files is what counts. pandas cannot read a table with a folder of Hive's word;
-/// DuckDB knows this one, too, and reads numbers and dates beside it as such.
+/// The same, where the column in the files is what counts. pandas cannot read a table with a folder of Hive's
+/// word; DuckDB knows this one, too, and reads numbers and dates beside it as such.
 const PLAIN_NULL: &str = "null";
 
 /// Texts that some reader of folders takes for null; DuckDB's word in any case.
@@ -74,8 +74,8 @@ pub enum ValueRule {
 
 /// The levels of a table, from the outermost.
 ///
-/// Errors: a column that does not exist, a transform that its type does not have, a name that some reader does not
-/// see, or takes for another.
+/// Errors: a column that does not exist, a transform that its type does not have, a
+/// name that some reader does not see, or takes for another.
 pub fn levels(
     fields: &[PartitionField],
     columns: PartitionColumns,
@@ -116,7 +116,8 @@ pub fn leaves_files(levels: &[Level], columns: PartitionColumns, index: usize) -
 /// Whether a column can be cut so.
 pub fn fits(transform: Transform, columns: PartitionColumns, column: &Field) -> Result<(), LevelError> {
     let data_type = column.data_type();
-    // The text of a JSON value is written in more than one way; chains of before may be cut by one that was inferred.
+    // The text of a JSON value is written in more than one way; chains of before may
+    // be cut by one that was inferred.
     let text = matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
         || matches!(data_type, DataType::Dictionary(_, value) if **value == DataType::Utf8);
     let text = text && (columns == PartitionColumns::Both || !is_json(column));
@@ -202,8 +203,9 @@ pub fn ticks_per_second(unit: TimeUnit) -> i64 {
     }
 }
 
-/// `country_part`, or `country` where the folder is all that has the value; `day`, or `ts_day` where `day` alone would
-/// not be unique: readers take a folder for a column, most of them without regard to case, and would see two of one name.
+/// `country_part`, or `country` where the folder is all that has the value; `day`,
+/// or `ts_day` where `day` alone would not be unique: readers take a folder for a
+/// column, most of them without regard to case, and would see two of one name.
 fn key(
     field: &PartitionField,
     fields: &[PartitionField],

@@ -1,8 +1,9 @@
-//! Where a column's value lies in a record, as the job file writes it: `.` is the whole record, anything else is keys
-//! with a dot between two of them. A key with a dot or a bracket in it is put in double quotes, with `\"` and `\\` in it.
+//! Where a column's value lies in a record, as the job file writes it: `.` is the
+//! whole record, anything else is keys with a dot between two of them. A key with a
+//! dot or a bracket in it is put in double quotes, with `\"` and `\\` in it.
 //!
-//! What looks like another notation (JSONPath, JSON Pointer, an index) could only name a key that hardly anybody has, so
-//! it is refused unless it is quoted: the column would be null in every row.
+//! What looks like another notation (JSONPath, JSON Pointer, an index) could only name a key that hardly
+//! anybody has, so it is refused unless it is quoted: the column would be null in every row.
 
 /// The path of a whole record.
 pub const WHOLE: &str = ".";

@@ -1,5 +1,5 @@
-//! Arrow types in the words of the job file. Reading and printing are inverse to each other, because a checkpoint pins
-//! an inferred schema as text.
+//! Arrow types in the words of the job file. Reading and printing are inverse to each other, because a
+//! checkpoint pins an inferred schema as text.
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 

@@ -1,5 +1,5 @@
-//! How a column's values are read besides as its type says: whether its `zone`, `format` and `lenient` fit the types in
-//! it, and texts by a format.
+//! How a column's values are read besides as its type says: whether its `zone`,
+//! `format` and `lenient` fit the types in it, and texts by a format.
 
 use arrow::datatypes::{DataType, Field};
 use jiff::civil::{DateTime, date};
@@ -55,8 +55,9 @@ fn is_lenient(field: &Field) -> bool {
     }
 }
 
-/// Where the clock stood of times without an offset: the column's zone, or that of its type. Not the type's UTC, which is
-/// written without a thought of the texts: then an offset is needed, as it was not said that there is none.
+/// Where the clock stood of times without an offset: the column's zone, or that of
+/// its type. Not the type's UTC, which is written without a thought of the texts:
+/// then an offset is needed, as it was not said that there is none.
 pub(crate) fn local_zone(field: &Field, reading: &Reading) -> Option<TimeZone> {
     let of_type = match field.data_type() {
         DataType::Timestamp(_, Some(zone)) => zone,
@@ -99,8 +100,8 @@ fn check_format(field: &Field, format: &str, reading: &Reading) -> Result<(), St
     }
 }
 
-/// The seconds by which the zone's clock is ahead of UTC when it shows `local`. The clock shows some times twice: then it is
-/// the first. `None` for times that it skips.
+/// The seconds by which the zone's clock is ahead of UTC when it shows `local`. The clock shows some times
+/// twice: then it is the first. `None` for times that it skips.
 pub(crate) fn offset_at(zone: &TimeZone, local: DateTime) -> Option<i64> {
     match zone.to_ambiguous_timestamp(local).offset() {
         AmbiguousOffset::Unambiguous { offset } | AmbiguousOffset::Fold { before: offset, .. } => {

@@ -1,5 +1,5 @@
-//! Words for types that are not ours, and which of ours is meant. `BIGINT` is nearer to `int` by its letters, and would lose
-//! half of its bits.
+//! Words for types that are not ours, and which of ours is meant. `BIGINT` is
+//! nearer to `int` by its letters, and would lose half of its bits.
 
 /// Every word a type may start with, for the nearest one in an error.
 const WORDS: [&str; 22] = [

@@ -1,5 +1,6 @@
-//! Time zones, by the names that readers of the files know: those of the tz database, letter by letter, and offsets. A name
-//! that only looks like one makes files that cannot be read back (pyarrow), or are read as if it stood for UTC (DuckDB).
+//! Time zones, by the names that readers of the files know: those of the tz database,
+//! letter by letter, and offsets. A name that only looks like one makes files that
+//! cannot be read back (pyarrow), or are read as if it stood for UTC (DuckDB).
 
 use std::sync::LazyLock;
 

@@ -38,7 +38,8 @@ impl Default for Format {
 }
 
 impl Format {
-    /// The columns that are known before any record is: the job file's, or the format's own. `None`: they are inferred.
+    /// The columns that are known before any record is: the job file's, or the format's
+    /// own. `None`: they are inferred.
     pub fn known_columns(&self) -> Option<Vec<Column>> {
         match (&self.columns, self.kind.columns) {
             (Some(columns), _) => Some(columns.clone()),

@@ -1,5 +1,5 @@
-//! `tables`: tables of one job with topics, columns and folders of their own. What a table leaves out, the job
-//! says. All of it is judged here, but nothing writes such tables yet, so the key is refused by name.
+//! `tables`: tables of one job with topics, columns and folders of their own. What a table leaves out, the
+//! job says. All of it is judged here, but nothing writes such tables yet, so the key is refused by name.
 
 use super::file::error::Wrong;
 use super::file::section::{Base, Section, item_key};

@@ -1,7 +1,7 @@
 //! Which offsets this replica holds, has staged and may commit. Pure: no clock, no store, no await.
 //!
-//! The guarantee: the spans of successive attempts tile each partition from the sink's position on, each fetch counts
-//! under the assignment it was made for or not at all, and nothing is counted in two attempts.
+//! The guarantee: the spans of successive attempts tile each partition from the sink's position on, each
+//! fetch counts under the assignment it was made for or not at all, and nothing is counted in two attempts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,8 +46,8 @@ struct Open {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     pub id: CommitId,
-    /// Where every partition of the attempt stood when it began, those without any movement among them: leftovers
-    /// are judged by this, so the commit must depend on all of it.
+    /// Where every partition of the attempt stood when it began, those without any movement among them:
+    /// leftovers are judged by this, so the commit must depend on all of it.
     pub from: BTreeMap<TopicPartition, i64>,
     pub delta: Delta,
     pub new_partitions: BTreeSet<TopicPartition>,
@@ -81,8 +81,8 @@ pub struct OutOfOrder {
 }
 
 impl Coverage {
-    /// Takes over partitions at the positions of `state`, under a new generation; `start_of` gives the start of a
-    /// partition that `state` does not know. An attempt that is open must have been cut before.
+    /// Takes over partitions at the positions of `state`, under a new generation; `start_of` gives the start
+    /// of a partition that `state` does not know. An attempt that is open must have been cut before.
     pub fn assign(
         &mut self,
         partitions: impl IntoIterator<Item = TopicPartition>,
@@ -124,7 +124,8 @@ impl Coverage {
         vec![Assignment { partition: partition.clone(), offset, generation, epoch: held.epoch }]
     }
 
-    /// The log begins at `start` now: of a record below it, the brokers cannot say any more whether it was lost.
+    /// The log begins at `start` now: of a record below it, the brokers cannot say any
+    /// more whether it was lost.
     pub fn log_starts_at(&mut self, partition: &TopicPartition, start: i64) {
         if let Some(held) = self.held.get_mut(partition) {
             held.epoch = held.epoch.filter(|epoch| epoch.to >= start);

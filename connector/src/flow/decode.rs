@@ -1,5 +1,5 @@
-//! From records to record batches, column by column: a format's columns of the payload, and beside them Kafka's own. A
-//! record becomes rows, a [`Reject`], or nothing.
+//! From records to record batches, column by column: a format's columns of the payload, and beside them
+//! Kafka's own. A record becomes rows, a [`Reject`], or nothing.
 
 pub(crate) mod headers;
 mod metadata;
@@ -19,7 +19,8 @@ use crate::config::{Column, Format};
 use crate::formats::Columns;
 pub use crate::formats::{Appended, Reject, Unmatched, Value};
 
-/// The decoder of the job's format. `columns` are the job's, or those inferred; none, where the format has its own.
+/// The decoder of the job's format. `columns` are the job's, or those inferred;
+/// none, where the format has its own.
 pub fn decoder(format: &Format, columns: &[Column]) -> Result<Rows, ColumnError> {
     let fixed = match format.kind.columns {
         Columns::Fixed(fixed) if columns.is_empty() => fixed(),

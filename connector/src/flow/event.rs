@@ -30,8 +30,8 @@ pub enum Event {
     Failed(Error),
 }
 
-/// What the source is asked, in this order. Answers to the group travel with the rest, so that a rewind cannot
-/// overtake the assignment it changes.
+/// What the source is asked, in this order. Answers to the group travel with the rest, so that a rewind
+/// cannot overtake the assignment it changes.
 #[derive(Debug)]
 pub enum Command {
     /// Answers [`Event::Assigned`].
@@ -55,11 +55,13 @@ pub struct Assignment {
     pub partition: TopicPartition,
     pub offset: i64,
     pub generation: u64,
-    /// Of what was read below the offset: before it reads on, the source has the brokers say whether that is still there.
+    /// Of what was read below the offset: before it reads on, the source has the
+    /// brokers say whether that is still there.
     pub epoch: Option<LeaderEpoch>,
 }
 
-/// Bytes that have left the client and are not decoded yet. The source reads no further while they are too many.
+/// Bytes that have left the client and are not decoded yet. The source reads no
+/// further while they are too many.
 #[derive(Clone, Debug, Default)]
 pub struct Budget(Arc<AtomicUsize>);
 

@@ -38,7 +38,8 @@ pub struct Rejected<'a> {
     pub timestamp: Option<i64>,
     pub key: Option<&'a [u8]>,
     pub payload: Option<&'a [u8]>,
-    /// In their order; the same name may come more than once. Bytes of a name that are not UTF-8 are escaped, `\xff`.
+    /// In their order; the same name may come more than once. Bytes of a name that are
+    /// not UTF-8 are escaped, `\xff`.
     pub headers: Vec<(&'a str, Option<&'a [u8]>)>,
     /// The job's column that is to blame; `None`: the record as such does not read.
     pub column: Option<&'a str>,

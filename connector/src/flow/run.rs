@@ -1,7 +1,8 @@
 //! A job from start to stop. The only place that knows all the stages.
 //!
-//! The guarantee: every committed record between a partition's start and the sink's position is in exactly one
-//! visible or publishable file, or in the rejects, or was a tombstone that the job skips; whatever is killed, whenever.
+//! The guarantee: every committed record between a partition's start and the sink's
+//! position is in exactly one visible or publishable file, or in the rejects, or
+//! was a tombstone that the job skips; whatever is killed, whenever.
 
 mod asked;
 mod channels;
@@ -64,8 +65,8 @@ use waiting::Waiting;
 
 /// How long the end waits for the group to be left. A broker that is away must not hold up a stop for long.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long an offset above the end of its log is looked at again before the job stops: a broker that has just
-/// become leader may lag behind.
+/// How long an offset above the end of its log is looked at again before the job
+/// stops: a broker that has just become leader may lag behind.
 pub const ABOVE_END_PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at it.
 const ABOVE_END_PAUSE: Duration = Duration::from_secs(1);
@@ -216,8 +217,8 @@ pub async fn run_job(mut job: Job) -> Result<Summary, RunError> {
         new_id: job.new_id,
     });
     let result = engine.run(reports).await;
-    // Leaves the group; the thread may have ended already. A process that ended before it has left would keep its partitions
-    // from the others for a session timeout.
+    // Leaves the group; the thread may have ended already. A process that ended before it has left would keep
+    // its partitions from the others for a session timeout.
     let _ = commands.send(Command::Close);
     if tokio::time::timeout(LEAVE_PATIENCE, ended).await.is_err() {
         tracing::warn!("the group does not answer; its other members take over after the session timeout");
@@ -261,8 +262,8 @@ pub(crate) fn stage_settings(
     })
 }
 
-/// Where a bounded run ends: the last stable offsets of now, of those partitions that have anything to read. A position
-/// above its log is looked at again, as while reading, before the job is refused.
+/// Where a bounded run ends: the last stable offsets of now, of those partitions that have anything to read.
+/// A position above its log is looked at again, as while reading, before the job is refused.
 async fn ends(
     config: &Config,
     cluster: &dyn Cluster,

@@ -1,7 +1,8 @@
 //! The consumer thread: records from Kafka into a channel, each under the generation of its assignment.
 //!
-//! The guarantee: a partition is read from where `run` says and from nowhere else; after a rewind no fetch of before
-//! carries the new generation; the thread never waits for the sink, so the group sees it alive while uploads are slow.
+//! The guarantee: a partition is read from where `run` says and from nowhere else;
+//! after a rewind no fetch of before carries the new generation; the thread never
+//! waits for the sink, so the group sees it alive while uploads are slow.
 
 mod batch;
 mod compare;
@@ -132,14 +133,16 @@ struct Held {
     silent: bool,
     /// Of the last record below `start`.
     epoch: Option<LeaderEpoch>,
-    /// The brokers are still to be asked whether they have what was read. Records that come meanwhile are dropped: they come again.
+    /// The brokers are still to be asked whether they have what was read. Records that
+    /// come meanwhile are dropped: they come again.
     unasked: bool,
     /// The leader whose records they were asked for last.
     asked_for: Option<i32>,
 }
 
 struct Reader {
-    // Before the consumer, so that they are dropped first: after a panic, that may take a while, and `run` is to know.
+    // Before the consumer, so that they are dropped first: after a panic, that may
+    // take a while, and `run` is to know.
     events: mpsc::UnboundedSender<Event>,
     queue: Queue,
     /// Shared with the messages that it has lent.
@@ -156,7 +159,8 @@ struct Reader {
     held: BTreeMap<TopicPartition, Held>,
     /// Read, but held back by the rate limit.
     waiting: VecDeque<Fetch>,
-    /// Partitions, under which generation, whose offset is not in their log. Told after `waiting`, so that `run` knows the offset.
+    /// Partitions, under which generation, whose offset is not in their log. Told after
+    /// `waiting`, so that `run` knows the offset.
     outside: Vec<(TopicPartition, u64)>,
     /// Bytes that the first of `waiting` still has to pay.
     owed: usize,
@@ -441,11 +445,13 @@ fn failed(doing: &str, error: &KafkaError) -> End {
     End::Failed(Error::new(kind, message))
 }
 
-/// Errors that the client mends by itself are logged. Any other could mean a record skipped, so it ends the source.
+/// Errors that the client mends by itself are logged. Any other could mean a record
+/// skipped, so it ends the source.
 fn judge(error: &KafkaError, reason: &str) -> Result<(), End> {
     use RDKafkaErrorCode::{Authentication, SSL, SaslAuthenticationFailed};
     let passes = match error.rdkafka_error_code() {
-        // Also what the client says of a token that it could not renew yet, and of connections that broke at the wrong moment.
+        // Also what the client says of a token that it could not renew yet, and of
+        // connections that broke at the wrong moment.
         Some(Authentication | SaslAuthenticationFailed | SSL) => {
             if let Some(refusal) = Refusal::of(reason) {
                 let message = format!("reading from Kafka: {error} ({reason}){}", refusal.remedy());

@@ -1,12 +1,12 @@
 //! From records to Parquet files that wait under temporary names.
 //!
-//! The guarantee: each row that was accepted is in exactly one of the files that [`Stager::seal`] returns, and counted
-//! there under its partition; in each file the rows of a partition keep the order in which they were accepted; each
-//! reject is a row of a rejects file of the same commit.
-//! Nothing becomes visible here: a stager knows a sink only as a place to upload to.
+//! The guarantee: each row that was accepted is in exactly one of the files that [`Stager::seal`] returns,
+//! and counted there under its partition; in each file the rows of a partition keep the order in which they
+//! were accepted; each reject is a row of a rejects file of the same commit. Nothing becomes visible here: a
+//! stager knows a sink only as a place to upload to.
 //!
-//! A stager runs on one thread. Decoding and encoding are plain work on it, only uploads are awaited, so a slow store
-//! slows the reading down by itself.
+//! A stager runs on one thread. Decoding and encoding are plain work on it, only uploads are awaited, so a
+//! slow store slows the reading down by itself.
 
 mod bucket;
 mod chunks;
@@ -186,8 +186,8 @@ pub enum Opened {
 /// Makes the decoders of tables.
 #[async_trait]
 pub trait Decoders: Send + Sync {
-    /// The decoder of the table that the records of `first`'s topic go to. `first` are the first of them that this
-    /// thread sees, or that it has seen while the table had no columns.
+    /// The decoder of the table that the records of `first`'s topic go to. `first` are the first of them that
+    /// this thread sees, or that it has seen while the table had no columns.
     async fn decoder(&self, first: &Fetch) -> Result<Opened, Error>;
 }
 
@@ -333,8 +333,9 @@ impl Stager {
         Ok(self.progress())
     }
 
-    /// Ends the attempt: all rows are in files, durable under their temporary names, with the spans of `delta` in
-    /// their footers. `delta` covers each partition that has rows. Whatever comes out, nothing of the attempt is left.
+    /// Ends the attempt: all rows are in files, durable under their temporary names,
+    /// with the spans of `delta` in their footers. `delta` covers each partition that
+    /// has rows. Whatever comes out, nothing of the attempt is left.
     pub async fn seal(&mut self, delta: &Delta) -> Result<Staged, Error> {
         let sealed = self.seal_files(delta).await;
         let (rows, rejects, first_reject) =

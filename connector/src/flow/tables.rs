@@ -1,10 +1,10 @@
-//! Which columns each table has: those of the job file, the same for all, or those inferred from a sample of the table's
-//! own topics and pinned in the chain. No record is ever decoded by the columns of another table.
+//! Which columns each table has: those of the job file, the same for all, or those inferred from a sample of
+//! the table's own topics and pinned in the chain. No record is ever decoded by the columns of another table.
 //!
-//! Pinned is `{"columns": …, "tables": {"<table>": {"columns": [{"name": …, "type": …}, …]}}}`. The outer `columns` is a
-//! list in chains that earlier versions have begun: one for all tables, and it stays so for topics that they have read.
-//! In newer chains it is a text, which those versions refuse to read: without, they would take such a chain for one
-//! without columns.
+//! Pinned is `{"columns": …, "tables": {"<table>": {"columns": [{"name": …, "type": …}, …]}}}`. The outer
+//! `columns` is a list in chains that earlier versions have begun: one for all tables, and it stays so for
+//! topics that they have read. In newer chains it is a text, which those versions refuse to read: without,
+//! they would take such a chain for one without columns.
 
 pub(crate) mod pins;
 mod resolve;

@@ -1,5 +1,5 @@
-//! Lines of comma-separated values as RFC 4180 has them, without a header: the fields of a record are the columns, in the
-//! order in which the job file lists them.
+//! Lines of comma-separated values as RFC 4180 has them, without a header: the fields of a record are the
+//! columns, in the order in which the job file lists them.
 //!
 //! What a record may be is narrow on purpose, so that a row says what the record said:
 //! - a record is one line, with or without a line break at its end, and has a field for each column;

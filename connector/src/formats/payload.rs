@@ -14,7 +14,8 @@ pub enum Appended {
     Rows(usize),
     /// A tombstone, which the job wants skipped.
     Skipped,
-    /// Nothing yet: what it takes to decode it is not there, and [`Payload::prepare`] gets it. Neither a row nor a reject.
+    /// Nothing yet: what it takes to decode it is not there, and [`Payload::prepare`]
+    /// gets it. Neither a row nor a reject.
     NotReady,
 }
 
@@ -46,14 +47,14 @@ pub type Preparing<'a> = BoxFuture<'a, Result<(), tidegate_sinks::Error>>;
 
 /// Columns that grow by what payloads say. Rows keep the order of the records.
 pub trait Payload: Send + fmt::Debug {
-    /// Gets what these payloads need before they can be decoded, such as a schema that is kept elsewhere: all that must be
-    /// waited for, so that decoding never waits. `None`, at once, where there is nothing to get.
+    /// Gets what these payloads need before they can be decoded, such as a schema that is kept elsewhere: all
+    /// that must be waited for, so that decoding never waits. `None`, at once, where there is nothing to get.
     fn prepare(&mut self, _payloads: &mut dyn Iterator<Item = &[u8]>) -> Option<Preparing<'_>> {
         None
     }
 
-    /// Appends the rows of a payload, or a row of nulls for a tombstone (`None`). Unless the answer is rows, a part of
-    /// them may be left behind, and the caller truncates.
+    /// Appends the rows of a payload, or a row of nulls for a tombstone (`None`). Unless the answer is rows,
+    /// a part of them may be left behind, and the caller truncates.
     fn append(&mut self, payload: Option<&[u8]>) -> Result<Appended, Reject>;
 
     /// Of a row that is there, by the column's place.

@@ -1,5 +1,5 @@
-//! What records have that no column asks for: by these a user sees that a column is called otherwise than its member, or
-//! that a producer has a new one.
+//! What records have that no column asks for: by these a user sees that a column is called otherwise than its
+//! member, or that a producer has a new one.
 
 use std::collections::BTreeMap;
 

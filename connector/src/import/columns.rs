@@ -1,5 +1,5 @@
-//! Columns of both sides, made into one list: the reader's names are where a value stands in the record, the writer's
-//! what its column is called.
+//! Columns of both sides, made into one list: the reader's names are where a value
+//! stands in the record, the writer's what its column is called.
 
 use serde_json::Value;
 
@@ -153,8 +153,8 @@ pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report:
     }
 }
 
-/// Columns, each with its name in the record: by their places, of which a constant may have one on the writer's side or none.
-/// `None` where the lists do not go together.
+/// Columns, each with its name in the record: by their places, of which a constant may have one on the
+/// writer's side or none. `None` where the lists do not go together.
 fn pairs(read: &[Field], written: &[Field]) -> Option<Vec<(Field, Option<String>)>> {
     let are_all_written = read.len() == written.len();
     let read: Vec<_> = read.iter().filter(|field| are_all_written || !field.is_constant).collect();

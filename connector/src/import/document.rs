@@ -1,4 +1,5 @@
-//! The new job file while it is made: keys in the order of the documentation, each knowing which old key it came from.
+//! The new job file while it is made: keys in the order of the documentation, each
+//! knowing which old key it came from.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,6 +1,7 @@
 //! Java's patterns of dates and times in the words of strptime.
 
-/// `yyyy-MM-dd HH:mm:ss` as `%Y-%m-%d %H:%M:%S`; `None` for a pattern with something that strptime has no word for.
+/// `yyyy-MM-dd HH:mm:ss` as `%Y-%m-%d %H:%M:%S`; `None` for a pattern with
+/// something that strptime has no word for.
 pub(super) fn strptime(pattern: &str) -> Option<String> {
     let (mut format, mut rest) = (String::new(), pattern);
     while let Some(symbol) = rest.chars().next() {

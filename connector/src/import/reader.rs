@@ -105,7 +105,8 @@ const RENAMED: [(&str, &str); 4] = [
     ("request.timeout.ms", "socket.timeout.ms"),
 ];
 
-/// Every property that this program's own client knows; the others are taken out again when the whole is checked.
+/// Every property that this program's own client knows; the others are taken out
+/// again when the whole is checked.
 fn properties(
     parameter: &mut Section<'_>,
     reset: &mut Option<String>,

@@ -1,5 +1,5 @@
-//! A map of the old job file while it is read: a key is known because it was asked for, so whatever nobody asked for is
-//! reported.
+//! A map of the old job file while it is read: a key is known because it was asked
+//! for, so whatever nobody asked for is reported.
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,10 @@
-//! Proves the output: what is visible is what was committed, and what was committed covers the log without a gap
-//! and without an overlap.
+//! Proves the output: what is visible is what was committed, and what was committed
+//! covers the log without a gap and without an overlap.
 //!
-//! Pure: it judges what others have looked up, so that every way in which a state can be wrong is tested by making
-//! it wrong. Spans tile each partition from where the job began to its position; rows add up from files to commits
-//! to the checkpoint; each file is there with its size and rows. What is forgotten counts as the checkpoint's base says,
-//! and its files may be there or not. Files of others are listed and do no harm.
+//! Pure: it judges what others have looked up, so that every way in which a state can be wrong is tested by
+//! making it wrong. Spans tile each partition from where the job began to its position; rows add up from
+//! files to commits to the checkpoint; each file is there with its size and rows. What is forgotten counts as
+//! the checkpoint's base says, and its files may be there or not. Files of others are listed and do no harm.
 
 pub mod deep;
 mod others;
@@ -184,7 +184,8 @@ impl Report {
         self.problems.push(Problem { kind, subject: subject.to_string(), detail: detail.into() });
     }
 
-    /// Compares positions with what the log holds (last stable offsets). That of a topic that was given up is another one.
+    /// Compares positions with what the log holds (last stable offsets). That of a
+    /// topic that was given up is another one.
     pub fn judge_ends(&mut self, ends: &BTreeMap<TopicPartition, i64>) {
         for index in 0..self.partitions.len() {
             let state = &mut self.partitions[index];

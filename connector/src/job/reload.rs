@@ -1,8 +1,9 @@
-//! Takes over a job file that has changed while the job runs: on SIGHUP, and whenever its content is another than at
-//! the last look. It is looked at by content, not by file, so an editor's new file and the swapped link of a Kubernetes
-//! ConfigMap are seen alike.
+//! Takes over a job file that has changed while the job runs: on SIGHUP, and whenever its content is another
+//! than at the last look. It is looked at by content, not by file, so an editor's new file and the swapped
+//! link of a Kubernetes ConfigMap are seen alike.
 //!
-//! All or nothing: a file that does not check, or that changes a key which needs a restart, leaves everything as it is.
+//! All or nothing: a file that does not check, or that changes a key which needs a
+//! restart, leaves everything as it is.
 
 use std::sync::Arc;
 use std::time::Duration;

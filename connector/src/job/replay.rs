@@ -1,9 +1,10 @@
-//! Replaying rejects: those that wait are decoded once more, by the job file of today, and what has become a row is committed.
+//! Replaying rejects: those that wait are decoded once more, by the job file of
+//! today, and what has become a row is committed.
 //!
-//! First all are only looked at: what would pass, and why the rest fails. Commits of which nothing passes are left as
-//! they are, so a replay that mends nothing changes nothing. The others are taken whole, some at a time, each time in one
-//! commit that has the new rows and what failed again; see [`tidegate_sinks::replay`] for why nothing can be taken twice.
-//! Only what waited at the beginning is taken, so a replay ends.
+//! First all are only looked at: what would pass, and why the rest fails. Commits of which nothing passes are
+//! left as they are, so a replay that mends nothing changes nothing. The others are taken whole, some at a
+//! time, each time in one commit that has the new rows and what failed again; see [`tidegate_sinks::replay`]
+//! for why nothing can be taken twice. Only what waited at the beginning is taken, so a replay ends.
 
 mod look;
 mod records;
@@ -83,7 +84,8 @@ impl Replayer {
         Ok(Self { config, sink, columns, settings })
     }
 
-    /// Makes visible what an earlier process has left, so that its rejects can be read. Returns the newest state.
+    /// Makes visible what an earlier process has left, so that its rejects can be read.
+    /// Returns the newest state.
     pub async fn recover(&self, state: Arc<Checkpoint>) -> Result<Arc<Checkpoint>, RunError> {
         run::start::recover(&*self.sink, state).await
     }

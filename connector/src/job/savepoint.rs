@@ -1,13 +1,13 @@
-//! Savepoints: a checkpoint with everything it stands for, in a folder of its own that belongs to a person. Nothing
-//! here ever removes one by itself but periodic ones past `savepoints.retained`.
+//! Savepoints: a checkpoint with everything it stands for, in a folder of its own that belongs to a person.
+//! Nothing here ever removes one by itself but periodic ones past `savepoints.retained`.
 //!
-//! A savepoint is `<to>/<id>/` with `checkpoint.json`, `commits.json` (the commits in force as of it: every file with
-//! its size, rows and SHA-256), `job.json` (the job without secrets), `manifest.json` (name, size and SHA-256 of each)
-//! and, written last, `manifest.sha256`, as `sha256sum` writes it. Without that last file it is not complete.
-//! It names nothing by a path of its own, so the folder may be copied anywhere.
+//! A savepoint is `<to>/<id>/` with `checkpoint.json`, `commits.json` (the commits in force as of it: every
+//! file with its size, rows and SHA-256), `job.json` (the job without secrets), `manifest.json` (name, size
+//! and SHA-256 of each) and, written last, `manifest.sha256`, as `sha256sum` writes it. Without that last
+//! file it is not complete. It names nothing by a path of its own, so the folder may be copied anywhere.
 //!
-//! The guarantee: what [`read`] returns is exactly what [`create`] copied, one state that the sink accepted; anything
-//! else is refused, and the sink is not even opened.
+//! The guarantee: what [`read`] returns is exactly what [`create`] copied, one state that the sink accepted;
+//! anything else is refused, and the sink is not even opened.
 
 mod against_sink;
 mod contents;

@@ -72,14 +72,15 @@ pub trait Cluster: fmt::Debug + Send + Sync + 'static {
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>, Error>;
 
-    /// How the topics that the job must read are now: those of its list, or those that match its pattern and those of
-    /// `known` that did. Tried once, so an election that is under way shows.
+    /// How the topics that the job must read are now: those of its list, or those that match its pattern and
+    /// those of `known` that did. Tried once, so an election that is under way shows.
     async fn look(&self, known: &BTreeSet<Arc<str>>) -> Result<Look, Error> {
         let _ = known;
         Ok(Look::new())
     }
 
-    /// The first committed records of each partition, without tombstones: as many as its quota, or all that there are.
+    /// The first committed records of each partition, without tombstones: as many as
+    /// its quota, or all that there are.
     ///
     /// Errors: a partition that does not answer; so what comes back is never cut short by chance.
     async fn sample(&self, quotas: &BTreeMap<TopicPartition, Quota>) -> Result<Sample, Error>;

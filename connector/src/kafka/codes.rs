@@ -56,7 +56,8 @@ pub(crate) fn kind_of(code: RDKafkaErrorCode) -> QueryErrorKind {
         | Code::FencedLeaderEpoch
         | Code::UnknownLeaderEpoch
         | Code::OffsetNotAvailable
-        // What the client says of a partition that is new: it has no leader yet, or the client has not heard of it.
+        // What the client says of a partition that is new: it has no leader yet, or the
+        // client has not heard of it.
         | Code::NoEnt
         | Code::UnknownPartition => QueryErrorKind::Unreachable,
         Code::Authentication
@@ -77,7 +78,8 @@ pub(crate) fn kind_of(code: RDKafkaErrorCode) -> QueryErrorKind {
     }
 }
 
-/// Whether a reader gets over an error by itself: whoever has it goes away, or the group goes on without this member's doing.
+/// Whether a reader gets over an error by itself: whoever has it goes away, or the
+/// group goes on without this member's doing.
 pub(crate) fn passes(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(kind_of(code), QueryErrorKind::Unreachable | QueryErrorKind::Missing)

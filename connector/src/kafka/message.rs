@@ -1,4 +1,5 @@
-//! A record, or an event of a partition, as librdkafka hands it out: read where it lies, and given back when dropped.
+//! A record, or an event of a partition, as librdkafka hands it out: read where it
+//! lies, and given back when dropped.
 
 use std::ffi::{CStr, c_void};
 use std::ptr::{self, NonNull};
@@ -18,8 +19,8 @@ unsafe impl Send for Message {}
 // SAFETY: nothing is changed by what is called here but for `headers`, which takes a lock.
 unsafe impl Sync for Message {}
 
-/// One field. Never a reference to the whole: its `err` may hold a number that the enum does not know, to which no
-/// reference may exist.
+/// One field. Never a reference to the whole: its `err` may hold a number that the
+/// enum does not know, to which no reference may exist.
 macro_rules! field {
     ($message:expr, $name:ident) => {
         // SAFETY: librdkafka filled the message in, and it is ours until it is dropped.
@@ -112,7 +113,8 @@ impl Message {
         (epoch >= 0).then_some(epoch)
     }
 
-    /// In their order. Costs more than reading the message, also when there are none. A name need not be UTF-8.
+    /// In their order. Costs more than reading the message, also when there are none. A
+    /// name need not be UTF-8.
     pub fn headers(&self) -> Vec<(&[u8], Option<&[u8]>)> {
         // SAFETY: the message lives as long as what is borrowed of it.
         unsafe { headers(self.0.as_ptr()) }

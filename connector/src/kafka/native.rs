@@ -1,5 +1,5 @@
-//! Calls into librdkafka that rdkafka does not wrap: offsets by isolation level, ids of topics, leader epochs, and the log
-//! lines that say why a broker is not reached.
+//! Calls into librdkafka that rdkafka does not wrap: offsets by isolation level, ids of topics, leader
+//! epochs, and the log lines that say why a broker is not reached.
 //!
 //! Every pointer made here is owned by a guard that frees it; what comes back is plain data.
 
@@ -20,7 +20,8 @@ use tidegate_sinks::TopicPartition;
 
 use super::message::{error_at, error_of};
 
-// Declared once more, as the numbers that they return: a broker may know codes that the client's enum does not.
+// Declared once more, as the numbers that they return: a broker may know codes
+// that the client's enum does not.
 unsafe extern "C" {
     #[link_name = "rd_kafka_event_error"]
     fn event_error(event: *mut rd::rd_kafka_event_t) -> c_int;
@@ -43,7 +44,8 @@ pub(super) struct Failure {
     pub(super) reason: String,
 }
 
-/// Offsets for a spec: [`EARLIEST`], [`LATEST`], or a timestamp in milliseconds (the first record at or after it).
+/// Offsets for a spec: [`EARLIEST`], [`LATEST`], or a timestamp in milliseconds
+/// (the first record at or after it).
 pub(super) fn list_offsets<C: ClientContext>(
     admin: &AdminClient<C>,
     partitions: &[TopicPartition],
@@ -92,8 +94,8 @@ fn ask_offsets<C: ClientContext, T>(
     }
     let answer = queue.answer(timeout)?;
     let mut count = 0;
-    // SAFETY: the answer is to ListOffsets (the only request on this queue) and lives to the end of the function;
-    // the array has `count` elements, each with a topic partition that lives as long as the answer.
+    // SAFETY: the answer is to ListOffsets (the only request on this queue) and lives to the end of the
+    // function; the array has `count` elements, each with a topic partition that lives as long as the answer.
     unsafe {
         let result = rd::rd_kafka_event_ListOffsets_result(answer.0.as_ptr());
         let infos = rd::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
@@ -132,8 +134,8 @@ pub(super) fn topics<C: ClientContext>(
     let collection = Collection(NonNull::new(collection).expect("librdkafka aborts when memory is out"));
     let options = Options::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
     let mut reason = [0; 256];
-    // SAFETY: options and buffer are live, and the length is the buffer's; the second returns null, as the operation knows the
-    // option. Refused is only a negative id: then it waits for the controller.
+    // SAFETY: options and buffer are live, and the length is the buffer's; the second returns null, as the
+    // operation knows the option. Refused is only a negative id: then it waits for the controller.
     unsafe {
         rd::rd_kafka_AdminOptions_set_broker(options.0.as_ptr(), broker, reason.as_mut_ptr(), reason.len());
         rd::rd_kafka_AdminOptions_set_include_authorized_operations(options.0.as_ptr(), 1);
@@ -145,8 +147,8 @@ pub(super) fn topics<C: ClientContext>(
     }
     let answer = queue.answer(timeout)?;
     let mut count = 0;
-    // SAFETY: the answer is to DescribeTopics (the only request on this queue) and lives to the end of the function;
-    // the array has `count` elements, which live as long, and so do all that is read of them.
+    // SAFETY: the answer is to DescribeTopics (the only request on this queue) and lives to the end of the
+    // function; the array has `count` elements, which live as long, and so do all that is read of them.
     unsafe {
         let result = rd::rd_kafka_event_DescribeTopics_result(answer.0.as_ptr());
         let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
@@ -157,8 +159,9 @@ pub(super) fn topics<C: ClientContext>(
 /// # Safety
 /// `topic` points to a topic's description of librdkafka's.
 unsafe fn topic(topic: *const rd::rd_kafka_TopicDescription_t) -> (String, Result<Topic, RDKafkaErrorCode>) {
-    // SAFETY: by the contract of this function; an id is never null, its text and the arrays live as long as it, and the arrays
-    // have as many elements as is said. An operation may be one that the client's enum does not know.
+    // SAFETY: by the contract of this function; an id is never null, its text and the
+    // arrays live as long as it, and the arrays have as many elements as is said. An
+    // operation may be one that the client's enum does not know.
     unsafe {
         let name = text(rd::rd_kafka_TopicDescription_name(topic));
         let error = rd::rd_kafka_TopicDescription_error(topic);
@@ -199,9 +202,11 @@ pub(crate) fn set_leader_epoch(list: &mut TopicPartitionList, partition: &TopicP
     }
 }
 
-/// Whether the coordinator has given the client a member id: it has, from the first answer to a JoinGroup until the group is left.
+/// Whether the coordinator has given the client a member id: it has, from the first
+/// answer to a JoinGroup until the group is left.
 pub(crate) fn has_member_id<C: ClientContext>(client: &Client<C>) -> bool {
-    // SAFETY: the client is live; what it returns is null or a text of our own, which is freed the way it asks for.
+    // SAFETY: the client is live; what it returns is null or a text of our own, which
+    // is freed the way it asks for.
     unsafe {
         let id = rd::rd_kafka_memberid(client.native_ptr());
         let has_one = !id.is_null() && !CStr::from_ptr(id).is_empty();
@@ -227,7 +232,8 @@ fn logged<C: ClientContext>(client: &Client<C>, keep: impl Fn(c_int, &str) -> bo
     // SAFETY: the queue is live; the guard frees each event; the strings live as long as their event.
     while let Some(event) = NonNull::new(unsafe { rd::rd_kafka_queue_poll(queue.0.as_ptr(), 0) }).map(Event) {
         let (mut facility, mut line, mut level) = (std::ptr::null(), std::ptr::null(), 0);
-        // SAFETY: as above; a result other than 0 says that the event is no log line, and nothing was written.
+        // SAFETY: as above; a result other than 0 says that the event is no log line, and
+        // nothing was written.
         unsafe {
             let log =
                 rd::rd_kafka_event_log(event.0.as_ptr(), &raw mut facility, &raw mut line, &raw mut level);
@@ -239,8 +245,8 @@ fn logged<C: ClientContext>(client: &Client<C>, keep: impl Fn(c_int, &str) -> bo
     lines
 }
 
-/// Whether a broker has said that it takes no Fetch of version 4, the first that knows transactions. The client tells it in its
-/// log alone, so one of its own is made to log that.
+/// Whether a broker has said that it takes no Fetch of version 4, the first that knows transactions. The
+/// client tells it in its log alone, so one of its own is made to log that.
 pub(super) fn fetches_uncommitted(config: &ClientConfig, timeout: Duration) -> bool {
     let mut config = config.clone();
     config.set("debug", "feature").set_log_level(RDKafkaLogLevel::Debug);
@@ -251,8 +257,8 @@ pub(super) fn fetches_uncommitted(config: &ClientConfig, timeout: Duration) -> b
     told.iter().any(|line| line.contains("Fetch (4..") && line.contains("NOT supported"))
 }
 
-/// What is wrong with the brokers' certificates, in the words of `explain` (from OpenSSL's verification error): the
-/// client's own message is the same for all flaws. Connects anew to find out.
+/// What is wrong with the brokers' certificates, in the words of `explain` (from OpenSSL's verification
+/// error): the client's own message is the same for all flaws. Connects anew to find out.
 pub(super) fn certificate_flaw(config: &ClientConfig, timeout: Duration) -> Option<String> {
     let native = config.create_native_config().ok()?;
     // SAFETY: the configuration is live, and the callback is a function of this program.
@@ -263,7 +269,8 @@ pub(super) fn certificate_flaw(config: &ClientConfig, timeout: Duration) -> Opti
     complaints(&client).into_iter().find(|complaint| complaint.contains("verification callback failed"))
 }
 
-/// Takes what OpenSSL takes, and writes its reason for anything else. librdkafka logs it, with the certificate's names.
+/// Takes what OpenSSL takes, and writes its reason for anything else. librdkafka
+/// logs it, with the certificate's names.
 unsafe extern "C" fn explain_flaw(
     _: *mut rd::rd_kafka_t,
     _: *const c_char,
@@ -294,8 +301,8 @@ unsafe extern "C" fn explain_flaw(
 unsafe fn answer_of(
     partition: *const rd::rd_kafka_topic_partition_t,
 ) -> (TopicPartition, Result<i64, RDKafkaErrorCode>) {
-    // SAFETY: by the contract of this function; a topic's name is never null. Single fields, and no reference to the whole:
-    // its code may be one that the enum does not know.
+    // SAFETY: by the contract of this function; a topic's name is never null. Single fields, and no reference
+    // to the whole: its code may be one that the enum does not know.
     unsafe {
         let answer = error_at(&raw const (*partition).err).map_or(Ok((*partition).offset), Err);
         (TopicPartition::new(text((*partition).topic), (*partition).partition), answer)

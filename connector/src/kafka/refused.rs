@@ -1,5 +1,5 @@
-//! Why a broker or the client library let nobody in. librdkafka tries for ever and says why only in its log, so its
-//! words are what a refusal is known by; the end-to-end tests hold them against a real broker.
+//! Why a broker or the client library let nobody in. librdkafka tries for ever and says why only in its log,
+//! so its words are what a refusal is known by; the end-to-end tests hold them against a real broker.
 
 use std::time::Duration;
 
@@ -24,10 +24,12 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// What the client's words tell; nothing, when they are not about who may come in, or when that may be an outage.
+    /// What the client's words tell; nothing, when they are not about who may come in,
+    /// or when that may be an outage.
     pub(crate) fn of(complaint: &str) -> Option<Self> {
         let says = |words: &[&str]| words.iter().any(|word| complaint.contains(word));
-        // A connection that is lost while somebody logs in is told in the same words, but for the client's own cause behind them.
+        // A connection that is lost while somebody logs in is told in the same words, but
+        // for the client's own cause behind them.
         if says(&["SASL authentication error"]) && !says(&["failed: Local:"]) {
             return Some(Self::Login);
         }

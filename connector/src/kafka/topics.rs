@@ -6,8 +6,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Topics {
     List(Vec<String>),
-    /// Matched against a topic's whole name, never against an internal topic's (`__…`). It means the same to the
-    /// regex crate and to librdkafka, which asks the C library.
+    /// Matched against a topic's whole name, never against an internal topic's (`__…`). It means the same to
+    /// the regex crate and to librdkafka, which asks the C library.
     Regex(String),
 }
 
@@ -52,7 +52,8 @@ pub enum Start {
     Offsets(BTreeMap<String, BTreeMap<i32, i64>>),
 }
 
-/// Whether a topic is Kafka's own or a tool's, by the convention of two underscores. A pattern never matches those.
+/// Whether a topic is Kafka's own or a tool's, by the convention of two
+/// underscores. A pattern never matches those.
 pub(crate) fn is_internal(topic: &str) -> bool {
     topic.starts_with("__")
 }

@@ -1,5 +1,5 @@
-//! A replica's part in being asked: it looks for what is asked every `control.poll`, says how it is, and works on
-//! savepoints. It runs beside the engine, and goes on while no engine runs.
+//! A replica's part in being asked: it looks for what is asked every `control.poll`, says how it is, and
+//! works on savepoints. It runs beside the engine, and goes on while no engine runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,13 +20,15 @@ use crate::tasks;
 const CLEAN_EVERY: u32 = 10;
 /// Looks between two reports that say nothing new.
 const REPORT_EVERY: u32 = 10;
-/// And the longest time between them, where looks are rare: whoever watches calls a replica silent after a while.
+/// And the longest time between them, where looks are rare: whoever watches calls a
+/// replica silent after a while.
 const REPORT_WITHIN: Duration = Duration::from_secs(60);
-/// Looks after a change was asked for in which each has its report: somebody may wait for it, and takes whoever is silent
-/// for dead.
+/// Looks after a change was asked for in which each has its report: somebody may
+/// wait for it, and takes whoever is silent for dead.
 const ATTENTIVE: u32 = 30;
-/// How long the end may take: a look that is under way, whose report must not land after it was taken back, and taking it
-/// back. A store that is away must not hold up a process that has to say why it ends, or is about to be killed.
+/// How long the end may take: a look that is under way, whose report must not land
+/// after it was taken back, and taking it back. A store that is away must not hold
+/// up a process that has to say why it ends, or is about to be killed.
 const END: Duration = Duration::from_secs(4);
 /// Characters of the host's name in a replica's id.
 const HOST_MAX_CHARS: usize = 64;
@@ -63,7 +65,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Looks for the first time, and begins. No engine may run before: it must know from its start what is asked.
+    /// Looks for the first time, and begins. No engine may run before: it must know
+    /// from its start what is asked.
     ///
     /// Errors: as those of [`Board::newest`].
     pub async fn start(settings: Settings) -> Result<Self, Error> {
@@ -141,8 +144,8 @@ struct Task {
     read: (u64, u64, Instant),
     /// Records and bytes per second.
     rates: (f64, f64),
-    /// What it last said of itself. Until the job has started it says nothing: a start that fails, for want of the right
-    /// Kafka or sink, leaves nothing behind.
+    /// What it last said of itself. Until the job has started it says nothing: a start that fails, for want
+    /// of the right Kafka or sink, leaves nothing behind.
     said: Option<Replica>,
     said_at: Instant,
     /// Looks since then.

@@ -1,9 +1,9 @@
-//! What a job's replicas are asked while they run, and what they say of themselves: objects beside the chain of
-//! checkpoints, so that whoever reaches the store can ask, with or without a replica.
+//! What a job's replicas are asked while they run, and what they say of themselves: objects beside the chain
+//! of checkpoints, so that whoever reaches the store can ask, with or without a replica.
 //!
-//! `control/<n>.json` holds the whole of what is asked; it is created only if absent, and the highest wins. A change
-//! is made to the newest one, and made again when somebody else was first, so none is lost. `replicas/<id>.json` is
-//! for people and for waiting. No guarantee of the sink rests on either.
+//! `control/<n>.json` holds the whole of what is asked; it is created only if absent, and the highest wins. A
+//! change is made to the newest one, and made again when somebody else was first, so none is lost.
+//! `replicas/<id>.json` is for people and for waiting. No guarantee of the sink rests on either.
 
 use std::fmt;
 

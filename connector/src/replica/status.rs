@@ -1,5 +1,5 @@
-//! What the engine says of itself while it runs: written by `run`, read by HTTP and the progress bar. It decides
-//! nothing; the sink's checkpoint is the truth.
+//! What the engine says of itself while it runs: written by `run`, read by HTTP and the progress bar. It
+//! decides nothing; the sink's checkpoint is the truth.
 
 pub mod conditions;
 pub mod history;
@@ -79,8 +79,8 @@ struct Latencies {
 /// How this replica stands beside its positions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Standing {
-    /// All records of its partitions up to this time are visible, as far as the timestamps of each partition are in
-    /// order. `None` while that is not known of every partition, and without any.
+    /// All records of its partitions up to this time are visible, as far as the timestamps of each partition
+    /// are in order. `None` while that is not known of every partition, and without any.
     pub complete_through: Option<Timestamp>,
     /// Oldest first.
     pub open_transactions: Vec<OpenTransaction>,

@@ -1,9 +1,10 @@
-//! Traces of checkpoints by OTLP: a span `checkpoint` with a child for each phase. Off unless OpenTelemetry's own
-//! variable names a collector, `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`; its other
-//! variables count as well (headers, timeout, service name, sampler).
+//! Traces of checkpoints by OTLP: a span `checkpoint` with a child for each phase. Off unless OpenTelemetry's
+//! own variable names a collector, `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`; its
+//! other variables count as well (headers, timeout, service name, sampler).
 //!
-//! A span is made when its checkpoint is visible, out of what was measured, so nothing else can get among them, and
-//! none holds anything of a record. A collector that does not answer costs the traces and nothing else.
+//! A span is made when its checkpoint is visible, out of what was measured, so
+//! nothing else can get among them, and none holds anything of a record. A
+//! collector that does not answer costs the traces and nothing else.
 
 use std::env;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! HTTP: health and metrics for the platform, the REST API, described by OpenAPI that is made of its routes, and the
-//! status page on top of it.
+//! HTTP: health and metrics for the platform, the REST API, described by OpenAPI
+//! that is made of its routes, and the status page on top of it.
 
 mod access;
 mod bounds;
@@ -59,7 +59,8 @@ pub struct Shown {
     pub metrics: Metrics,
 }
 
-/// Binds the address (port 0: a free one) and serves until `stop` is true or dropped. Returns the address bound.
+/// Binds the address (port 0: a free one) and serves until `stop` is true or
+/// dropped. Returns the address bound.
 pub async fn serve(shown: Shown, stop: watch::Receiver<bool>) -> Result<SocketAddr> {
     serve_within(Bounds::default(), shown, stop).await
 }

@@ -1,4 +1,5 @@
-//! Metrics for Prometheus. A metric exists from the start, at zero, so an alert on its rate works before the first event.
+//! Metrics for Prometheus. A metric exists from the start, at zero, so an alert on
+//! its rate works before the first event.
 
 use anyhow::{Context, Result};
 use metrics::{describe_counter, describe_gauge, describe_histogram};
@@ -60,7 +61,8 @@ fn describe() {
     for histogram in HISTOGRAMS {
         describe_histogram!(histogram.name, histogram.unit, histogram.help);
     }
-    // Without a wait there would be nothing of it otherwise, and one could not tell that from not being measured.
+    // Without a wait there would be nothing of it otherwise, and one could not tell
+    // that from not being measured.
     let _ = SOURCE_WAIT.histogram();
 }
 

@@ -1,7 +1,8 @@
 //! Putting the next state on top of the chain.
 //!
-//! The guarantee: an answer of the store is never believed: not a success, since the slot may have been filled before,
-//! collected, and filled again by the late request; and not a refusal, since the object there may be one's own.
+//! The guarantee: an answer of the store is never believed: not a success, since
+//! the slot may have been filled before, collected, and filled again by the late
+//! request; and not a refusal, since the object there may be one's own.
 
 use std::sync::Arc;
 
@@ -60,7 +61,8 @@ impl Chain {
                 Verdict::Unknown => return Ok(Outcome::Unknown(newest)),
                 Verdict::Retry => {}
             }
-            // What is on its way to a slot that is still free may yet come into force: it is not to be refused any more.
+            // What is on its way to a slot that is still free may yet come into force: it is
+            // not to be refused any more.
             let is_under_way = sent.as_ref().is_some_and(|body| body.n > newest.n);
             if let Err(exceeded) = limit.check(&newest, commit, self.settings.clock.now())
                 && !is_under_way

@@ -1,8 +1,8 @@
 //! Removing what nobody needs: attempts that can never commit, and checkpoints past retention.
 //!
-//! The guarantee: whatever is removed was decided by an accepted state alone, never by an age: a writer that has
-//! slept for a week finds its attempt, or finds that it cannot commit. Only what a crash has left without a name goes by
-//! its age: a writer that has slept so long writes it once more.
+//! The guarantee: whatever is removed was decided by an accepted state alone, never by an age: a writer that
+//! has slept for a week finds its attempt, or finds that it cannot commit. Only what a crash has left without
+//! a name goes by its age: a writer that has slept so long writes it once more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -106,7 +106,8 @@ impl Chain {
             return Ok(by(&commit.begin()));
         }
         if self.data.list(&self.paths.attempt(id)).await?.is_empty() {
-            // A crash before the first object; should it be about to be written, its writer makes the folder again.
+            // A crash before the first object; should it be about to be written, its writer
+            // makes the folder again.
             self.data.remove_folder(&self.paths.attempt(id)).await;
             return Ok(Judged::Stays);
         }
@@ -116,8 +117,8 @@ impl Chain {
         }
     }
 
-    /// Removes checkpoints from the lowest upwards. `state` is at most the newest, so what is counted from it is
-    /// kept at least.
+    /// Removes checkpoints from the lowest upwards. `state` is at most the newest, so
+    /// what is counted from it is kept at least.
     async fn old_checkpoints(&self, state: &Checkpoint, dry_run: bool) -> Result<Vec<u64>, Error> {
         let retained = self.settings.retained.clamp(1, MAX_RETAINED);
         let oldest_kept = state.n.saturating_sub(retained) + 1;

@@ -1,5 +1,5 @@
-//! What this process has made visible or erased and no checkpoint has dropped yet. It stays in force after a lost
-//! slot; lost with the process, it is found out again by whoever publishes next.
+//! What this process has made visible or erased and no checkpoint has dropped yet. It stays in force after a
+//! lost slot; lost with the process, it is found out again by whoever publishes next.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -11,12 +11,13 @@ use crate::model::error::{Error, Kind};
 use crate::model::position::Position;
 use crate::sink::Genesis;
 
-/// Stored commits that the newest checkpoint is compared with: several, as replicas' ids rise only roughly in the order
-/// of the chain.
+/// Stored commits that the newest checkpoint is compared with: several, as
+/// replicas' ids rise only roughly in the order of the chain.
 pub(super) const COMPARED: usize = 8;
 
-/// How long before a checkpoint the commits are looked for that it is compared with. An id says when its attempt began, which
-/// is one interval before it commits; all that a job ever stored would take longer to list with each day.
+/// How long before a checkpoint the commits are looked for that it is compared
+/// with. An id says when its attempt began, which is one interval before it
+/// commits; all that a job ever stored would take longer to list with each day.
 pub(super) const LATELY: SignedDuration = SignedDuration::from_hours(24);
 
 impl Chain {
@@ -53,8 +54,8 @@ impl Chain {
         Ok(entries.iter().filter_map(|entry| paths::commit_id(&entry.path)).collect())
     }
 
-    /// Refuses a chain whose newest checkpoints are gone: what they committed would be written a second time. `stored`
-    /// was looked up before `newest` was accepted, so a chain that is whole knows of all of it.
+    /// Refuses a chain whose newest checkpoints are gone: what they committed would be written a second time.
+    /// `stored` was looked up before `newest` was accepted, so a chain that is whole knows of all of it.
     ///
     /// Errors: `Corrupt`.
     pub(super) fn refuse_shortened_chain(&self, newest: &Checkpoint, stored: &[Commit]) -> Result<(), Error> {

@@ -1,9 +1,10 @@
-//! Forgetting old commits, so that their files may be compacted or deleted and `commits/` does not grow for ever.
+//! Forgetting old commits, so that their files may be compacted or deleted and
+//! `commits/` does not grow for ever.
 //!
-//! The guarantee: the sum of what is forgotten and the commits that are still stored always add up to the checkpoint.
-//! The sum is part of a checkpoint, so it comes into force like a commit, against replicas, a rollback and another
-//! `forget`; only then are the commits' bodies removed, and one that is still there, or comes back, is not counted
-//! again. No data file is touched.
+//! The guarantee: the sum of what is forgotten and the commits that are still stored always add up to the
+//! checkpoint. The sum is part of a checkpoint, so it comes into force like a commit, against replicas, a
+//! rollback and another `forget`; only then are the commits' bodies removed, and one that is still there, or
+//! comes back, is not counted again. No data file is touched.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,10 +48,11 @@ pub struct Forgetting {
 }
 
 impl Chain {
-    /// Forgets the commits made before a time, as far as they follow one another from the start of each partition.
+    /// Forgets the commits made before a time, as far as they follow one another from
+    /// the start of each partition.
     ///
-    /// Errors: `Refused`, where no chain has begun; `Retry`, when others were faster until the time for a checkpoint
-    /// was over. It can be repeated after any of them.
+    /// Errors: `Refused`, where no chain has begun; `Retry`, when others were faster until the time for a
+    /// checkpoint was over. It can be repeated after any of them.
     pub async fn forget(&self, before: Timestamp, dry_run: bool) -> Result<Forgetting, Error> {
         let Some(state) = self.newest().await? else {
             let context = format!("{} has no checkpoint of job {}", self.state, self.settings.job);
@@ -77,7 +79,8 @@ impl Chain {
         self.forgetting(&state, &stored, forgotten, removed)
     }
 
-    /// Puts a checkpoint with the new base on the chain. Returns the state that has it, and what it has taken in.
+    /// Puts a checkpoint with the new base on the chain. Returns the state that has it,
+    /// and what it has taken in.
     async fn store_base(
         &self,
         mut state: Arc<Checkpoint>,
@@ -160,7 +163,8 @@ fn covers(base: &Base, other: &Base) -> bool {
     other.partitions.iter().all(covered)
 }
 
-/// The newest commits stay, forgotten or not: a chain whose newest checkpoints are lost is recognized by them.
+/// The newest commits stay, forgotten or not: a chain whose newest checkpoints are
+/// lost is recognized by them.
 fn removable<'a>(state: &Checkpoint, stored: &'a [Commit]) -> Vec<&'a CommitId> {
     let older = &stored[..stored.len().saturating_sub(COMPARED)];
     older.iter().filter(|commit| state.has_forgotten(commit)).map(|commit| &commit.id).collect()

@@ -22,8 +22,8 @@ const AT_ONCE: usize = 16;
 /// Commits that a glance reads.
 const RECENT: usize = 1_000;
 
-/// Refuses a state and its commits, read from elsewhere than a sink's own chain, when one contradicts itself, is not
-/// in force as of the state, or names a file outside the tables.
+/// Refuses a state and its commits, read from elsewhere than a sink's own chain, when one contradicts itself,
+/// is not in force as of the state, or names a file outside the tables.
 ///
 /// Errors: `Corrupt`.
 pub fn check_inventory(state: &Checkpoint, commits: &[Commit]) -> Result<(), Error> {
@@ -79,12 +79,12 @@ impl Chain {
         }
     }
 
-    /// The commits in force as of an accepted state that its base does not count already, in order of their ids: those
-    /// whose files are all visible, and those that the state lists as unpublished. Together with the base they cover
-    /// every partition from its start to its position.
+    /// The commits in force as of an accepted state that its base does not count already, in order of their
+    /// ids: those whose files are all visible, and those that the state lists as unpublished. Together with
+    /// the base they cover every partition from its start to its position.
     ///
-    /// Errors: `Corrupt`, when one does not read, or an unpublished one is gone; `Retry`, when some were forgotten since
-    /// the state was loaded: load it again.
+    /// Errors: `Corrupt`, when one does not read, or an unpublished one is gone; `Retry`, when some were
+    /// forgotten since the state was loaded: load it again.
     pub async fn commits(&self, state: &Checkpoint) -> Result<Vec<Commit>, Error> {
         self.commits_beside(state, Known::new()).await
     }
@@ -94,7 +94,8 @@ impl Chain {
     /// Errors: as those of [`Chain::commits`].
     pub async fn commits_beside(&self, state: &Checkpoint, mut known: Known) -> Result<Vec<Commit>, Error> {
         let ids = self.commits_in_force(state, &mut known).await?;
-        // A `forget` removes commits that the state still counts one by one, after it has put them into a newer base.
+        // A `forget` removes commits that the state still counts one by one, after it has
+        // put them into a newer base.
         let newest = self.newest().await?;
         if newest.is_some_and(|newest| newest.base != state.base) {
             let context = format!("commits of checkpoint {} have been forgotten since", state.n);
@@ -103,7 +104,8 @@ impl Chain {
         Ok(ids.iter().filter_map(|id| known.remove(id)).collect())
     }
 
-    /// The stored commits of the day before `state`, at most the newest thousand: what a glance at a job may take.
+    /// The stored commits of the day before `state`, at most the newest thousand: what
+    /// a glance at a job may take.
     pub async fn recent_commits(&self, state: &Checkpoint) -> Result<Vec<Commit>, Error> {
         let ids = self.stored_ids_since(state.created - LATELY).await?;
         let newest = ids.into_iter().rev().take(RECENT);

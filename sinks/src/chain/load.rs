@@ -57,8 +57,8 @@ impl Chain {
         Error::new(kind, context)
     }
 
-    /// Once a state was accepted, only its slot and those above are asked for, and the one below, which may be this
-    /// process' own: a listing of all slots is as long as the retention.
+    /// Once a state was accepted, only its slot and those above are asked for, and the one below, which may
+    /// be this process' own: a listing of all slots is as long as the retention.
     ///
     /// Errors: `Refused`, where an own checkpoint is no longer what was created.
     pub(super) async fn highest(&self) -> Result<Option<u64>, Error> {

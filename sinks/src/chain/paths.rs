@@ -32,7 +32,8 @@ pub(super) fn commit(id: &CommitId) -> String {
     format!("{COMMITS}/{id}.json")
 }
 
-/// Below the path of each commit whose attempt began at a time or later: an id begins with it, in milliseconds.
+/// Below the path of each commit whose attempt began at a time or later: an id
+/// begins with it, in milliseconds.
 pub(super) fn first_commit_at(time: Timestamp) -> String {
     format!("{COMMITS}/{}", id_at(time))
 }

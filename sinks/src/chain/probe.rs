@@ -7,11 +7,11 @@ use crate::model::error::{Error, Kind};
 use crate::store::{Moved, Store};
 
 impl Chain {
-    /// Proves that checkpoints are created at most once; writes, reads, lists, moves and deletes a small object where the
-    /// staged files and the state lie; and has the tables proved. Leaves nothing behind.
+    /// Proves that checkpoints are created at most once; writes, reads, lists, moves and deletes a small
+    /// object where the staged files and the state lie; and has the tables proved. Leaves nothing behind.
     ///
-    /// Errors: `Refused`, where writers would overwrite each other's checkpoints; `Config`, naming what the store cannot do
-    /// or does not allow; `Retry`, when it cannot be reached.
+    /// Errors: `Refused`, where writers would overwrite each other's checkpoints; `Config`, naming what the
+    /// store cannot do or does not allow; `Retry`, when it cannot be reached.
     pub async fn probe(&self) -> Result<Proof, Error> {
         // Also where this process has proved it before: whoever asks wants to know how it is now.
         let proof = self.race().await?;

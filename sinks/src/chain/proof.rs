@@ -1,8 +1,9 @@
-//! Proof that the store creates an object at most once, on which the whole guarantee rests: by a race before the first
-//! record, and from then on by what the store shows of the checkpoints that this process has created.
+//! Proof that the store creates an object at most once, on which the whole
+//! guarantee rests: by a race before the first record, and from then on by what the
+//! store shows of the checkpoints that this process has created.
 //!
-//! A server that looks first and writes later passes every test that asks one question after another. So does one whose
-//! gateways do not know of each other. Only many creators at the same moment find it out.
+//! A server that looks first and writes later passes every test that asks one question after another. So does
+//! one whose gateways do not know of each other. Only many creators at the same moment find it out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -88,8 +89,8 @@ impl Watch {
 }
 
 impl Chain {
-    /// Proves that the place of the checkpoints creates an object at most once, unless this process has done so. Whatever
-    /// is put on the chain waits for it. Leaves nothing behind.
+    /// Proves that the place of the checkpoints creates an object at most once, unless this process has done
+    /// so. Whatever is put on the chain waits for it. Leaves nothing behind.
     ///
     /// Errors: `Refused`, when it does not; otherwise those of the store.
     pub async fn prove(&self) -> Result<Proof, Error> {
@@ -132,8 +133,8 @@ impl Chain {
         if changed { Err(self.not_atomic(n)) } else { Ok(()) }
     }
 
-    /// Reads back the own checkpoint that another one is about to follow, where listings do not tell whether it is
-    /// still the one that was created.
+    /// Reads back the own checkpoint that another one is about to follow, where
+    /// listings do not tell whether it is still the one that was created.
     ///
     /// Errors: `Refused`; otherwise those of the store.
     pub(super) async fn check_before(&self, n: u64) -> Result<(), Error> {
@@ -147,7 +148,8 @@ impl Chain {
             && let Some(bytes) = self.state.get(&paths::checkpoint(before)).await?
             && let Err(changed) = self.check_read(before, &bytes)
         {
-            // Where the chain has gone on that far, it may have been collected, and a late request have filled the slot again.
+            // Where the chain has gone on that far, it may have been collected, and a late
+            // request have filled the slot again.
             let highest = self.checkpoint_numbers().await?.into_iter().max();
             if highest.is_some_and(|highest| highest < before.saturating_add(self.settings.retained)) {
                 return Err(changed);

@@ -1,8 +1,8 @@
 //! Making a commit's files visible, and taking back what a rollback or an overwrite has retracted.
 //!
-//! The guarantee: both can be repeated, by anybody, at any time, however late. What is visible is in the chain, or
-//! about to be erased; and nothing is published while something is still to be erased, so a record and its replay
-//! are never visible together.
+//! The guarantee: both can be repeated, by anybody, at any time, however late. What is visible is in the
+//! chain, or about to be erased; and nothing is published while something is still to be erased, so a record
+//! and its replay are never visible together.
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -32,8 +32,8 @@ impl Chain {
         Ok(true)
     }
 
-    /// Moves the files, then stores `commits/<id>.json`, then removes what is left of the attempt. So the commit's
-    /// staged manifest stands for "to be done", and the stored one for "all visible".
+    /// Moves the files, then stores `commits/<id>.json`, then removes what is left of the attempt. So the
+    /// commit's staged manifest stands for "to be done", and the stored one for "all visible".
     pub(super) async fn publish_one(&self, state: &Checkpoint, id: &CommitId) -> Result<(), Error> {
         let Some((commit, bytes)) = self.staged_manifest(id).await? else {
             if self.state.head(&paths::commit(id)).await?.is_none() {
@@ -50,8 +50,8 @@ impl Chain {
         self.remove_attempt(id).await
     }
 
-    /// What is neither here nor there was published by somebody else, dropped, and used; or it is lost. Only the
-    /// newest state tells.
+    /// What is neither here nor there was published by somebody else, dropped, and
+    /// used; or it is lost. Only the newest state tells.
     async fn alarm_unless_dropped(&self, id: &CommitId, what: &str) -> Result<(), Error> {
         let newest = self.newest().await?;
         if !(self.rules.is_lost)(newest.as_deref(), id) {
@@ -67,8 +67,8 @@ impl Chain {
         // Foreign names may be used again by others, so an old list must not be trusted.
         let Some(newest) = self.newest().await? else { return Ok(()) };
         let ids: Vec<CommitId> = newest.retracted.iter().filter_map(Retracted::commit).cloned().collect();
-        // The manifest goes last, after the pause of whoever removes it, and no copy begins without a staged file.
-        // So without a manifest all is erased, and nothing can come back.
+        // The manifest goes last, after the pause of whoever removes it, and no copy begins without a staged
+        // file. So without a manifest all is erased, and nothing can come back.
         let found = stream::iter(ids.clone()).map(async |id: CommitId| self.find_commit(&id).await);
         let found: Vec<Option<Commit>> = found.buffered(AT_ONCE).try_collect().await?;
         let commits: Vec<Commit> = found.into_iter().flatten().collect();

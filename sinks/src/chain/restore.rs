@@ -1,8 +1,8 @@
 //! Going back to a kept state.
 //!
-//! The guarantee: a rollback is one checkpoint, so it happens or it does not. What it takes back is found after the state
-//! that it follows was loaded; if anybody was faster, it is found again. From that checkpoint on no writer of before can
-//! commit, and nothing is published until all that was taken back is erased.
+//! The guarantee: a rollback is one checkpoint, so it happens or it does not. What it takes back is found
+//! after the state that it follows was loaded; if anybody was faster, it is found again. From that checkpoint
+//! on no writer of before can commit, and nothing is published until all that was taken back is erased.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::model::restore::{Plan, Restore};
 pub type Known = BTreeMap<CommitId, Commit>;
 
 impl Chain {
-    /// Builds everything anew each time that somebody else was faster, until the chain says that it is restored.
+    /// Builds everything anew each time that somebody else was faster, until the chain
+    /// says that it is restored.
     pub(super) async fn restore_kept(&self, restore: &Restore) -> Result<Arc<Checkpoint>, Error> {
         let mut newest = self.newest_at_last().await?;
         let since = newest.incarnation;

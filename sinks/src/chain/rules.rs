@@ -1,5 +1,6 @@
-//! The protocol itself, as pure functions of what a writer can read: no clock, no store, no memory. The model that
-//! is checked for every order of events has the same functions, line by line; the chain calls them through [`Rules`].
+//! The protocol itself, as pure functions of what a writer can read: no clock, no
+//! store, no memory. The model that is checked for every order of events has the
+//! same functions, line by line; the chain calls them through [`Rules`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +20,8 @@ mod rollback;
 pub(crate) use rollback::is_restored;
 pub use rollback::{check_target, goal, restored_on, taken_back};
 
-/// The decisions that a chain goes by, as one value, so that a test can put a wrong one in its place and see that somebody
-/// notices: a rule whose removal nobody notices is either superfluous or untested.
+/// The decisions that a chain goes by, as one value, so that a test can put a wrong one in its place and see
+/// that somebody notices: a rule whose removal nobody notices is either superfluous or untested.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub is_newest: fn(u64, Option<u64>) -> bool,
@@ -77,9 +78,9 @@ pub enum Verdict {
     Unknown,
 }
 
-/// The commit rule: every partition of the attempt stands exactly where the attempt began, in its own incarnation;
-/// one that no checkpoint knew is still unknown. It looks at all that the attempt began with, not only at what it
-/// covers in the end, because its leftovers are judged by the same.
+/// The commit rule: every partition of the attempt stands exactly where the attempt began, in its own
+/// incarnation; one that no checkpoint knew is still unknown. It looks at all that the attempt began with,
+/// not only at what it covers in the end, because its leftovers are judged by the same.
 pub fn untouched(state: &Checkpoint, begin: &Begin) -> bool {
     state.incarnation == begin.incarnation
         && begin.from.iter().all(|(partition, from)| {
@@ -88,8 +89,8 @@ pub fn untouched(state: &Checkpoint, begin: &Begin) -> bool {
         })
 }
 
-/// The outcome of a commit, last sent to the slot `sent_to`, judged by an accepted state. The order of the questions
-/// matters: a commit in force has moved its own partitions.
+/// The outcome of a commit, last sent to the slot `sent_to`, judged by an accepted state. The order of the
+/// questions matters: a commit in force has moved its own partitions.
 pub fn resolve(state: &Checkpoint, begin: &Begin, sent_to: Option<u64>) -> Verdict {
     let own = Some(&begin.id);
     if state.commit.as_ref() == own || state.history.iter().any(|id| id.as_ref() == own) {
@@ -155,8 +156,8 @@ pub(crate) fn commit_on(
     body
 }
 
-/// Whether an attempt that is not committed in `state` can never be committed in any later state either. Attempts of
-/// an incarnation that `state` has not heard of are not judged.
+/// Whether an attempt that is not committed in `state` can never be committed in any later state either.
+/// Attempts of an incarnation that `state` has not heard of are not judged.
 pub fn can_never_commit(state: &Checkpoint, begin: &Begin) -> bool {
     let passed = || {
         begin.from.iter().any(|(partition, from)| {
@@ -179,20 +180,20 @@ pub fn may_publish(state: &Checkpoint) -> bool {
     state.retracted.is_empty()
 }
 
-/// Whether a checkpoint whose creation was answered with success is in force: only if it is the highest in a listing since.
-/// Its slot may have been filled before, collected, and filled again by the late request.
+/// Whether a checkpoint whose creation was answered with success is in force: only if it is the highest in a
+/// listing since. Its slot may have been filled before, collected, and filled again by the late request.
 pub fn is_newest(n: u64, highest: Option<u64>) -> bool {
     highest == Some(n)
 }
 
-/// Whether what was found neither staged nor in its place is lost, by the newest state: what it does not list as
-/// unpublished was published by somebody else, dropped, and used.
+/// Whether what was found neither staged nor in its place is lost, by the newest state: what it does not list
+/// as unpublished was published by somebody else, dropped, and used.
 pub fn is_lost(newest: Option<&Checkpoint>, id: &CommitId) -> bool {
     newest.is_some_and(|newest| newest.unpublished.contains(id))
 }
 
-/// Whether the chain of a job is lost that has files and no chain, by a second look: one that has begun since the first
-/// has files by now.
+/// Whether the chain of a job is lost that has files and no chain, by a second
+/// look: one that has begun since the first has files by now.
 pub fn is_chain_lost(second_look: Option<&Checkpoint>) -> bool {
     second_look.is_none()
 }

@@ -1,5 +1,5 @@
-//! Small objects beside a job's chain of checkpoints, by which its replicas and people tell each other what they wish
-//! and how they are. No guarantee of a sink rests on them.
+//! Small objects beside a job's chain of checkpoints, by which its replicas and people tell each other what
+//! they wish and how they are. No guarantee of a sink rests on them.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What lies staged: an attempt's folder with its announcement, its files and its manifest; and the bodies of commits,
-//! which are staged manifests first and stored commits once all their files are visible.
+//! What lies staged: an attempt's folder with its announcement, its files and its manifest; and the bodies of
+//! commits, which are staged manifests first and stored commits once all their files are visible.
 
 use bytes::Bytes;
 
@@ -62,8 +62,8 @@ impl Chain {
         Err(Error::new(Kind::Corrupt, format!("{path} is commit {} of job {:?}", commit.id, commit.job)))
     }
 
-    /// Removes what lies in an attempt's folder. What a collection judges by goes last, so that a crash in between
-    /// leaves nothing that cannot be judged.
+    /// Removes what lies in an attempt's folder. What a collection judges by goes last, so that a crash in
+    /// between leaves nothing that cannot be judged.
     pub(super) async fn remove_attempt(&self, id: &CommitId) -> Result<(), Error> {
         let folder = self.paths.attempt(id);
         let (manifest, begin) = (self.paths.manifest(id), self.paths.begin(id));
@@ -77,7 +77,8 @@ impl Chain {
         Ok(())
     }
 
-    /// What lies in the staging folders of the commits that a state lists as unpublished: commit, name, bytes.
+    /// What lies in the staging folders of the commits that a state lists as
+    /// unpublished: commit, name, bytes.
     pub async fn staged_files(&self, state: &Checkpoint) -> Result<Vec<(CommitId, String, u64)>, Error> {
         let mut files = Vec::new();
         for id in &state.unpublished {

@@ -1,5 +1,5 @@
-//! What of a commit belongs to which table, and the rejects, which are files whatever the tables are. The one place
-//! that asks a [`Table`](crate::table::Table) to change.
+//! What of a commit belongs to which table, and the rejects, which are files whatever the tables are. The one
+//! place that asks a [`Table`](crate::table::Table) to change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,8 @@ impl Chain {
         Ok(parts)
     }
 
-    /// Proves, before it is in force, that a commit's files can become visible; repeated while an error may pass.
+    /// Proves, before it is in force, that a commit's files can become visible;
+    /// repeated while an error may pass.
     ///
     /// Errors: as those of [`Table::probe`](crate::table::Table::probe).
     pub(super) async fn prove_tables(&self, commit: &Commit) -> Result<(), Error> {
@@ -67,8 +68,8 @@ impl Chain {
         self.table.probe(Some(commit)).await
     }
 
-    /// Makes the files of a commit visible; `fresh`, where nobody is known to have tried before. The path of one that is
-    /// neither staged nor visible.
+    /// Makes the files of a commit visible; `fresh`, where nobody is known to have
+    /// tried before. The path of one that is neither staged nor visible.
     pub(super) async fn show(&self, commit: &Commit, fresh: bool, to: u64) -> Result<Option<String>, Error> {
         let Parts { data, rejects } = self.parts(commit)?;
         let publish = |(table, files)| {
@@ -86,8 +87,8 @@ impl Chain {
         Ok(tables.into_iter().chain([rejects]).flatten().next())
     }
 
-    /// Takes out of the tables and the rejects what the chain has retracted. `commits` are the bodies of those that have
-    /// any left.
+    /// Takes out of the tables and the rejects what the chain has retracted. `commits`
+    /// are the bodies of those that have any left.
     pub(super) async fn hide(
         &self,
         commits: &[Commit],
@@ -144,9 +145,9 @@ impl Chain {
         Ok(files.into_iter().filter_map(|file| Some((file.path, file.name?))).collect())
     }
 
-    /// Everything that lies in this job's tables and among its rejects, also what a dot in front hides, sorted by path
-    /// within each. Its tables are those of today's job file, and those in which files of `commits` lie: a table may have
-    /// been called otherwise when they were made.
+    /// Everything that lies in this job's tables and among its rejects, also what a dot in front hides,
+    /// sorted by path within each. Its tables are those of today's job file, and those in which files of
+    /// `commits` lie: a table may have been called otherwise when they were made.
     pub async fn visible_files<'a>(
         &self,
         commits: impl IntoIterator<Item = &'a Commit>,
@@ -159,8 +160,8 @@ impl Chain {
         Ok(files)
     }
 
-    /// The files of `commits` that are neither staged nor visible, relative to the sink's URL. What may be staged is looked
-    /// for there first, so that a publisher in between hides nothing.
+    /// The files of `commits` that are neither staged nor visible, relative to the sink's URL. What may be
+    /// staged is looked for there first, so that a publisher in between hides nothing.
     pub(super) async fn missing(
         &self,
         commits: &[&Commit],

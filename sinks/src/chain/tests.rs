@@ -1,4 +1,5 @@
-//! What is particular to sinks of files: what lies where, what is refused, and what a reader of the folders can trust.
+//! What is particular to sinks of files: what lies where, what is refused, and what
+//! a reader of the folders can trust.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};

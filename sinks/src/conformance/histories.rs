@@ -1,5 +1,5 @@
-//! Random histories: several writers on shared partitions, who pause, give up, crash, publish for each other and
-//! collect. Whatever happens, in the end every record is visible once.
+//! Random histories: several writers on shared partitions, who pause, give up, crash, publish for each other
+//! and collect. Whatever happens, in the end every record is visible once.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Rejects: those that go to a topic are listed by the commit, read by whoever sends them, and dropped once they are there;
-//! all are replayed once.
+//! Rejects: those that go to a topic are listed by the commit, read by whoever
+//! sends them, and dropped once they are there; all are replayed once.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Going back: what was taken back is gone for good, what stays is as it was, and nobody of before can change it.
+//! Going back: what was taken back is gone for good, what stays is as it was, and
+//! nobody of before can change it.
 
 use std::sync::Arc;
 

@@ -51,8 +51,8 @@ where
     panic!("a call failed a thousand times");
 }
 
-/// Stages the file of this number of an attempt, in two writes. Its final name lies in `folder`, which is empty or ends with
-/// a slash; `rows` are those that it has of each partition.
+/// Stages the file of this number of an attempt, in two writes. Its final name lies in `folder`, which is
+/// empty or ends with a slash; `rows` are those that it has of each partition.
 pub async fn stage(
     sink: &dyn Sink,
     begin: &Begin,
@@ -95,8 +95,8 @@ impl Writer {
         repeat(|| self.sink.load()).await.expect("the chain has begun")
     }
 
-    /// Announces and stages an attempt that moves each partition of `moves` by so many offsets, with a row for each
-    /// and `rejects` in a file of their own. `idle` partitions are announced and not moved.
+    /// Announces and stages an attempt that moves each partition of `moves` by so many offsets, with a row
+    /// for each and `rejects` in a file of their own. `idle` partitions are announced and not moved.
     pub(super) async fn attempt_with(
         &self,
         state: &Checkpoint,

@@ -1,5 +1,5 @@
-//! A checkpoint: a complete, numbered, immutable description of the whole job, created only if its number is free.
-//! Creating one is the commit; a savepoint is a copy of one.
+//! A checkpoint: a complete, numbered, immutable description of the whole job, created only if its number is
+//! free. Creating one is the commit; a savepoint is a copy of one.
 
 use std::collections::BTreeMap;
 
@@ -64,8 +64,8 @@ pub enum RestoreChoice {
     NewIncarnation,
 }
 
-/// What is left of the oldest commits once they are forgotten: the sum of them. Its files are the user's, and no audit
-/// looks at them.
+/// What is left of the oldest commits once they are forgotten: the sum of them. Its
+/// files are the user's, and no audit looks at them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
     /// When the newest of them were folded into it.
@@ -123,7 +123,8 @@ pub struct Checkpoint {
     pub rejects: u64,
     /// Losses accepted since the start of the chain.
     pub gaps: Vec<Gap>,
-    /// The savepoint that this incarnation was restored from, so that the same start again does not restore again.
+    /// The savepoint that this incarnation was restored from, so that the same start
+    /// again does not restore again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored: Option<Restored>,
     /// The newest control object that the job had applied.
@@ -132,12 +133,12 @@ pub struct Checkpoint {
     /// Commits whose rejects are not known to be in the topic for them; oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsent: Vec<CommitId>,
-    /// Timestamp of the last record committed of each partition, in milliseconds since 1970: what finds the place again
-    /// in a cluster with other offsets.
+    /// Timestamp of the last record committed of each partition, in milliseconds since 1970: what finds the
+    /// place again in a cluster with other offsets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timestamps: BTreeMap<TopicPartition, i64>,
-    /// Leader epoch of the last record committed of each partition: by it the brokers are asked whether they still have
-    /// all that was read. Chains begun before learn it with their next records.
+    /// Leader epoch of the last record committed of each partition: by it the brokers are asked whether they
+    /// still have all that was read. Chains begun before learn it with their next records.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub epochs: BTreeMap<TopicPartition, LeaderEpoch>,
     /// What was committed lately, where the job limits its rejects in a window; oldest first.
@@ -146,7 +147,8 @@ pub struct Checkpoint {
     /// The commits that were forgotten. All others since the start of the chain are stored one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
-    /// What the job pinned, such as an inferred schema: a tree of objects whose leaves never change. The connector's own.
+    /// What the job pinned, such as an inferred schema: a tree of objects whose leaves
+    /// never change. The connector's own.
     pub pinned: Value,
     /// Fields of this format that this version does not know; carried along, never dropped.
     #[serde(flatten)]
@@ -187,8 +189,8 @@ impl Checkpoint {
         }
     }
 
-    /// Whether a stored commit is part of what is forgotten: the base counts it already. A late publisher may store it
-    /// once more.
+    /// Whether a stored commit is part of what is forgotten: the base counts it
+    /// already. A late publisher may store it once more.
     pub fn has_forgotten(&self, commit: &Commit) -> bool {
         let forgotten = |(partition, span): (_, &Span)| {
             let base = self.base.as_ref().and_then(|base| base.partitions.get(partition));
@@ -197,7 +199,8 @@ impl Checkpoint {
         commit.delta.0.iter().all(forgotten)
     }
 
-    /// Refuses to go back to positions inside of what is forgotten: nobody knows any more which files would have to go.
+    /// Refuses to go back to positions inside of what is forgotten: nobody knows any
+    /// more which files would have to go.
     ///
     /// Errors: `Refused`.
     pub fn check_remembered(&self, target: &Position) -> Result<(), Error> {

@@ -93,8 +93,8 @@ pub struct StagedFile {
     pub kind: FileKind,
     /// Name in the commit's staging folder.
     pub staged: String,
-    /// Path once visible, relative to the sink's URL: `table/day=2026-01-31/name.parquet`. For rejects: the file
-    /// name alone, in the job's rejects folder.
+    /// Path once visible, relative to the sink's URL: `table/day=2026-01-31/name.parquet`. For rejects: the
+    /// file name alone, in the job's rejects folder.
     pub path: String,
     /// Size in bytes.
     pub bytes: u64,
@@ -115,8 +115,8 @@ impl StagedFile {
     }
 }
 
-/// What a commit has decoded once more. Each reject of its sources has become a row of it, or a reject of it, or is
-/// skipped.
+/// What a commit has decoded once more. Each reject of its sources has become a row
+/// of it, or a reject of it, or is skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replay {
     /// The commits whose rejects these are, each with all of them.
@@ -134,8 +134,9 @@ pub struct Commit {
     pub job: String,
     pub incarnation: u32,
     pub created: Timestamp,
-    /// Where every partition of the attempt stood when it began: the `from` of its [`Begin`]. The commit depends on
-    /// all of them, also on those that `delta` does not move, because leftovers are judged by them.
+    /// Where every partition of the attempt stood when it began: the `from` of its
+    /// [`Begin`]. The commit depends on all of them, also on those that `delta` does
+    /// not move, because leftovers are judged by them.
     pub from: BTreeMap<TopicPartition, i64>,
     /// The offsets covered; may name partitions without any rows.
     pub delta: Delta,
@@ -201,8 +202,8 @@ impl Commit {
     }
 }
 
-/// Written before the first file of a commit. Leftovers are judged by it: an attempt whose start has been passed can
-/// never commit.
+/// Written before the first file of a commit. Leftovers are judged by it: an
+/// attempt whose start has been passed can never commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
     pub format: u32,

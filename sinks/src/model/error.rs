@@ -10,7 +10,8 @@ pub enum Kind {
     Retry,
     /// The job file, the rights or the environment must be changed; trying again does not help.
     Config,
-    /// Stored state is damaged, cut short or contradicts itself: stop, and let a person look. No option goes past it.
+    /// Stored state is damaged, cut short or contradicts itself: stop, and let a person
+    /// look. No option goes past it.
     Corrupt,
     /// Going on could lose or double records: stop, unless a person says otherwise.
     Refused,
@@ -20,7 +21,8 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Error {
     pub kind: Kind,
-    /// What was being done, to which object, and the remedy where there is one. Never a record's content or a secret.
+    /// What was being done, to which object, and the remedy where there is one. Never a
+    /// record's content or a secret.
     pub context: String,
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }

@@ -93,8 +93,8 @@ impl RejectLimit {
         Self { records: Some(most), ratio: None }
     }
 
-    /// Whether `commit` may land on `state`. A ratio refuses only what brings rejects: rows alone make it better, also
-    /// when the window has moved on.
+    /// Whether `commit` may land on `state`. A ratio refuses only what brings rejects: rows alone make it
+    /// better, also when the window has moved on.
     ///
     /// Errors: the limit that it would pass.
     pub fn check(&self, state: &Checkpoint, commit: &Commit, now: Timestamp) -> Result<(), Exceeded> {

@@ -18,8 +18,9 @@ pub struct TopicPartition {
 const REJECTS: &str = "(rejects)";
 
 impl TopicPartition {
-    /// The lane whose offsets count the job's rejects as they are replayed. It stands among the partitions of a checkpoint
-    /// once there was a replay, as all rules for a partition hold for it; Kafka knows nothing of it.
+    /// The lane whose offsets count the job's rejects as they are replayed. It stands
+    /// among the partitions of a checkpoint once there was a replay, as all rules for a
+    /// partition hold for it; Kafka knows nothing of it.
     pub fn rejects() -> Self {
         Self::new(REJECTS, 0)
     }
@@ -64,13 +65,15 @@ impl<'de> Deserialize<'de> for TopicPartition {
     }
 }
 
-/// What tells whether a partition's log is still the one that was read: everything below `to` was written by leaders
-/// up to `epoch`. A log of which some of that is gone ends, as far as these leaders go, below `to` (KIP-320).
+/// What tells whether a partition's log is still the one that was read: everything
+/// below `to` was written by leaders up to `epoch`. A log of which some of that is
+/// gone ends, as far as these leaders go, below `to` (KIP-320).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LeaderEpoch {
     /// Of the last record that was read.
     pub epoch: i32,
-    /// The offset after that record. The position may be beyond it, by what no reader sees: of that, nobody tells the epoch.
+    /// The offset after that record. The position may be beyond it, by what no reader
+    /// sees: of that, nobody tells the epoch.
     pub to: i64,
 }
 

@@ -1,9 +1,11 @@
-//! Rejects that are decoded once more: which of them wait for it, and what a commit says of those that it took.
+//! Rejects that are decoded once more: which of them wait for it, and what a commit
+//! says of those that it took.
 //!
-//! The guarantee: of each commit in force, at most one replay in force has taken the rejects. A replay is a commit of a
-//! lane of its own, [`TopicPartition::rejects`], whose offsets count the rejects taken so far. So two who have seen the
-//! same rejects waiting begin at the same offset, and one of them is fenced; a rollback that takes back the rejects takes
-//! back their replay, which came later; and whoever reads Kafka is in nobody's way.
+//! The guarantee: of each commit in force, at most one replay in force has taken the rejects.
+//! A replay is a commit of a lane of its own, [`TopicPartition::rejects`], whose offsets
+//! count the rejects taken so far. So two who have seen the same rejects waiting begin at the
+//! same offset, and one of them is fenced; a rollback that takes back the rejects takes back
+//! their replay, which came later; and whoever reads Kafka is in nobody's way.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +19,9 @@ pub fn replays<'a>(in_force: impl IntoIterator<Item = &'a Commit>) -> BTreeMap<&
     taken.flat_map(|(commit, replay)| replay.sources.iter().map(move |source| (source, commit))).collect()
 }
 
-/// The commits whose rejects may be replayed. `in_force` are all that are and were not forgotten, found after `state`
-/// was accepted. Those that are not known to be visible are left out, so that whoever finds a replay among the stored
-/// commits finds its sources there, too, until they are forgotten.
+/// The commits whose rejects may be replayed. `in_force` are all that are and were not forgotten, found after
+/// `state` was accepted. Those that are not known to be visible are left out, so that whoever finds a replay
+/// among the stored commits finds its sources there, too, until they are forgotten.
 pub fn outstanding<'a>(state: &Checkpoint, in_force: &'a [Commit]) -> Vec<&'a Commit> {
     let taken = replays(in_force);
     let waits = |commit: &&Commit| {

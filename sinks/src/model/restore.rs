@@ -57,7 +57,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Of the commits `taken`, found after `newest` was loaded; `goal` is where each partition stands afterwards.
+    /// Of the commits `taken`, found after `newest` was loaded; `goal` is where each
+    /// partition stands afterwards.
     pub(crate) fn new(
         newest: &Checkpoint,
         goal: &BTreeMap<TopicPartition, PartitionState>,

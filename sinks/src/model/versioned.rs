@@ -1,5 +1,5 @@
-//! Stored JSON documents that begin with their format, `{"format": 1, …}`: an older version says that it has to be
-//! upgraded, and never guesses what a newer one has written.
+//! Stored JSON documents that begin with their format, `{"format": 1, …}`: an older version says that it has
+//! to be upgraded, and never guesses what a newer one has written.
 
 use std::fmt::Display;
 

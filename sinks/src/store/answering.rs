@@ -43,8 +43,8 @@ fn all() -> MutexGuard<'static, Answering> {
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long no store has answered anything though it was asked, and what came instead: a status, or a kind of error. An
-/// answer that refuses is one.
+/// How long no store has answered anything though it was asked, and what came
+/// instead: a status, or a kind of error. An answer that refuses is one.
 pub fn unanswered() -> Option<(Duration, Option<String>)> {
     let all = all();
     Some((all.unanswered_since?.elapsed(), all.newest.clone()))

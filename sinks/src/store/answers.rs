@@ -1,5 +1,5 @@
-//! What goes on of a store's refusal: its status, code, message and request id. Stores repeat in the rest what they were
-//! sent, session tokens among it, and all of it would stand in errors and logs.
+//! What goes on of a store's refusal: its status, code, message and request id. Stores repeat in the rest
+//! what they were sent, session tokens among it, and all of it would stand in errors and logs.
 
 use std::fmt::Write;
 
@@ -26,7 +26,8 @@ pub(super) fn secrets(headers: &object_store::HeaderMap) -> Vec<String> {
     parts.filter(|part| part.len() >= SHORTEST_SECRET).map(str::to_owned).collect()
 }
 
-/// The same answer; where it is a refusal, with [`told`] as its body. `may_refuse`: with a status of success, too.
+/// The same answer; where it is a refusal, with [`told`] as its body. `may_refuse`:
+/// with a status of success, too.
 pub(super) async fn without_secrets(
     response: HttpResponse,
     may_refuse: bool,

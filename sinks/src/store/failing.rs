@@ -1,4 +1,5 @@
-//! A store that passes each failpoint before and after every verb; a plain one where failpoints are not compiled in.
+//! A store that passes each failpoint before and after every verb; a plain one
+//! where failpoints are not compiled in.
 
 use std::fmt;
 use std::io;

@@ -1,8 +1,8 @@
 //! A store in a local folder, or one mounted from elsewhere.
 //!
-//! The guarantee: what a call reports as done survives a loss of power. A file's bytes are synced before its name
-//! appears, and the name's folder after it, so a name never stands for bytes that are not there. `steps` has the
-//! order of each verb, and why; `folders` what is synced of others.
+//! The guarantee: what a call reports as done survives a loss of power. A file's bytes are synced before its
+//! name appears, and the name's folder after it, so a name never stands for bytes that are not there. `steps`
+//! has the order of each verb, and why; `folders` what is synced of others.
 //!
 //! Nothing outside the root is ever touched: `links` finds links below it, and none is followed.
 

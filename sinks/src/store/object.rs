@@ -1,7 +1,8 @@
 //! A store in a bucket: S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage, or memory.
 //!
-//! The guarantee rests on the server: a put is atomic, and one with the condition "only if absent" succeeds at most
-//! once. A server that does not keep to the condition is found out by a race, before the first record (`files::proof`).
+//! The guarantee rests on the server: a put is atomic, and one with the condition
+//! "only if absent" succeeds at most once. A server that does not keep to the
+//! condition is found out by a race, before the first record (`files::proof`).
 
 use std::fmt;
 use std::ops::Range;
@@ -41,8 +42,8 @@ pub struct Object {
     parts: Arc<Semaphore>,
 }
 
-/// How an object is copied by the server, which may take its time over a large one. A copy that is asked for again while
-/// it runs is made twice, and changes a file that readers may have seen already.
+/// How an object is copied by the server, which may take its time over a large one. A copy that is asked for
+/// again while it runs is made twice, and changes a file that readers may have seen already.
 #[derive(Clone)]
 struct Copies {
     /// Asks for each copy once, and is patient.
@@ -131,8 +132,8 @@ impl Object {
         !self.url.starts_with("a")
     }
 
-    /// The object's key. Taken as it stands: hive folders carry their own percent signs, which must not be escaped
-    /// a second time.
+    /// The object's key. Taken as it stands: hive folders carry their own percent
+    /// signs, which must not be escaped a second time.
     fn key(&self, path: &str) -> Result<Path, Error> {
         if !path.is_empty() {
             check_listed(path)?;
@@ -177,8 +178,8 @@ impl Object {
     }
 }
 
-/// An error of the store, with what is to be done about it. Its causes are told once, in one line; nothing of the answer
-/// is in it that [`super::answers`] has left out.
+/// An error of the store, with what is to be done about it. Its causes are told once, in one line; nothing of
+/// the answer is in it that [`super::answers`] has left out.
 fn error(url: &str, what: &str, path: &str, source: object_store::Error) -> Error {
     use object_store::Error as Store;
     let told = refusal::told(&source);
@@ -190,7 +191,8 @@ fn error(url: &str, what: &str, path: &str, source: object_store::Error) -> Erro
         (Kind::Config, ": there is no such bucket or container; make it, or correct the URL".to_owned())
     } else {
         let kind = match source {
-            // Where absence is a normal answer it has been told apart before: what is missing here is the bucket.
+            // Where absence is a normal answer it has been told apart before: what is missing
+            // here is the bucket.
             Store::NotFound { .. }
             | Store::InvalidPath { .. }
             | Store::NotSupported { .. }
@@ -322,8 +324,8 @@ impl Store for Object {
         deleted.map(drop).map_err(|source| self.error("delete", path, source))
     }
 
-    /// The copy before the delete: the bytes have a name at every moment. Between them a look, as the answer to a copy
-    /// proves nothing: Azure may only have begun it, and it may fail later.
+    /// The copy before the delete: the bytes have a name at every moment. Between them a look, as the answer
+    /// to a copy proves nothing: Azure may only have begun it, and it may fail later.
     async fn move_to_final(&self, from: &str, to: &str, bytes: u64) -> Result<Moved, Error> {
         check_path(from)?;
         check_path(to)?;

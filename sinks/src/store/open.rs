@@ -1,5 +1,5 @@
-//! From a URL and options to a store. Credentials come from the options, else from the environment as the vendor's
-//! own tools read it; none is ever logged, nor part of an error.
+//! From a URL and options to a store. Credentials come from the options, else from the environment as the
+//! vendor's own tools read it; none is ever logged, nor part of an error.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,11 +35,13 @@ impl Default for Retries {
 /// As long as so many requests may take, the answer to a copy is waited for.
 const COPY_REQUESTS: u32 = 5;
 
-/// Opens the store at a URL: `file:///folder` (taken literally, without percent escapes), `s3://bucket/prefix`,
-/// `gs://bucket/prefix`, `az://container/prefix`, or `memory://name` (lost with the value). Asks no server anything.
+/// Opens the store at a URL: `file:///folder` (taken literally, without percent
+/// escapes), `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`,
+/// or `memory://name` (lost with the value). Asks no server anything.
 ///
-/// Options for all clouds: `endpoint`, `allow_http`, `ca_file`; for S3 `region`, `path_style`, `access_key_id`,
-/// `secret_access_key`, `session_token`, `profile`; and whatever else object_store knows by its own names.
+/// Options for all clouds: `endpoint`, `allow_http`, `ca_file`; for S3 `region`,
+/// `path_style`, `access_key_id`, `secret_access_key`, `session_token`, `profile`;
+/// and whatever else object_store knows by its own names.
 ///
 /// Errors: `Config`, naming the option or the part of the URL at fault.
 pub fn open(
@@ -50,7 +52,8 @@ pub fn open(
     Ok(Arc::new(Failing::new(open_plain(url, options, retries)?)))
 }
 
-/// Like [`open`], for commands that never write: where a local file system takes no writes, what lies there is believed.
+/// Like [`open`], for commands that never write: where a local file system takes no
+/// writes, what lies there is believed.
 pub fn open_to_read(
     url: &str,
     options: &BTreeMap<String, String>,
@@ -92,7 +95,8 @@ pub(crate) fn open_plain(
         Options::new(options).all_used(scheme)?;
         return Ok(Arc::new(Object::new(Arc::new(InMemory::new()), url, root)));
     }
-    // It gives up after the first failure: whether a copy was made is looked for before it is asked for again.
+    // It gives up after the first failure: whether a copy was made is looked for
+    // before it is asked for again.
     let patient =
         Retries { request_timeout: retries.request_timeout * COPY_REQUESTS, retry_timeout: Duration::ZERO };
     Ok(Arc::new(Object::new(client(retries)?, url, root).with_copier(client(patient)?, retries)))

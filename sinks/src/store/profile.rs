@@ -1,5 +1,5 @@
-//! Profiles of AWS's own tools: `~/.aws/credentials` and `~/.aws/config`, which object_store does not read. Static
-//! keys only; profiles that assume roles or sign in are refused by name rather than half understood.
+//! Profiles of AWS's own tools: `~/.aws/credentials` and `~/.aws/config`, which object_store does not read.
+//! Static keys only; profiles that assume roles or sign in are refused by name rather than half understood.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,8 +18,8 @@ pub(super) struct Profile {
     pub(super) wins_over_environment: bool,
 }
 
-/// The profile to use: the one asked for, else `AWS_PROFILE`, else `default` where it exists. Its keys are left out
-/// when the options or, unless a profile was asked for, the environment have any.
+/// The profile to use: the one asked for, else `AWS_PROFILE`, else `default` where it exists. Its keys are
+/// left out when the options or, unless a profile was asked for, the environment have any.
 ///
 /// Errors: `Config`, when a profile that was asked for does not exist or has no keys.
 pub(super) fn find(asked: Option<String>, options_have_keys: bool) -> Result<Profile, Error> {

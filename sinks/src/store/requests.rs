@@ -1,5 +1,5 @@
-//! Counts what leaves for an object store, each repeated request too: all of them are on somebody's bill. Of a refusal
-//! that comes back, only what it says in so many words goes on.
+//! Counts what leaves for an object store, each repeated request too: all of them are on somebody's bill. Of
+//! a refusal that comes back, only what it says in so many words goes on.
 
 use async_trait::async_trait;
 use object_store::ClientOptions;
@@ -65,8 +65,8 @@ impl HttpService for Counted {
     }
 }
 
-/// Of S3's protocol, of GCS's, which is like it, or of Azure's: what a request asks for, by its query and the names of
-/// its headers.
+/// Of S3's protocol, of GCS's, which is like it, or of Azure's: what a request asks
+/// for, by its query and the names of its headers.
 fn operation(method: &str, query: &str, has_header: impl Fn(&str) -> bool) -> &'static str {
     let parameter = |name: &str| {
         query.split('&').find_map(|pair| {

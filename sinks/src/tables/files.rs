@@ -1,7 +1,7 @@
 //! Plain Parquet tables: a folder each, below one URL, into which staged files are moved.
 //!
-//! Readers list folders, so a file is visible as soon as it lies there, and each file's own place says whether it is
-//! done: no table holds a counter.
+//! Readers list folders, so a file is visible as soon as it lies there, and each file's own place says
+//! whether it is done: no table holds a counter.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -31,8 +31,8 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// `staging` is the folder of the store that staged files lie below; `grace` the longest time for which a server may
-    /// still be executing a copy.
+    /// `staging` is the folder of the store that staged files lie below; `grace` the
+    /// longest time for which a server may still be executing a copy.
     pub(crate) fn new(
         url: String,
         tables: Tables,

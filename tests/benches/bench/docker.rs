@@ -1,4 +1,5 @@
-//! A broker and an object store in Docker, by its command line: a client library would be most of what is compiled here.
+//! A broker and an object store in Docker, by its command line: a client library
+//! would be most of what is compiled here.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -78,7 +79,8 @@ impl Kafka {
             ("TRANSACTION_STATE_LOG_MIN_ISR", "1"),
             ("TRANSACTION_STATE_LOG_NUM_PARTITIONS", "3"),
             ("AUTO_CREATE_TOPICS_ENABLE", "false"),
-            // A group's first members are not waited for: that would be the broker's time, in all that is measured.
+            // A group's first members are not waited for: that would be the broker's time, in
+            // all that is measured.
             ("GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
             ("MESSAGE_MAX_BYTES", "4000000"),
             ("REPLICA_FETCH_MAX_BYTES", "4000000"),

@@ -1,5 +1,5 @@
-//! What the hardware allows: one thread that consumes, decodes and encodes to a local file. No group, no offsets, no
-//! checkpoint, no handling of errors; any connector does this much and more.
+//! What the hardware allows: one thread that consumes, decodes and encodes to a local file. No group, no
+//! offsets, no checkpoint, no handling of errors; any connector does this much and more.
 //!
 //! Decoder and Parquet settings are the product's own, so that the ratio shows what the product adds to them.
 

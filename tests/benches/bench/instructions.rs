@@ -1,8 +1,9 @@
-//! How many instructions decoding and encoding take for a record of the standard workload, counted by callgrind: a figure
-//! that no other load of the machine changes, so that a test can hold it.
+//! How many instructions decoding and encoding take for a record of the standard workload, counted by
+//! callgrind: a figure that no other load of the machine changes, so that a test can hold it.
 //!
-//! Valgrind shows a program one and the same processor, a Haswell, on every machine that has AVX2; so libraries that choose
-//! by what the processor can do choose alike everywhere. Compilers differ: the figures name theirs.
+//! Valgrind shows a program one and the same processor, a Haswell, on every machine
+//! that has AVX2; so libraries that choose by what the processor can do choose
+//! alike everywhere. Compilers differ: the figures name theirs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -11,8 +11,8 @@ use super::workload::{Kind, Shape};
 
 pub(crate) const TABLE: &str = "bench";
 
-/// What a job file says. All else is the default, but for checkpoints that are frequent enough to have their part in
-/// the figures.
+/// What a job file says. All else is the default, but for checkpoints that are
+/// frequent enough to have their part in the figures.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) name: String,

@@ -1,13 +1,13 @@
-//! What Tidegate costs: by stage, end to end, beside the floor below which no connector gets, and beside what one would
-//! use instead.
+//! What Tidegate costs: by stage, end to end, beside the floor below which no
+//! connector gets, and beside what one would use instead.
 //!
-//! Everything measured is a process of its own, this program again or the product's release build, so that each is
-//! counted whole and the same way. What is compared runs in turn, because a machine's speed changes with the hour;
-//! whatever was written is read back and must add up to exactly what was produced.
+//! Everything measured is a process of its own, this program again or the product's release build, so that
+//! each is counted whole and the same way. What is compared runs in turn, because a machine's speed changes
+//! with the hour; whatever was written is read back and must add up to exactly what was produced.
 //!
 //! `./x bench [--write] [NAME..]`; see [`main`] for the names. `TIDEGATE_BENCH_RECORDS` (1,000,000) and
-//! `TIDEGATE_BENCH_ROUNDS` (3) set its size. Without a broker: `cargo bench -p tidegate-benches -- decode` times decoding
-//! and encoding, and `./x bench instructions` counts what they take.
+//! `TIDEGATE_BENCH_ROUNDS` (3) set its size. Without a broker: `cargo bench -p tidegate-benches -- decode`
+//! times decoding and encoding, and `./x bench instructions` counts what they take.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures go to stdout, progress to stderr")]
 

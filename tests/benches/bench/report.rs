@@ -152,7 +152,8 @@ impl Results {
         self.0.get(table)?.line(line)?.of(key)
     }
 
-    /// Puts tables, goals and the summary between their marks in a page: `<!-- bench NAME -->` and `<!-- end -->`.
+    /// Puts tables, goals and the summary between their marks in a page: `<!-- bench
+    /// NAME -->` and `<!-- end -->`.
     pub(crate) fn put_into(&self, page: &str) -> String {
         let mut text = page.to_owned();
         let mut put = |name: &str, content: &str| {

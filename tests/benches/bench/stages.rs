@@ -196,7 +196,8 @@ impl Payload for Replay {
     }
 }
 
-/// Rows a second of CPU time that one core decodes and encodes, without a broker; compared with the last time by criterion.
+/// Rows a second of CPU time that one core decodes and encodes, without a broker;
+/// compared with the last time by criterion.
 pub(crate) fn quick() -> Result<()> {
     let runtime = tokio::runtime::Handle::current();
     let job = Settings::new("quick", &Shape::events(0)).alone()?;

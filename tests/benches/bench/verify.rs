@@ -1,5 +1,5 @@
-//! Readers of the output that know nothing of who wrote it: one with the Parquet library that the product has too, and
-//! one with DuckDB, in Python.
+//! Readers of the output that know nothing of who wrote it: one with the Parquet
+//! library that the product has too, and one with DuckDB, in Python.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! What the benches read: records in transactions, some of them aborted, each following from its number alone.
+//! What the benches read: records in transactions, some of them aborted, each
+//! following from its number alone.
 //!
 //! Aborted records have numbers from 2^40 on, so that a single one of them in an output shows in its totals.
 
@@ -83,7 +84,8 @@ impl Kind {
     }
 }
 
-/// What an exact copy adds up to. The ids are added up by their hashes, so a record in place of another shows too.
+/// What an exact copy adds up to. The ids are added up by their hashes, so a record
+/// in place of another shows too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Totals {
     pub(crate) rows: u64,
@@ -228,7 +230,8 @@ fn send(producer: &BaseProducer, shape: &Shape, number: u64, event: &event::Even
     }
 }
 
-/// Small records outside of transactions, `rate` a second (0: at once), numbered from `from`, to the partitions in turn.
+/// Small records outside of transactions, `rate` a second (0: at once), numbered
+/// from `from`, to the partitions in turn.
 pub(crate) fn trickle(
     servers: &str,
     topic: &str,

@@ -203,7 +203,8 @@ async fn a_start_before_the_log_is_a_loss() -> Result<()> {
     scene.assert_rows("t", vec![raw(&scene.topic, 0, 2, b"2")]).await
 }
 
-/// Another group is asked for where the sink is not, as a job that was emptied by mistake reads by the same one.
+/// Another group is asked for where the sink is not, as a job that was emptied by
+/// mistake reads by the same one.
 #[tokio::test(flavor = "multi_thread")]
 async fn overwriting_never_erases_what_the_job_has_committed() -> Result<()> {
     let scene = Scene::new(1, Sections { sink: "  mode: overwrite\n", ..Default::default() }).await?;

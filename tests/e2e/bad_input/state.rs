@@ -44,7 +44,8 @@ async fn a_corrupt_checkpoint_stops_every_command_and_is_named() -> Result<()> {
     scene.assert_raw().await
 }
 
-/// Without the newest checkpoints the chain looks like an older one, whose records would be written a second time.
+/// Without the newest checkpoints the chain looks like an older one, whose records
+/// would be written a second time.
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_newest_checkpoints_are_noticed() -> Result<()> {
     let scene = written().await?;

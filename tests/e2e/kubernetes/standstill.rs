@@ -50,7 +50,8 @@ impl Standstill {
         Ok(watch)
     }
 
-    /// Does something, waits until all partitions move again, and notes the longest time in which one of them did not.
+    /// Does something, waits until all partitions move again, and notes the longest
+    /// time in which one of them did not.
     pub(super) async fn step(&self, what: &str, does: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
         let start = Instant::now();
         does().await.with_context(|| what.to_owned())?;

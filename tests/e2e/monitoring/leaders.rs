@@ -1,4 +1,5 @@
-//! Partitions whose leader goes away, on three brokers: one that is frozen stays leader here, one that ends leaves none.
+//! Partitions whose leader goes away, on three brokers: one that is frozen stays
+//! leader here, one that ends leaves none.
 
 use anyhow::{Context, Result, ensure};
 use rdkafka::ClientConfig;
@@ -24,7 +25,8 @@ struct Scene {
 impl Scene {
     async fn new() -> Result<Self> {
         let settings = [
-            // Longer than it takes to be told; a broker that ends has to outwait its own session before it is let in again.
+            // Longer than it takes to be told; a broker that ends has to outwait its own
+            // session before it is let in again.
             ("KAFKA_BROKER_SESSION_TIMEOUT_MS", "90000"),
             // The others do without a frozen broker's copy of what a group says.
             ("KAFKA_REPLICA_LAG_TIME_MAX_MS", "3000"),

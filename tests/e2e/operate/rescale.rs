@@ -24,7 +24,8 @@ const GRACE: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_come_and_go_under_load_and_no_partition_is_left_alone() -> Result<()> {
-    // At 200 ms, four replicas would be far above what one chain takes; `validate` warns above 3 commits a second.
+    // At 200 ms, four replicas would be far above what one chain takes; `validate`
+    // warns above 3 commits a second.
     let more = "checkpoint: {interval: 1s, copy_grace: 1s}\ncontrol: {poll: 300ms}\nspeed: {channels: 1}\n";
     let scene = Arc::new(Scene::with(6, more).await?);
     let writer = scene.write(6);
@@ -93,8 +94,9 @@ async fn a_replica_that_has_stopped_has_left_the_group() -> Result<()> {
     scene.assert_exact().await
 }
 
-/// Each is closed at another time after its start, so at each step of joining. A member that stays behind holds its group up for a
-/// session timeout; and up to 2.14.1, librdkafka crashes now and then when it is closed before the answer to its SyncGroup is there.
+/// Each is closed at another time after its start, so at each step of joining. A member that stays behind
+/// holds its group up for a session timeout; and up to 2.14.1, librdkafka crashes now and then when it is
+/// closed before the answer to its SyncGroup is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_ends_while_it_joins_has_left_the_group() -> Result<()> {
     let kafka = Kafka::shared().await?;

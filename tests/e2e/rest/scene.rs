@@ -25,8 +25,8 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// Starts a job whose `http` section is `http`, and waits until it reads. In `http`, `TOKEN` stands for a token
-    /// from a file, and `TLS` for a certificate for `localhost`.
+    /// Starts a job whose `http` section is `http`, and waits until it reads. In `http`, `TOKEN` stands for a
+    /// token from a file, and `TLS` for a certificate for `localhost`.
     pub(super) async fn start(http: &str, arguments: &[&str]) -> Result<Self> {
         let (servers, topic) = orders().await?;
         let more = format!("{CHECKPOINTS}control: {{poll: 200ms}}\n");

@@ -1,4 +1,5 @@
-//! An API tester that makes its requests from the OpenAPI document: what it asks must be answered as described.
+//! An API tester that makes its requests from the OpenAPI document: what it asks
+//! must be answered as described.
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Damaged savepoints: every one is refused, with exit code 3, the file's name and a remedy, and the sink untouched.
+//! Damaged savepoints: every one is refused, with exit code 3, the file's name and
+//! a remedy, and the sink untouched.
 
 use std::fs;
 use std::path::Path;

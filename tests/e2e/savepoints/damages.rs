@@ -307,7 +307,8 @@ fn edit_file(folder: &Path, file: &str, edit: impl Fn(&mut Value)) -> Result<()>
     reseal(folder)
 }
 
-/// Has the manifest name more files, each with the size and hash of the text `x`, which is written where it can be.
+/// Has the manifest name more files, each with the size and hash of the text `x`,
+/// which is written where it can be.
 fn names_too(folder: &Path, names: &[&str]) -> Result<()> {
     fs::write(folder.with_file_name("outside.json"), "x")?;
     edit_manifest(folder, |manifest| {

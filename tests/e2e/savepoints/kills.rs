@@ -1,4 +1,5 @@
-//! Killed, as by kill -9, at each step of making and of removing a savepoint: what is left is refused, or whole.
+//! Killed, as by kill -9, at each step of making and of removing a savepoint: what
+//! is left is refused, or whole.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;

@@ -67,7 +67,8 @@ async fn a_token_of_its_own_making() -> Result<()> {
 
 const CLIENT_SECRET: &str = "the-secret-of-a-client";
 
-/// Gives a token to the client that knows its secret, as an OpenID provider does. The broker takes unsigned ones.
+/// Gives a token to the client that knows its secret, as an OpenID provider does.
+/// The broker takes unsigned ones.
 pub(super) async fn token_endpoint() -> Result<String> {
     async fn answer(headers: HeaderMap) -> (StatusCode, Json<Value>) {
         let expected = format!("Basic {}", STANDARD.encode(format!("a-client:{CLIENT_SECRET}")));

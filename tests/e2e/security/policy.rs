@@ -1,5 +1,5 @@
-//! The policy for S3 that the manual has: it is enough for all that a job does, it ends at the job's folder, and where one of its
-//! rights is missing, whoever starts the job is told which.
+//! The policy for S3 that the manual has: it is enough for all that a job does, it ends at the job's folder,
+//! and where one of its rights is missing, whoever starts the job is told which.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! A broker with an authorizer: the rights that the documentation lists suffice, and one that is missing is named.
+//! A broker with an authorizer: the rights that the documentation lists suffice,
+//! and one that is missing is named.
 
 use anyhow::{Result, ensure};
 use rdkafka::ClientConfig;

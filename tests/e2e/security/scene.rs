@@ -53,7 +53,8 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// A topic of its own with records, and a job that has no login yet. `more` goes at the end of the job file.
+    /// A topic of its own with records, and a job that has no login yet. `more` goes at
+    /// the end of the job file.
     pub(super) async fn new(more: &str) -> Result<Self> {
         Self::with_topic(&unique(OURS), more).await
     }
@@ -89,7 +90,8 @@ impl Scene {
         Ok(())
     }
 
-    /// Lets the job come in by a listener with these properties. In them, `HERE` stands for the job file's folder.
+    /// Lets the job come in by a listener with these properties. In them, `HERE` stands
+    /// for the job file's folder.
     pub(super) fn comes_by(&self, listener: &str, properties: &str) -> Result<()> {
         let text = std::fs::read_to_string(self.job.file())?;
         let folder = self.job.file().parent().context("a folder")?.display().to_string();

@@ -1,5 +1,6 @@
-//! Documents at random: by a schema mostly, with keys in any order, missing, unknown, twice, or escaped; strings of
-//! every plane and escape, numbers in every notation, nulls at every level; and some broken on purpose.
+//! Documents at random: by a schema mostly, with keys in any order, missing,
+//! unknown, twice, or escaped; strings of every plane and escape, numbers in every
+//! notation, nulls at every level; and some broken on purpose.
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
@@ -178,8 +179,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Mostly an integer within the bounds; or just beyond them, or in another notation of at most 15 digits, which a
-    /// reader that goes by way of a double still has right.
+    /// Mostly an integer within the bounds; or just beyond them, or in another notation of at most 15 digits,
+    /// which a reader that goes by way of a double still has right.
     fn integer(&mut self, low: i128, high: i128) {
         let value = match self.below(40) {
             0 => low,

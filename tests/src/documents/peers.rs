@@ -1,5 +1,5 @@
-//! What two other readers make of a document: `serde_json`, with floats to the last digit, by a tree that keeps what
-//! comes twice and numbers as they are written; and `arrow-json`, by the schema.
+//! What two other readers make of a document: `serde_json`, with floats to the last digit, by a tree that
+//! keeps what comes twice and numbers as they are written; and `arrow-json`, by the schema.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ pub(crate) enum Tree {
 
 #[derive(Debug)]
 pub(crate) struct Number {
-    /// `None` where no double is near it: too large, or so small that nothing is left; or where it is written as an integer
-    /// that the double would change.
+    /// `None` where no double is near it: too large, or so small that nothing is left; or where it is written
+    /// as an integer that the double would change.
     double: Option<f64>,
     /// `None` where it is no integer, or one of over 38 digits.
     integer: Option<i128>,
@@ -48,7 +48,8 @@ impl Tree {
         Self::of(serde_json::from_slice(document)?)
     }
 
-    /// Whether half of a surrogate pair stands in a string or a key, which arrow-json refuses, wherever it is.
+    /// Whether half of a surrogate pair stands in a string or a key, which arrow-json
+    /// refuses, wherever it is.
     pub(crate) fn has_no_text(&self) -> bool {
         match self {
             Self::Text(text) => text.is_none(),
@@ -239,8 +240,8 @@ pub(crate) fn cell(array: &dyn Array, row: usize) -> Cell {
     }
 }
 
-/// Whether a character is escaped that `arrow-json` 60.1 takes for another: of a surrogate pair it puts together what
-/// it should add up, which differs in every second plane from U+20000 on.
+/// Whether a character is escaped that `arrow-json` 60.1 takes for another: of a surrogate pair it puts
+/// together what it should add up, which differs in every second plane from U+20000 on.
 pub(crate) fn arrow_json_misreads(document: &[u8]) -> bool {
     document.windows(6).any(|window| {
         let unit = window.strip_prefix(b"\\u").and_then(|digits| std::str::from_utf8(digits).ok());

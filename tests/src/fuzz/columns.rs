@@ -1,4 +1,5 @@
-//! The grammar of column types: no text makes it panic, and what it takes is printed such that it means the same again.
+//! The grammar of column types: no text makes it panic, and what it takes is
+//! printed such that it means the same again.
 
 use tidegate::columns::{schema, type_name};
 use tidegate::config::Column;

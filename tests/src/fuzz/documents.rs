@@ -1,4 +1,5 @@
-//! The decoder beside serde_json: what both read is the same to the last digit, and neither reads what is no JSON.
+//! The decoder beside serde_json: what both read is the same to the last digit, and
+//! neither reads what is no JSON.
 
 use std::cell::RefCell;
 

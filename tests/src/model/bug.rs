@@ -1,4 +1,5 @@
-//! The mistakes that can be put into the model, one at a time. Each drops one rule; `controls.rs` says where it is caught.
+//! The mistakes that can be put into the model, one at a time. Each drops one rule;
+//! `controls.rs` says where it is caught.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {

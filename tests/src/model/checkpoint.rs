@@ -22,13 +22,15 @@ pub struct Checkpoint {
     pub next: Position,
     /// Committed, not yet confirmed as published.
     pub unpublished: FileSet,
-    /// Taken back by a rollback, or found in the table by a genesis that overwrites; not yet confirmed as erased.
+    /// Taken back by a rollback, or found in the table by a genesis that overwrites;
+    /// not yet confirmed as erased.
     pub retracted: FileSet,
     /// The commit that this checkpoint made, if it made one.
     pub commit: Option<FileId>,
     /// The commits made by checkpoints `slot-1`, `slot-2`, …
     pub history: [Option<FileId>; HISTORY],
-    /// `cuts[i]`: how far incarnation `i+1` got before a rollback ended it; 0 for a lane that was unknown then.
+    /// `cuts[i]`: how far incarnation `i+1` got before a rollback ended it; 0 for a
+    /// lane that was unknown then.
     pub cuts: [[Offset; LANES]; ROLLBACKS],
 }
 

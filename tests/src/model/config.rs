@@ -77,8 +77,8 @@ pub(super) fn racing() -> Bounds {
     Bounds { origin: Origin::Racing(vec![[Some(0), None], [Some(1), None]]), ..one_lane() }
 }
 
-/// A second lane that the genesis does not list, and that both workers consume; its log is found to begin at 0 or, when
-/// looked at later, at 1.
+/// A second lane that the genesis does not list, and that both workers consume; its
+/// log is found to begin at 0 or, when looked at later, at 1.
 pub(super) fn new_lane() -> Bounds {
     let origin = Origin::Founded([Some(0), None]);
     Bounds { origin, beginnings: vec![0, 1], records: 2, batch: 2, ..shared_lanes() }

@@ -1,5 +1,5 @@
-//! The negative controls: for each mistake that the model can make, a configuration in which it must be caught. What a
-//! mistake breaks stands in the table of `crate::mistakes`.
+//! The negative controls: for each mistake that the model can make, a configuration in which it must be
+//! caught. What a mistake breaks stands in the table of `crate::mistakes`.
 
 use crate::mistakes::mistake;
 

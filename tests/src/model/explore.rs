@@ -98,8 +98,8 @@ pub struct Shortest {
     pub unique: usize,
 }
 
-/// A shortest way to reach, or to break, `property`. The checker takes notice only after a batch of states and keeps the
-/// last path it saw, so the search is repeated with an ever tighter bound.
+/// A shortest way to reach, or to break, `property`. The checker takes notice only after a batch of states
+/// and keeps the last path it saw, so the search is repeated with an ever tighter bound.
 pub fn shortest(run: &Run, limits: Limits, property: &'static str) -> Option<Shortest> {
     let mut limits = Limits { threads: 1, ..limits };
     let mut shortest = None;
@@ -115,7 +115,8 @@ pub fn shortest(run: &Run, limits: Limits, property: &'static str) -> Option<Sho
     }
 }
 
-/// Nothing left to publish or to retract, no worker with an undecided commit, and a chain, or a person to be asked.
+/// Nothing left to publish or to retract, no worker with an undecided commit, and a
+/// chain, or a person to be asked.
 fn is_at_rest(world: &World) -> bool {
     let decided = world.workers.iter().all(|worker| worker.attempt.is_none());
     let refused = world.workers.iter().any(|worker| worker.phase == Phase::Refused);
@@ -125,8 +126,8 @@ fn is_at_rest(world: &World) -> bool {
         && (world.newest.is_chain() || refused)
 }
 
-/// From how many states, out of how many, it is impossible to get to rest. Must be none, or somebody could be stuck for
-/// good. Visits the whole state space of `run`, which must be small.
+/// From how many states, out of how many, it is impossible to get to rest. Must be none, or somebody could be
+/// stuck for good. Visits the whole state space of `run`, which must be small.
 pub fn stuck_states(run: &Run) -> (usize, usize) {
     let model: &ProtocolModel = &run.model;
     let mut numbers: HashMap<World, usize> = HashMap::new();

@@ -1,5 +1,5 @@
-//! Files and the attempts that stage them: what a collector, a publisher or an operator can tell from an object's name
-//! and from `begin.json`.
+//! Files and the attempts that stage them: what a collector, a publisher or an
+//! operator can tell from an object's name and from `begin.json`.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ pub const REJECTS: usize = 1;
 pub type Offset = u8;
 /// The next offset of each lane; `None` for a lane that the chain has never heard of.
 pub type Position = [Option<Offset>; LANES];
-/// One attempt stages one data file under a unique id, so the same number names the attempt, its commit id, its staged
-/// objects and its final ones.
+/// One attempt stages one data file under a unique id, so the same number names the
+/// attempt, its commit id, its staged objects and its final ones.
 pub type FileId = u8;
 
 /// A set of files.
@@ -97,7 +97,8 @@ pub enum Progress {
     Sealed,
 }
 
-/// What anybody who lists an attempt's objects can read: incarnation and lanes from `begin.json`, records from names.
+/// What anybody who lists an attempt's objects can read: incarnation and lanes from
+/// `begin.json`, records from names.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Attempt {
     pub incarnation: u8,

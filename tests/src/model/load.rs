@@ -1,4 +1,5 @@
-//! Finding out the newest state, or that there is none, and what a worker concludes from it about its own commit.
+//! Finding out the newest state, or that there is none, and what a worker concludes
+//! from it about its own commit.
 
 use super::bug::Bug;
 use super::checkpoint::Checkpoint;
@@ -43,8 +44,8 @@ impl ProtocolModel {
         }
     }
 
-    /// After an empty LIST: lists the table. Files of the job may be those of a chain created since, so only a second
-    /// LIST that is empty proves that a chain was lost.
+    /// After an empty LIST: lists the table. Files of the job may be those of a chain created since, so only
+    /// a second LIST that is empty proves that a chain was lost.
     pub(super) fn look_for_traces(&self, world: &mut World, id: WorkerId) {
         let own_files = world.visible.minus(world.foreign);
         if !self.rules.must_refuse_to_found(own_files) {
@@ -59,7 +60,8 @@ impl ProtocolModel {
         }
     }
 
-    /// The worker accepts `state` as the newest: it decides about its commit, and looks at what it still has to do.
+    /// The worker accepts `state` as the newest: it decides about its commit, and looks
+    /// at what it still has to do.
     pub(super) fn loaded(&self, world: &mut World, id: WorkerId, state: Checkpoint) {
         world.harm.misled |= state != world.newest;
         let worker = &mut world.workers[id];

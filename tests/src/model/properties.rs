@@ -137,8 +137,8 @@ fn all_published(model: &ProtocolModel, world: &World) -> bool {
         && lanes.all(|&lane| newest.next[lane] == Some(model.bounds.records))
 }
 
-/// The effective commits cover each lane from its start to the newest `next` without hole or overlap. A lane that the
-/// genesis did not list starts where its first commit does.
+/// The effective commits cover each lane from its start to the newest `next` without hole or overlap. A lane
+/// that the genesis did not list starts where its first commit does.
 fn commits_tile(world: &World) -> bool {
     let lane_tiles = |lane: usize| {
         let ranges = world.effective().iter().map(|file| world.attempt(file).ranges[lane]);

@@ -1,5 +1,6 @@
-//! Making a commit visible, data first and manifest last, and taking a retracted one back, manifest last again: who finds
-//! a manifest can tell which data belongs to it, and who finds it final knows that the data is.
+//! Making a commit visible, data first and manifest last, and taking a retracted
+//! one back, manifest last again: who finds a manifest can tell which data belongs
+//! to it, and who finds it final knows that the data is.
 
 use super::bug::Bug;
 use super::events::Event;
@@ -122,14 +123,15 @@ impl ProtocolModel {
         }
     }
 
-    /// Whether an eraser finds no manifest: then nobody can tell the commit's files, and they are gone already.
+    /// Whether an eraser finds no manifest: then nobody can tell the commit's files,
+    /// and they are gone already.
     fn erased_by_another(&self, world: &World, file: FileId) -> bool {
         let manifest = world.staged_manifests.or(world.manifests).contains(file);
         self.rules.separate_manifests() && !manifest && !world.foreign.contains(file)
     }
 
-    /// Whether the next copy of `file` may be deleted, `deleted` of them being gone. Nothing is taken for gone while a
-    /// copy may still be running that would bring it back.
+    /// Whether the next copy of `file` may be deleted, `deleted` of them being gone. Nothing is taken for
+    /// gone while a copy may still be running that would bring it back.
     pub(super) fn may_erase(&self, world: &World, file: FileId, deleted: u8) -> bool {
         let next = self.order_of_erasure()[usize::from(deleted)];
         let concludes = matches!(next, Copies::FinalData | Copies::FinalManifest)

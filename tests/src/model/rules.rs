@@ -1,5 +1,5 @@
-//! The protocol itself, as pure functions of what a worker can read: the implementation can be compared with this file
-//! line by line.
+//! The protocol itself, as pure functions of what a worker can read: the
+//! implementation can be compared with this file line by line.
 
 use super::bug::Bug;
 use super::checkpoint::{Checkpoint, Savepoint, Slot, offsets};
@@ -32,8 +32,8 @@ pub enum Manifests {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumeWhen {
     Never,
-    /// Once the newest checkpoint lists the file neither as unpublished nor as retracted, and no copy that began
-    /// before its staged source was deleted can still be running.
+    /// Once the newest checkpoint lists the file neither as unpublished nor as retracted, and no copy that
+    /// began before its staged source was deleted can still be running.
     Dropped,
     /// As soon as it can be seen.
     Visible,
@@ -81,7 +81,8 @@ impl Rules {
 
     // ---- start of a chain ----
 
-    /// Whether a worker that has found no chain must stop: the table holds files of this job, so there was one.
+    /// Whether a worker that has found no chain must stop: the table holds files of
+    /// this job, so there was one.
     pub fn must_refuse_to_found(&self, own_files: FileSet) -> bool {
         !own_files.is_empty() && !self.has(Bug::FreshStartAfterLoss)
     }
@@ -93,8 +94,9 @@ impl Rules {
 
     // ---- commit ----
 
-    /// The commit rule: every lane that the attempt began with, with or without records since, must stand exactly where
-    /// the attempt started, and one that was unknown must be so still; in the attempt's own incarnation.
+    /// The commit rule: every lane that the attempt began with, with or without records
+    /// since, must stand exactly where the attempt started, and one that was unknown
+    /// must be so still; in the attempt's own incarnation.
     pub fn lanes_untouched(&self, state: &Checkpoint, attempt: &Attempt) -> bool {
         let untouched = |lane: usize| {
             let (begun, range) = (attempt.begun[lane], attempt.ranges[lane]);
@@ -185,8 +187,8 @@ impl Rules {
         attempt.incarnation <= state.incarnation && !state.cuts_off(attempt) && (0..LANES).all(passed)
     }
 
-    /// The commits whose rejects may be replayed by one who has accepted `state` and has found `stored` since: in force,
-    /// known to be visible, and no other replay in force has taken them.
+    /// The commits whose rejects may be replayed by one who has accepted `state` and has found `stored`
+    /// since: in force, known to be visible, and no other replay in force has taken them.
     pub fn replayable(&self, state: &Checkpoint, stored: FileSet, attempts: &[Attempt]) -> FileSet {
         let of = |file: FileId| &attempts[usize::from(file)];
         let counts = |file: &FileId| self.is_in_force(state, of(*file)) || self.has(Bug::ReplayRetracted);
@@ -211,7 +213,8 @@ impl Rules {
 
     // ---- rollback ----
 
-    /// Whether an operator may restore `point` on top of `state`: it must lie on the lineage that is in force.
+    /// Whether an operator may restore `point` on top of `state`: it must lie on the
+    /// lineage that is in force.
     pub fn may_restore(&self, state: &Checkpoint, point: &Savepoint) -> bool {
         if point.incarnation > state.incarnation {
             return false; // `state` is stale.
@@ -254,8 +257,8 @@ impl Rules {
                 body.retracted.insert(file);
             }
         }
-        // The code keeps a lane that the point does not know, at its start; nobody can tell the two apart but a reader
-        // of a log that has lost its beginning since.
+        // The code keeps a lane that the point does not know, at its start; nobody can tell the two apart but
+        // a reader of a log that has lost its beginning since.
         body.next = point.next;
         if !self.has(Bug::RollbackKeepsIncarnation) {
             body.cuts[usize::from(state.incarnation) - 1] = offsets(&point.next);
@@ -266,8 +269,8 @@ impl Rules {
 
     // ---- collection ----
 
-    /// Whether `attempt`, not committed in `state`, can never be committed in any later state either. Attempts of
-    /// an incarnation that `state` has not heard of are not judged.
+    /// Whether `attempt`, not committed in `state`, can never be committed in any later state either.
+    /// Attempts of an incarnation that `state` has not heard of are not judged.
     pub fn can_never_commit(&self, state: &Checkpoint, attempt: &Attempt) -> bool {
         let passed = (0..LANES).any(|lane| {
             state.next[lane].is_some_and(|next| match attempt.begun[lane] {
@@ -282,8 +285,8 @@ impl Rules {
         attempt.incarnation < state.incarnation || (attempt.incarnation == state.incarnation && passed)
     }
 
-    /// Whether anybody who has loaded `state` may delete what is staged of `file`. What is retracted is left to those
-    /// who erase it: its staged manifest may be all that tells which finals belong to it.
+    /// Whether anybody who has loaded `state` may delete what is staged of `file`. What is retracted is left
+    /// to those who erase it: its staged manifest may be all that tells which finals belong to it.
     pub fn may_collect_staged(&self, state: &Checkpoint, file: FileId, attempt: &Attempt) -> bool {
         let unpublished = state.unpublished.contains(file) && !self.has(Bug::CollectUnpublished);
         let retracted = state.retracted.contains(file) && !self.has(Bug::CollectRetracted);
@@ -298,8 +301,8 @@ impl Rules {
         state.retracted.is_empty() || self.has(Bug::PublishDuringRetraction)
     }
 
-    /// Whether somebody outside may move the final of `file` away, `newest` having been loaded after the final was
-    /// seen. `copy_running` is what waiting for the longest possible copy stands for.
+    /// Whether somebody outside may move the final of `file` away, `newest` having been loaded after the
+    /// final was seen. `copy_running` is what waiting for the longest possible copy stands for.
     pub fn may_consume(&self, newest: &Checkpoint, file: FileId, copy_running: bool) -> bool {
         match self.consume {
             ConsumeWhen::Never => false,

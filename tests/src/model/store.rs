@@ -1,4 +1,5 @@
-//! What the store does with a checkpoint that arrives: it creates the slot if it is empty, and knows nothing else.
+//! What the store does with a checkpoint that arrives: it creates the slot if it is
+//! empty, and knows nothing else.
 
 use super::bug::Bug;
 use super::checkpoint::{Checkpoint, GENESIS, Savepoint};
@@ -75,8 +76,9 @@ impl ProtocolModel {
         }
     }
 
-    /// The success of a PUT reaches the worker if it still waits. All it learns is that the slot was empty, so it goes
-    /// on as if it had just read its own body. (Any other answer only ends the waiting: `Action::Load`.)
+    /// The success of a PUT reaches the worker if it still waits. All it learns is that
+    /// the slot was empty, so it goes on as if it had just read its own body. (Any
+    /// other answer only ends the waiting: `Action::Load`.)
     pub(super) fn answer_stored(&self, world: &mut World, body: Checkpoint) {
         if let Some(id) = world.workers.iter().position(|worker| worker.awaits(&body)) {
             if self.rules.has(Bug::TrustStoredReply) {

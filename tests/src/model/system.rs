@@ -1,5 +1,5 @@
-//! Who may do what, when: the transition system that `stateright` explores. Workers' steps are in `worker.rs`, what the
-//! store does with a PUT in `store.rs`; here is what surrounds them.
+//! Who may do what, when: the transition system that `stateright` explores. Workers' steps are in
+//! `worker.rs`, what the store does with a PUT in `store.rs`; here is what surrounds them.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ pub struct Bounds {
     pub origin: Origin,
     /// Where the log of a lane that the chain does not know may be found to begin.
     pub beginnings: Vec<Offset>,
-    /// Lanes that each worker consumes. Lanes may be shared: then one of the workers is a zombie, or both are.
+    /// Lanes that each worker consumes. Lanes may be shared: then one of the workers is
+    /// a zombie, or both are.
     pub lanes_of: Vec<Vec<usize>>,
     /// Records per lane.
     pub records: Offset,
@@ -49,9 +50,10 @@ pub struct Bounds {
     pub replays: bool,
     /// Whether `begin.json`, data file and manifest are written in separate steps, else in one.
     pub stepwise_attempts: bool,
-    /// Whether old checkpoints are deleted, so that late PUTs can fill their slots again; and whether LIST, GET and
-    /// LIST are separate steps, so that somebody may read them. Otherwise a load is one step. That loses nothing if
-    /// the stepwise runs show that only the newest state is ever accepted: no decision depends on anything else.
+    /// Whether old checkpoints are deleted, so that late PUTs can fill their slots again;
+    /// and whether LIST, GET and LIST are separate steps, so that somebody may read them.
+    /// Otherwise a load is one step. That loses nothing if the stepwise runs show that
+    /// only the newest state is ever accepted: no decision depends on anything else.
     pub collect_checkpoints: bool,
     /// Remember events in the state, to find shortest witnesses; makes the state space larger.
     pub remember_events: bool,
@@ -175,7 +177,8 @@ impl ProtocolModel {
         let collected = self.bounds.collect_checkpoints;
         let being_read = |slot| workers.iter().any(|w| w.phase == Phase::Getting(slot));
         let replaces = |slot| slot == GENESIS && self.rules.has(Bug::GenesisOverwrites);
-        // A PUT to an old slot can no longer matter, except to its sender or to somebody about to read that slot.
+        // A PUT to an old slot can no longer matter, except to its sender or to somebody
+        // about to read that slot.
         world.requests.retain(|request| match request.slot.cmp(&newest) {
             Ordering::Greater => true,
             Ordering::Equal => collected || replaces(request.slot),

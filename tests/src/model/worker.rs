@@ -163,7 +163,8 @@ impl ProtocolModel {
         (1..=longest).map(move |length| Range { from, to: from + length })
     }
 
-    /// The attempts that a worker may begin: any of its lanes; where attempts are not stepwise, with any records.
+    /// The attempts that a worker may begin: any of its lanes; where attempts are not
+    /// stepwise, with any records.
     fn beginnings(&self, id: WorkerId, state: &Checkpoint) -> Vec<Attempt> {
         let stepwise = self.bounds.stepwise_attempts;
         let progress = if stepwise { Progress::Begun } else { Progress::Sealed };
@@ -191,7 +192,8 @@ impl ProtocolModel {
         begun
     }
 
-    /// The data files that a begun attempt may come to: records of any lanes that it began with, not of all perhaps.
+    /// The data files that a begun attempt may come to: records of any lanes that it
+    /// began with, not of all perhaps.
     fn filled(&self, id: WorkerId, state: &Checkpoint, attempt: &Attempt) -> Vec<Attempt> {
         let progress = if self.rules.separate_manifests() { Progress::Staged } else { Progress::Sealed };
         let mut filled = combine(Attempt { progress, ..*attempt }, |lane| match attempt.begun[lane] {

@@ -1,5 +1,5 @@
-//! What exists in the modelled world: the object store, requests on the network, the workers' memory, and a few
-//! oracle fields that no worker can read and that only the properties look at.
+//! What exists in the modelled world: the object store, requests on the network, the workers' memory, and a
+//! few oracle fields that no worker can read and that only the properties look at.
 
 use super::checkpoint::{Checkpoint, Savepoint, Slot};
 use super::events::Event;
@@ -24,8 +24,8 @@ pub enum Phase {
     Refused,
     /// Load, after the LIST: about to GET this slot.
     Getting(Slot),
-    /// Knows that this body was in its slot, from a GET or from the success of its own PUT: about to LIST (again) to
-    /// learn whether it is the newest.
+    /// Knows that this body was in its slot, from a GET or from the success of its own PUT: about to LIST
+    /// (again) to learn whether it is the newest.
     Confirming(Checkpoint),
     /// Has loaded this state, which may have become stale since.
     Ready(Checkpoint),
@@ -65,7 +65,8 @@ pub struct Worker {
     pub done: FileSet,
     /// Retracted commits it has erased: its next checkpoint drops them from `retracted`.
     pub erased: FileSet,
-    /// The commits that it found stored, after it had accepted its state; only where a configuration has replays.
+    /// The commits that it found stored, after it had accepted its state; only where a
+    /// configuration has replays.
     pub listed: Option<FileSet>,
     pub hand: Hand,
 }
@@ -101,7 +102,8 @@ pub struct World {
     pub newest: Checkpoint,
     /// Lower slots that hold an object, as bits; a clear bit means that a PUT to the slot would succeed.
     pub occupied: u16,
-    /// Bodies in lower slots that some worker is about to GET. Others cannot be read any more and are forgotten.
+    /// Bodies in lower slots that some worker is about to GET. Others cannot be read
+    /// any more and are forgotten.
     pub fetchable: Vec<Checkpoint>,
     /// Data files under `staging/`. Where the manifest does not move on its own, it is part of its data file.
     pub staged: FileSet,
@@ -111,7 +113,8 @@ pub struct World {
     pub staged_manifests: FileSet,
     /// Manifests `commits/<id>.json`.
     pub manifests: FileSet,
-    /// Server-side copies of data, and copies or PUTs of manifests, that outlived the worker that asked for them.
+    /// Server-side copies of data, and copies or PUTs of manifests, that outlived the
+    /// worker that asked for them.
     pub orphan_copies: FileSet,
     pub orphan_manifests: FileSet,
 
@@ -176,7 +179,8 @@ impl World {
         self.committed.minus(self.revoked)
     }
 
-    /// The commits whose `commits/<id>.json` is there; where manifests are part of their data, nobody moves them away.
+    /// The commits whose `commits/<id>.json` is there; where manifests are part of
+    /// their data, nobody moves them away.
     pub fn stored(&self, separate_manifests: bool) -> FileSet {
         if separate_manifests { self.manifests } else { self.visible.or(self.consumed) }
     }

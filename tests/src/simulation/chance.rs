@@ -1,4 +1,5 @@
-//! The one source of randomness of a simulation. On one thread with paused time, equal seeds throw equal numbers.
+//! The one source of randomness of a simulation. On one thread with paused time,
+//! equal seeds throw equal numbers.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! A replica's consumer, as a task: reads the simulated logs under the generations it is told, answers the group, and
-//! delivers fetches of ended generations now and then.
+//! A replica's consumer, as a task: reads the simulated logs under the generations it is told, answers the
+//! group, and delivers fetches of ended generations now and then.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};

@@ -1,5 +1,5 @@
-//! A process that stops. Behind a closed gate no call of the store is begun and no answer arrives, while what is under
-//! way takes its effect all the same: to the world, that is a process that hangs, or has crashed.
+//! A process that stops. Behind a closed gate no call of the store is begun and no answer arrives, while what
+//! is under way takes its effect all the same: to the world, that is a process that hangs, or has crashed.
 
 use std::fmt;
 use std::sync::Arc;

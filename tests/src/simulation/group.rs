@@ -1,5 +1,5 @@
-//! The consumer group's coordinator: moves partitions between members as it likes, waits for a release only so long,
-//! and takes away what a silent member holds without asking.
+//! The consumer group's coordinator: moves partitions between members as it likes, waits for a release only
+//! so long, and takes away what a silent member holds without asking.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

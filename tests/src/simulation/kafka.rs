@@ -1,5 +1,5 @@
-//! A cluster that is simulated: logs with holes where markers, aborted records and compaction were, that grow while
-//! the job reads them, and end in records nobody can see yet.
+//! A cluster that is simulated: logs with holes where markers, aborted records and compaction were, that grow
+//! while the job reads them, and end in records nobody can see yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

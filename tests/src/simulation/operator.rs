@@ -1,6 +1,7 @@
-//! An operator who goes back to a kept state now and then. The start that does so may be killed, hang or lose its
-//! answers like any other; it is repeated with the same arguments until the chain says that it is done, or the sink
-//! refuses. Users of the files wait meanwhile, as they are told to; replicas and collectors do not.
+//! An operator who goes back to a kept state now and then. The start that does so
+//! may be killed, hang or lose its answers like any other; it is repeated with the
+//! same arguments until the chain says that it is done, or the sink refuses. Users
+//! of the files wait meanwhile, as they are told to; replicas and collectors do not.
 
 use std::time::Duration;
 

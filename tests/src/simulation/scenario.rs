@@ -85,8 +85,8 @@ impl Scenario {
         scenario
     }
 
-    /// Many checkpoints, collected at once, and many late requests: slots are filled, overtaken, collected and
-    /// filled again.
+    /// Many checkpoints, collected at once, and many late requests: slots are filled,
+    /// overtaken, collected and filled again.
     fn hurry(&mut self, chance: &Chance) {
         self.replicas = 3;
         self.partitions = self.partitions.max(3);
@@ -114,7 +114,8 @@ impl Scenario {
         config.checkpoint.max_records = if chance.happens(0.3) { chance.number(20..200) } else { 0 };
         config.checkpoint.timeout = chance.millis(5_000..30_000);
         if config.checkpoint.timeout.as_millis().is_multiple_of(8) {
-            // Its files are crowded as soon as there is one. By no throw, so that other seeds stay what they are.
+            // Its files are crowded as soon as there is one. By no throw, so that other seeds
+            // stay what they are.
             config.memory_limit = 64 << 10;
         }
         config.speed.channels = chance.number(1..4) as usize;

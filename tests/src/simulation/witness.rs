@@ -1,5 +1,5 @@
-//! Sees every change of the store at the moment it happens, and judges it by what a reader is promised. It knows
-//! nothing of the code under test but the format of what it stores.
+//! Sees every change of the store at the moment it happens, and judges it by what a reader is promised. It
+//! knows nothing of the code under test but the format of what it stores.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
-//! Where the bytes of a simulation lie: one map, whose every change a [`Witness`] sees at the moment it happens.
+//! Where the bytes of a simulation lie: one map, whose every change a [`Witness`]
+//! sees at the moment it happens.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! How the mistakes of the table are put into a simulation: as wrong rules, as a store that does something else than it
-//! was asked for, or as impatient users. The code that ships knows of none of them.
+//! How the mistakes of the table are put into a simulation: as wrong rules, as a store that does something
+//! else than it was asked for, or as impatient users. The code that ships knows of none of them.
 
 use std::collections::BTreeSet;
 
@@ -147,7 +147,8 @@ pub(crate) fn retract_visible_only(rules: &mut Rules) {
     };
 }
 
-/// What a rollback takes back, whether it adds up or not; a partition that the target does not know is passed over.
+/// What a rollback takes back, whether it adds up or not; a partition that the
+/// target does not know is passed over.
 fn beyond<'a>(
     state: &Checkpoint,
     target: &Checkpoint,

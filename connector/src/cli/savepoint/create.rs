@@ -1,5 +1,5 @@
-//! `tidegate savepoint create`: by the replicas where any run, so that it holds what they have read so far; of the
-//! state as it is stored, otherwise.
+//! `tidegate savepoint create`: by the replicas where any run, so that it holds what they have read so far;
+//! of the state as it is stored, otherwise.
 
 use std::time::Duration;
 
@@ -64,7 +64,8 @@ pub(in crate::cli) async fn execute(args: CreateArgs, log: &LogArgs) -> Result<u
     Ok(0)
 }
 
-/// Whether a replica says anything new within a few polls. What a killed one said last may lie there for long.
+/// Whether a replica says anything new within a few polls. What a killed one said
+/// last may lie there for long.
 async fn is_running(board: &Board) -> Result<bool> {
     let mut last = None;
     for _ in 0..=SILENT_POLLS {
@@ -100,8 +101,8 @@ async fn ask(board: &Board, config: &Config, wish: Wish) -> Result<String> {
     }
 }
 
-/// Makes visible what was committed, so that whoever copies the tables beside the savepoint has all of its files;
-/// unless something is still to be erased first, which is a run's to do.
+/// Makes visible what was committed, so that whoever copies the tables beside the savepoint has all of its
+/// files; unless something is still to be erased first, which is a run's to do.
 async fn of_stored_state(config: &Config, sink: &Chain, to: &str) -> Result<String> {
     if let Some(state) = sink.load().await?
         && state.retracted.is_empty()

@@ -20,7 +20,8 @@ const KEEPS_VERSIONS: &str = "the bucket keeps every version of an object: each 
 /// What the sink answered.
 pub(super) struct Looked {
     pub(super) checks: Vec<Check>,
-    /// The newest checkpoint, with the sink it is of; `None` when the sink did not answer, which is a failed check already.
+    /// The newest checkpoint, with the sink it is of; `None` when the sink did not
+    /// answer, which is a failed check already.
     pub(super) chain: Option<(Chain, Loaded)>,
 }
 

@@ -153,7 +153,8 @@ impl<'a> Section<'a> {
         Base { path: self.path.clone(), entries: self.entries }.below(name)
     }
 
-    /// The map under `name`, laid over `base` key by key, whatever their depth. A list takes the place of a list.
+    /// The map under `name`, laid over `base` key by key, whatever their depth. A list
+    /// takes the place of a list.
     pub(crate) fn section_over<T>(
         &mut self,
         name: &'static str,

@@ -99,8 +99,8 @@ fn reading_on_above_a_gap_keeps_the_gap_in_the_span() {
 }
 
 proptest! {
-    /// Whatever comes in whatever batches, with cuts and rewinds in between: spans tile, and each offset that was
-    /// accepted since the last rewind is in exactly one of them.
+    /// Whatever comes in whatever batches, with cuts and rewinds in between: spans tile, and each offset that
+    /// was accepted since the last rewind is in exactly one of them.
     #[test]
     fn spans_tile(steps in prop::collection::vec((0..3i32, 1..6i64, 0..4i64, 0..10u8), 1..60)) {
         let mut committed = state(&[(0, 0), (1, 0), (2, 0)]);

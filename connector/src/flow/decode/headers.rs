@@ -1,7 +1,8 @@
 //! A record's headers as a column: a list, since Kafka keeps their order and lets a name come twice.
 //!
-//! Kafka also lets a name be any bytes but NUL, and a column's names are text. A row never has another name than the record:
-//! such a record is a reject. In a table of rejects, which must hold every record, the name is escaped.
+//! Kafka also lets a name be any bytes but NUL, and a column's names are text. A
+//! row never has another name than the record: such a record is a reject. In a
+//! table of rejects, which must hold every record, the name is escaped.
 
 use std::borrow::Cow;
 
@@ -69,8 +70,8 @@ impl Headers {
     }
 }
 
-/// A name as text from which [`unescape`] makes the same bytes: `\xff` for each byte that is no part of UTF-8. Names of text
-/// are left as they are, but for the two characters `\x`, which become `\x5cx`.
+/// A name as text from which [`unescape`] makes the same bytes: `\xff` for each byte that is no part of
+/// UTF-8. Names of text are left as they are, but for the two characters `\x`, which become `\x5cx`.
 pub(crate) fn escape(name: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(name) {
         Ok(text) if !text.contains("\\x") => Cow::Borrowed(text),

@@ -1,4 +1,5 @@
-//! What is the same for all formats: tombstones, Kafka's own columns, and that a record leaves all its rows or nothing.
+//! What is the same for all formats: tombstones, Kafka's own columns, and that a
+//! record leaves all its rows or nothing.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
@@ -93,7 +94,8 @@ fn a_record_whose_time_no_reader_holds_is_a_reject_of_rows_that_have_it() {
     assert!(fetch.records().all(|record| without.append(&record) == Ok(Appended::Rows(1))));
 }
 
-/// Each line of a payload is a row. It leaves behind what it has read before it meets a `!`, or a `?`, which is not ready.
+/// Each line of a payload is a row. It leaves behind what it has read before it
+/// meets a `!`, or a `?`, which is not ready.
 #[derive(Debug)]
 struct Lines(Box<dyn Payload>);
 

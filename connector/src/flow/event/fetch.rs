@@ -151,7 +151,8 @@ impl Fetch {
         messages.push(message);
     }
 
-    /// Notes the leader epoch of its last message. Once for all of them, as it never falls from one to the next.
+    /// Notes the leader epoch of its last message. Once for all of them, as it never
+    /// falls from one to the next.
     pub fn note_epoch(&mut self) {
         if let Records::Lent { messages, .. } = &self.records {
             let of =
@@ -187,8 +188,8 @@ impl Fetch {
         (!self.is_empty()).then(|| self.record(0).offset)
     }
 
-    /// Timestamps of at most `most` records, evenly spaced and the last among them, each with how many records it
-    /// stands for. Records without a timestamp are left out.
+    /// Timestamps of at most `most` records, evenly spaced and the last among them, each with how many
+    /// records it stands for. Records without a timestamp are left out.
     pub fn sampled_timestamps(&self, most: usize) -> impl Iterator<Item = (i64, u64)> {
         let (records, samples) = (self.len(), most.min(self.len()));
         let end = move |sample: usize| sample * records / samples;

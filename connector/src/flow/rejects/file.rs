@@ -20,7 +20,8 @@ const READ_AHEAD_BYTES: u64 = 16 << 10;
 /// Rows decoded at a time; each may be as large as Kafka's largest message.
 const BATCH_ROWS: usize = 256;
 
-/// Calls `each` with every batch of the commit's rejects, and the path it is from. Blocks: not for async code.
+/// Calls `each` with every batch of the commit's rejects, and the path it is from.
+/// Blocks: not for async code.
 ///
 /// Errors: what does not read, and those of `each`.
 pub fn batches<E: From<ReadError>>(

@@ -1,12 +1,13 @@
 //! Rejects to a topic: what a commit rejected is sent there exactly once, after the commit is in force.
 //!
-//! Each commit has a transactional id of its own, which is a consumer group's name too: `<job>-rejects-<commit id>`. In one
-//! Kafka transaction go the rejects and an offset of that group. So whoever sends first makes sure that nobody else does
-//! (`init_transactions` fences them, and ends what they began), then looks for the group's offset: with it, the rejects
-//! are there. Any replica may send, at any time, as often as it likes.
+//! Each commit has a transactional id of its own, which is a consumer group's name too:
+//! `<job>-rejects-<commit id>`. In one Kafka transaction go the rejects and an offset of
+//! that group. So whoever sends first makes sure that nobody else does (`init_transactions`
+//! fences them, and ends what they began), then looks for the group's offset: with it, the
+//! rejects are there. Any replica may send, at any time, as often as it likes.
 //!
-//! Groups' offsets do not live for ever. A commit that has waited for longer than that is looked for in the topic itself,
-//! by the commit id that each reject carries in a header.
+//! Groups' offsets do not live for ever. A commit that has waited for longer than that is looked for in the
+//! topic itself, by the commit id that each reject carries in a header.
 
 mod message;
 mod search;
@@ -29,12 +30,12 @@ use crate::flow::rejects::ReadError;
 use crate::kafka::{Queries, QueryError, QueryErrorKind};
 use transaction::Transaction;
 
-/// How long a broker keeps the offsets of a group without members, where it does not tell: a day less than any broker
-/// is likely to be set to.
+/// How long a broker keeps the offsets of a group without members, where it does
+/// not tell: a day less than any broker is likely to be set to.
 const RETENTION_UNKNOWN: Duration = Duration::from_secs(24 * 3_600);
 
-/// Where a topic does not take what is sent: up to how many bytes a reject is sent whole, each time less. No record may
-/// stop the sending by its size: what it holds is in the rejects' files in any case.
+/// Where a topic does not take what is sent: up to how many bytes a reject is sent whole, each time less. No
+/// record may stop the sending by its size: what it holds is in the rejects' files in any case.
 const WHOLE_BYTES: [usize; 4] = [512 << 10, 64 << 10, 8 << 10, 0];
 
 /// What became of a commit's rejects.
@@ -118,7 +119,8 @@ impl Outbox {
         }
     }
 
-    /// Sends the rejects of a commit in force unless they have been sent. Whatever the error, the call may be repeated.
+    /// Sends the rejects of a commit in force unless they have been sent. Whatever the
+    /// error, the call may be repeated.
     pub async fn send(self: &Arc<Self>, sink: &Arc<dyn Sink>, id: &CommitId) -> Result<Sent, SendError> {
         if !newest(sink).await?.is_some_and(|newest| newest.unsent.contains(id)) {
             return Ok(Sent::Nothing);
@@ -178,7 +180,8 @@ impl Outbox {
         format!("{}-rejects-{id}", self.job)
     }
 
-    /// Whether the group's offset may have been there, and have expired. The broker is asked only when that is near.
+    /// Whether the group's offset may have been there, and have expired. The broker is
+    /// asked only when that is near.
     fn is_old(&self, commit: &Commit) -> Result<bool, SendError> {
         let age = Timestamp::now().duration_since(commit.created);
         // No broker forgets within the hour; and clocks may differ by less than that.
@@ -220,7 +223,8 @@ impl Outbox {
         config.set("socket.timeout.ms", socket.min(milliseconds.saturating_sub(100)).to_string());
         // Keys go where every other client of Kafka's puts them.
         config.set("partitioner", "murmur2_random");
-        // How large a record may be is the topic's to say. The queue takes any: what is sent at a time is bounded by flushing.
+        // How large a record may be is the topic's to say. The queue takes any: what is
+        // sent at a time is bounded by flushing.
         config.set("message.max.bytes", "1000000000");
         config.set("queue.buffering.max.kbytes", "1048576");
         config.set("allow.auto.create.topics", "false");
@@ -250,8 +254,8 @@ const CONSUMER_PROPERTIES: [&str; 14] = [
     "topic.blacklist",
 ];
 
-/// Before the first record: whether the topic for rejects is there, and the rights to send to it by transaction. Nothing
-/// is written.
+/// Before the first record: whether the topic for rejects is there, and the rights
+/// to send to it by transaction. Nothing is written.
 ///
 /// Errors: what is missing, with the remedy.
 pub async fn check(config: &Config) -> Result<(), SendError> {

@@ -10,7 +10,8 @@ use super::engine::Engine;
 use crate::flow::event::Command;
 use crate::replica::control::Control;
 
-/// The newest control object that this process has heard of, if there is one. Whoever looks for it holds the other end.
+/// The newest control object that this process has heard of, if there is one.
+/// Whoever looks for it holds the other end.
 pub type Asking = watch::Receiver<Option<Arc<Control>>>;
 
 /// A job that nobody can ask anything.
@@ -45,7 +46,8 @@ impl Asked {
 }
 
 impl Engine {
-    /// Does what the newest control object asks. At the start, nothing is open, so there is nothing to checkpoint.
+    /// Does what the newest control object asks. At the start, nothing is open, so
+    /// there is nothing to checkpoint.
     pub(super) fn asked(&mut self, control: Option<Arc<Control>>) {
         let Some(control) = control.filter(|control| self.asked.newest.as_ref() != Some(control)) else {
             return;

@@ -1,5 +1,5 @@
-//! The threads that decode and encode. Each owns a stager; an attempt's fetches are spread over them, and sealing
-//! it gathers their files.
+//! The threads that decode and encode. Each owns a stager; an attempt's fetches are
+//! spread over them, and sealing it gathers their files.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,7 +14,8 @@ use crate::flow::event::{Fetch, Permit};
 use crate::flow::stage::{Attempt, RejectAt, Staged, Stager};
 use crate::tasks::{self, Lost};
 
-/// A queue this long means that a worker is busy, so that the next one gets some; below, fewer files are better.
+/// A queue this long means that a worker is busy, so that the next one gets some;
+/// below, fewer files are better.
 const BUSY_BYTES: usize = 4 << 20;
 
 /// An attempt as the workers share it.
@@ -57,7 +58,8 @@ pub(super) enum Report {
     Failed(Arc<Shared>, Error),
     /// The attempt has more rejects than the job accepts.
     TooManyRejects(Arc<Shared>),
-    /// The attempt's open files hold all the memory that they may; the worker decodes no more of it before it is sealed.
+    /// The attempt's open files hold all the memory that they may; the worker decodes
+    /// no more of it before it is sealed.
     Crowded(Arc<Shared>),
     /// The worker is lost by a panic.
     Lost(Lost),

@@ -18,8 +18,9 @@ use crate::metrics;
 use crate::replica::status::history::CheckpointRecord;
 use crate::tasks;
 
-/// Checkpoints from one collection to the next, counted along the chain, so that a replica that often starts anew collects as
-/// well. With those that are kept, they should fit one page of a listing, which is a part of each commit.
+/// Checkpoints from one collection to the next, counted along the chain, so that a
+/// replica that often starts anew collects as well. With those that are kept, they
+/// should fit one page of a listing, which is a part of each commit.
 const COLLECT_EVERY: u64 = 50;
 
 impl Engine {
@@ -119,7 +120,8 @@ impl Engine {
                 self.adopt(state);
                 self.in_force.committed(id);
                 self.sending.committed(id);
-                // Dropped before the answer came: it is in force all the same, and reading has been sent back.
+                // Dropped before the answer came: it is in force all the same, and reading has
+                // been sent back.
                 if let Some(sealed) = current.then(|| self.sealed.pop_front()).flatten() {
                     self.failures = 0;
                     self.count(&sealed);
@@ -317,8 +319,8 @@ pub(super) fn next_collection(n: u64) -> u64 {
     (n / COLLECT_EVERY + 1) * COLLECT_EVERY
 }
 
-/// Publishes those of `ids` that are still to be, after all that a rollback has retracted is erased and dropped from the
-/// chain.
+/// Publishes those of `ids` that are still to be, after all that a rollback has
+/// retracted is erased and dropped from the chain.
 async fn publish(sink: &dyn Sink, mut state: Arc<Checkpoint>, ids: &BTreeSet<CommitId>) -> Result<(), Error> {
     loop {
         let list: Vec<_> = state.unpublished.iter().filter(|id| ids.contains(id)).cloned().collect();

@@ -1,6 +1,7 @@
-//! What was read and not committed, when it is dropped: the staged files of attempts that were never sent go as soon as
-//! nothing writes to them any more. Nobody else may remove them before the position has passed them, which it may never
-//! do: where there is no room left, each attempt would take what the one before has left of it.
+//! What was read and not committed, when it is dropped: the staged files of attempts
+//! that were never sent go as soon as nothing writes to them any more. Nobody else
+//! may remove them before the position has passed them, which it may never do: where
+//! there is no room left, each attempt would take what the one before has left of it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The one loop: everything that happens comes here as an event, and nothing in here waits.
 //!
-//! Staging runs ahead of committing; committing never runs ahead of itself: an attempt is sent only after the one
-//! before it is in force. When an outcome is anything else, all open work is dropped and reading starts again from
-//! the newest state, as after a restart.
+//! Staging runs ahead of committing; committing never runs ahead of itself: an attempt is sent only after the
+//! one before it is in force. When an outcome is anything else, all open work is dropped and reading starts
+//! again from the newest state, as after a restart.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -309,7 +309,8 @@ impl Engine {
                 }
                 Ok(())
             }
-            // It may come back, and other topics are read meanwhile. A bounded run would wait for it for ever.
+            // It may come back, and other topics are read meanwhile. A bounded run would wait
+            // for it for ever.
             Event::Denied(error) if self.parts.ends.is_none() => {
                 tracing::warn!("{error}");
                 Ok(())

@@ -1,5 +1,5 @@
-//! Which kind of folders the job's tables have: as the first start has pinned it in the chain, for all tables that there
-//! are and that are to come. Half a table of each kind would be read wrong by everybody. Pure.
+//! Which kind of folders the job's tables have: as the first start has pinned it in the chain, for all tables
+//! that there are and that are to come. Half a table of each kind would be read wrong by everybody. Pure.
 
 use serde_json::{Value, json};
 use tidegate_sinks::Checkpoint;
@@ -16,7 +16,8 @@ pub(super) fn genesis(config: &Config, pinned: Value) -> Value {
     pinned
 }
 
-/// `pinned` of a new chain at the positions of a savepoint: the kind of folders goes on, unless the job file says another.
+/// `pinned` of a new chain at the positions of a savepoint: the kind of folders
+/// goes on, unless the job file says another.
 pub(super) fn restored(config: &Config, pinned: Value) -> Value {
     if config.sink.partition_columns.is_some() { genesis(config, pinned) } else { pinned }
 }

@@ -33,8 +33,8 @@ impl Engine {
         Ok(())
     }
 
-    /// `fenced`: `id` was sent, and never comes into force. What was sent and may yet turn out to be in force is the
-    /// collector's to judge.
+    /// `fenced`: `id` was sent, and never comes into force. What was sent and may yet
+    /// turn out to be in force is the collector's to judge.
     pub(super) fn drop_work_if(&mut self, current: bool, id: &CommitId, fenced: bool) {
         if current {
             self.start_again(fenced.then(|| id.clone()));
@@ -64,7 +64,8 @@ impl Engine {
         self.release_if_decided();
         self.carry_out();
         if self.stopping {
-            // What was to be dropped with the last commit is dropped by itself, or nobody would until the next tick.
+            // What was to be dropped with the last commit is dropped by itself, or nobody
+            // would until the next tick.
             self.settle();
         }
         Dropped::new(attempts, quiet)
@@ -302,8 +303,8 @@ async fn topic_ids(cluster: &dyn Cluster, topics: &identity::Names) -> Result<To
     }
 }
 
-/// Before it is asked again, until it is answered or cannot be: a partition that has just been added has no leader at once,
-/// and one whose only broker is away has none until that is back.
+/// Before it is asked again, until it is answered or cannot be: a partition that has just been added has no
+/// leader at once, and one whose only broker is away has none until that is back.
 async fn wait(error: &Error) {
     tracing::warn!(%error, "asking again");
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -19,8 +19,8 @@ pub enum OnStop {
     Hold,
 }
 
-/// Runs `engine`, and again after each stop that is followed by a resumption; until it ends by itself, or `stop` is
-/// true.
+/// Runs `engine`, and again after each stop that is followed by a resumption; until
+/// it ends by itself, or `stop` is true.
 pub async fn run_and_hold<E>(
     agent: &Agent,
     on_stop: OnStop,

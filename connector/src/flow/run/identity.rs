@@ -1,9 +1,9 @@
-//! Whether a topic is still the one that the chain's offsets belong to. Kafka gives a topic an id when it is made, so one that
-//! was deleted and made again has another, however long it is by now.
+//! Whether a topic is still the one that the chain's offsets belong to. Kafka gives a topic an id when it is
+//! made, so one that was deleted and made again has another, however long it is by now.
 //!
-//! The id is pinned before the first record of a topic is read, and compared at the start, at each assignment, before each
-//! commit, and at each look at the topics (`look`). Records of another log are thus never committed under the offsets of the
-//! first.
+//! The id is pinned before the first record of a topic is read, and compared at the start, at each
+//! assignment, before each commit, and at each look at the topics (`look`). Records of another log are thus
+//! never committed under the offsets of the first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::config::{Config, Topics};
 use crate::kafka::TopicIds;
 use crate::kafka::cluster::Cluster;
 
-/// How long a commit waits for an answer. A Kafka that does not answer hands out no other log's records either.
+/// How long a commit waits for an answer. A Kafka that does not answer hands out no
+/// other log's records either.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) type Names = BTreeSet<Arc<str>>;

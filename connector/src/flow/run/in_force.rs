@@ -31,8 +31,9 @@ impl InForce {
         }
     }
 
-    /// This replica's commit is in force. It is nobody's any more when another replica has published and dropped it before
-    /// the answer came: then nothing would ever take it out, and a stop would wait for it for ever.
+    /// This replica's commit is in force. It is nobody's any more when another replica
+    /// has published and dropped it before the answer came: then nothing would ever
+    /// take it out, and a stop would wait for it for ever.
     pub(super) fn committed(&mut self, id: &CommitId) {
         if let Some(since) = self.others.remove(id) {
             self.mine.insert(id.clone(), since);
@@ -77,7 +78,8 @@ mod tests {
         of.iter().map(|of| id(of)).collect()
     }
 
-    /// The store was away for longer than the patience of the other replica, and the answer to the commit came late.
+    /// The store was away for longer than the patience of the other replica, and the
+    /// answer to the commit came late.
     #[tokio::test]
     async fn a_commit_that_another_replica_has_made_visible_meanwhile_is_not_waited_for() {
         let mut in_force = InForce::of(&ids(&[]));

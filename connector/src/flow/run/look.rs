@@ -1,5 +1,6 @@
-//! Now and then the brokers are asked whether all that the job must read is there, and still the same: the client tells little
-//! of a topic that was deleted, of a partition without a leader, or of a right that was taken away, and reads nothing of it.
+//! Now and then the brokers are asked whether all that the job must read is there, and
+//! still the same: the client tells little of a topic that was deleted, of a partition
+//! without a leader, or of a right that was taken away, and reads nothing of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::error::RunError;
 use crate::kafka::{Look, TopicIds, TopicLook};
 use crate::replica::status::conditions::Cause;
 
-/// Between two looks. What the first of two in a row finds may pass: a leader that is being elected, a broker that starts.
+/// Between two looks. What the first of two in a row finds may pass: a leader that
+/// is being elected, a broker that starts.
 const EVERY: Duration = Duration::from_secs(15);
 
 /// Texts by topic or partition, by cause.
@@ -93,8 +95,8 @@ pub(super) fn judge(look: &Look, known: &BTreeSet<TopicPartition>) -> Found {
     found
 }
 
-/// The partitions of the chain that the job file still asks for. One of a topic that was taken out of it, or that no table
-/// can be called after, may be gone.
+/// The partitions of the chain that the job file still asks for. One of a topic that was taken out of it, or
+/// that no table can be called after, may be gone.
 fn must_read(config: &Config, state: &Checkpoint) -> BTreeSet<TopicPartition> {
     let asked_for = config.kafka.topics.matcher();
     let known = state.kafka_partitions().map(|(partition, _)| partition.clone());

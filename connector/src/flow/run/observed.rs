@@ -1,5 +1,5 @@
-//! What is measured of each attempt on its way to its readers: phases, and how old its records are when they become
-//! visible. It decides nothing.
+//! What is measured of each attempt on its way to its readers: phases, and how old
+//! its records are when they become visible. It decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +15,8 @@ use crate::replica::status::history::{CheckpointRecord, Phase};
 use crate::replica::status::{LatencyCounts, Status};
 use crate::replica::traces;
 
-/// Timestamps looked at of each fetch. Those of a partition are mostly in order, so a few stand for all of them.
+/// Timestamps looked at of each fetch. Those of a partition are mostly in order, so
+/// a few stand for all of them.
 const SAMPLES: usize = 8;
 
 /// All attempts of this replica that are not visible yet.
@@ -123,7 +124,8 @@ impl Observed {
         }
     }
 
-    /// Measures those that somebody else has published, as the newest checkpoint shows by listing them no longer.
+    /// Measures those that somebody else has published, as the newest checkpoint shows
+    /// by listing them no longer.
     pub(super) fn published_elsewhere(&mut self, unpublished: &[CommitId], now: Timestamp, status: &Status) {
         let in_force = |attempt: &Attempt| attempt.moments.as_ref().is_some_and(|m| m.committed.is_some());
         let published =

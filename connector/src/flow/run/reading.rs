@@ -11,8 +11,8 @@ use crate::flow::source::Ends;
 
 /// For so long nothing may come.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// Seconds of these in which all that the client had was taken, at least: under back-pressure or a byte limit what comes
-/// next waits for its turn, and its partition is well.
+/// Seconds of these in which all that the client had was taken, at least: under back-pressure or a byte limit
+/// what comes next waits for its turn, and its partition is well.
 const DRAINED_SECONDS: u64 = 20;
 /// By less than this, the time at which a broker was heard of may differ though nothing was heard.
 const TREMBLES: Duration = Duration::from_millis(250);
@@ -25,7 +25,8 @@ pub(super) struct Reading(BTreeMap<TopicPartition, Place>);
 struct Place {
     next: i64,
     ends: Option<Ends>,
-    /// Since when it stands where it is, and how many seconds there were by then in which the client was drained.
+    /// Since when it stands where it is, and how many seconds there were by then in
+    /// which the client was drained.
     stands: Mark,
     /// The same, since its broker was heard of.
     silent: Mark,
@@ -45,8 +46,8 @@ impl Mark {
 }
 
 impl Reading {
-    /// Takes in all held partitions, with the next offset of each and what the client knows of its ends; others are
-    /// forgotten. `drained` are the seconds so far in which all that the client had was taken.
+    /// Takes in all held partitions, with the next offset of each and what the client knows of its ends;
+    /// others are forgotten. `drained` are the seconds so far in which all that the client had was taken.
     pub(super) fn see<'a>(
         &mut self,
         held: impl Iterator<Item = (&'a TopicPartition, i64, Option<Ends>)>,
@@ -63,8 +64,8 @@ impl Reading {
         }
     }
 
-    /// What is wrong with those of which nothing comes. `waits` is how long a broker may hold an answer back, as the job
-    /// asks it to.
+    /// What is wrong with those of which nothing comes. `waits` is how long a broker
+    /// may hold an answer back, as the job asks it to.
     pub(super) fn stalled(&self, drained: u64, waits: Duration) -> BTreeMap<String, String> {
         let now = Mark { since: Instant::now(), drained };
         let stalled = |(partition, place): (&TopicPartition, &Place)| {
@@ -78,8 +79,8 @@ impl Place {
     fn moved(self, next: i64, ends: Option<Ends>, now: Mark) -> Self {
         let position = |ends: Option<Ends>| ends.map(|ends| ends.position);
         let has_moved = next != self.next || position(ends) != position(self.ends);
-        // A reader at the end of its log asks all the time, so a broker that leads one is heard of. The time is reckoned back
-        // from now, and trembles.
+        // A reader at the end of its log asks all the time, so a broker that leads one is heard of. The time
+        // is reckoned back from now, and trembles.
         let observed = ends.and_then(|ends| ends.observed);
         let is_heard = observed.is_some_and(|at| self.heard.is_none_or(|heard| at > heard + TREMBLES));
         Self {

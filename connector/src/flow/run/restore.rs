@@ -15,7 +15,8 @@ use crate::error::RunError;
 use crate::flow::tables::pins;
 use crate::kafka::cluster::Cluster;
 
-/// Partitions whose place is asked for at the same time: each takes a question of its own, as each has its own time.
+/// Partitions whose place is asked for at the same time: each takes a question of
+/// its own, as each has its own time.
 const QUESTIONS_AT_ONCE: usize = 32;
 
 /// Restores, unless the chain says that it was. Returns the newest state.
@@ -91,7 +92,8 @@ async fn refuse_lost_records(
     Ok(())
 }
 
-/// Begins a chain at the positions of a savepoint: of this job, whose chain is gone, or of another, which is forked.
+/// Begins a chain at the positions of a savepoint: of this job, whose chain is
+/// gone, or of another, which is forked.
 pub(super) async fn begin(
     config: &Config,
     sink: &dyn Sink,
@@ -146,9 +148,9 @@ fn pinned_here(target: &Checkpoint, other_cluster: bool) -> serde_json::Value {
     pinned
 }
 
-/// Where each partition is to be read from in a cluster that holds the same records under other offsets: at the first
-/// record that is as new as the last one committed. What is not committed comes after that one in every copy of the
-/// partition, so nothing is missed; it, and whatever is as new before it, is written again.
+/// Where each partition is to be read from in a cluster that holds the same records under other offsets: at
+/// the first record that is as new as the last one committed. What is not committed comes after that one in
+/// every copy of the partition, so nothing is missed; it, and whatever is as new before it, is written again.
 async fn places_elsewhere(
     cluster: &dyn Cluster,
     from: &str,

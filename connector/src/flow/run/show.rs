@@ -72,7 +72,8 @@ impl Engine {
         self.coverage.partitions().map(each).collect()
     }
 
-    /// Learns from the ends which transactions are open, and which partitions have nothing that is not visible.
+    /// Learns from the ends which transactions are open, and which partitions have
+    /// nothing that is not visible.
     fn see_ends(
         &mut self,
         partitions: &BTreeMap<TopicPartition, PartitionStatus>,
@@ -117,8 +118,8 @@ impl Engine {
     }
 }
 
-/// A partition whose next offset to commit is `next`. Ends of before it was taken over tell no more than that its log goes
-/// up to there at least.
+/// A partition whose next offset to commit is `next`. Ends of before it was taken
+/// over tell no more than that its log goes up to there at least.
 fn status(next: Option<i64>, ends: Option<Ends>) -> PartitionStatus {
     let is_known = |ends: &Ends| ends.is_fresh || next.is_some_and(|next| ends.last_stable_offset > next);
     let ends = ends.filter(is_known);
@@ -129,8 +130,8 @@ fn status(next: Option<i64>, ends: Option<Ends>) -> PartitionStatus {
     }
 }
 
-/// Records of all partitions up to their ends, as far as those are known; NaN, which is no number, where none is known of
-/// and some end is not.
+/// Records of all partitions up to their ends, as far as those are known; NaN,
+/// which is no number, where none is known of and some end is not.
 fn lag<'a>(
     partitions: impl Iterator<Item = &'a PartitionStatus>,
     end: fn(&PartitionStatus) -> Option<i64>,
@@ -150,7 +151,8 @@ mod tests {
         Some(Ends { last_stable_offset: end, high_watermark: end, observed: None, position: 0, is_fresh })
     }
 
-    /// Half a million records were written while the partition was away, and the client still knows the end of before.
+    /// Half a million records were written while the partition was away, and the client
+    /// still knows the end of before.
     #[test]
     fn a_partition_that_comes_back_is_not_at_its_end_by_what_was_known_before() {
         let back = status(Some(1_000), ends(1_000, false));

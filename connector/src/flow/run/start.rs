@@ -28,8 +28,8 @@ pub struct Beginning {
     pub other_cluster: bool,
 }
 
-/// The state the job goes on from, or none where it is to stop before it begins. What the state lists is still to be
-/// finished, by [`recover`].
+/// The state the job goes on from, or none where it is to stop before it begins.
+/// What the state lists is still to be finished, by [`recover`].
 pub(super) async fn open<P>(
     config: &Config,
     sink: &dyn Sink,

@@ -1,5 +1,5 @@
-//! Whether `kafka.start` can be meant: judged on what the brokers say, before the chain begins. Later it does not apply,
-//! which is told.
+//! Whether `kafka.start` can be meant: judged on what the brokers say, before the
+//! chain begins. Later it does not apply, which is told.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,7 +36,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Judges the start of a job without a position. `starts` and `ends` are those of the logs of all its partitions.
+/// Judges the start of a job without a position. `starts` and `ends` are those of
+/// the logs of all its partitions.
 pub(crate) fn judge(kafka: &Kafka, starts: &Offsets, ends: &Offsets, now: Timestamp) -> Vec<Finding> {
     match &kafka.start {
         Start::Earliest | Start::Latest => Vec::new(),
@@ -157,8 +158,8 @@ pub(super) async fn resolve(
     Ok(places)
 }
 
-/// What of the job file does not apply, as the job has a position: nothing, where it says what the default does, or what was
-/// done.
+/// What of the job file does not apply, as the job has a position: nothing, where
+/// it says what the default does, or what was done.
 pub(crate) fn not_applied(config: &Config, state: &Checkpoint) -> Vec<Finding> {
     let overwrite = (config.sink.mode == Mode::Overwrite).then(|| {
         Finding::Told("sink.mode: overwrite was for the first start; nothing is cleared any more".to_owned())

@@ -1,4 +1,5 @@
-//! How many records have which timestamp, in bounded memory: the wider they are spread, the coarser it is kept.
+//! How many records have which timestamp, in bounded memory: the wider they are
+//! spread, the coarser it is kept.
 
 use std::collections::BTreeMap;
 

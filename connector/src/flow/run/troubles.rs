@@ -45,7 +45,8 @@ impl Client {
     /// What is wrong with the membership of a replica, which holds partitions or does not.
     fn not_in_group(&self, holds: bool) -> Option<String> {
         let (words, _) = self.joining.as_ref().filter(|(_, age)| *age >= JOINING)?;
-        // In these it waits for the engine; partitions of before are read meanwhile, but not those that have come.
+        // In these it waits for the engine; partitions of before are read meanwhile, but
+        // not those that have come.
         let waits_for_us = words.contains("assign-call");
         (waits_for_us || !holds).then(|| {
             let error = self.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();

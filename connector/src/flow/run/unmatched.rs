@@ -1,5 +1,5 @@
-//! What committed rows had that no column asked for: counted, and told of each table once, and again when it has other
-//! keys.
+//! What committed rows had that no column asked for: counted, and told of each
+//! table once, and again when it has other keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Rejects on their way to a topic, beside everything else: one commit at a time, own ones at once, others' when they
-//! have waited for two intervals. A topic that refuses holds back no commit until too many wait.
+//! Rejects on their way to a topic, beside everything else: one commit at a time, own ones at once, others'
+//! when they have waited for two intervals. A topic that refuses holds back no commit until too many wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -132,8 +132,8 @@ impl Engine {
         self.parts.outbox.is_some() && self.parts.state.unsent.len() >= UNSENT_MAX
     }
 
-    /// Whether a job that stops is to wait for the rejects of its own commits. A bounded run has all the time that the
-    /// topic needs, as long as it takes them.
+    /// Whether a job that stops is to wait for the rejects of its own commits. A bounded run has all the time
+    /// that the topic needs, as long as it takes them.
     pub(super) fn waits_for_rejects(&self) -> bool {
         let Sending { own, give_up, tries, .. } = &self.sending;
         let is_late = give_up.is_some_and(|give_up| Instant::now() >= give_up);

@@ -1,5 +1,6 @@
-//! What the first start waits for: Kafka must say where each partition begins, and, where columns are inferred, give a sample
-//! of it. Neither can be had of a partition without a leader. A chain that begins without it would begin it elsewhere.
+//! What the first start waits for: Kafka must say where each partition begins, and,
+//! where columns are inferred, give a sample of it. Neither can be had of a partition
+//! without a leader. A chain that begins without it would begin it elsewhere.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -12,8 +12,8 @@ use crate::kafka::Message;
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) fetches: Vec<Fetch>,
-    /// Of each fetch, whether its records are wanted: not while the brokers are still to be asked what they have. What they
-    /// have told without being asked counts all the same, as the client tells it once.
+    /// Of each fetch, whether its records are wanted: not while the brokers are still to be asked what they
+    /// have. What they have told without being asked counts all the same, as the client tells it once.
     wanted: Vec<bool>,
     /// Partitions, under which generation, whose offset is not in their log.
     pub(super) outside: Vec<(TopicPartition, u64)>,
@@ -24,11 +24,13 @@ pub(super) struct Batch {
     places: HashMap<(usize, i32), Option<usize>>,
     /// The place that was asked for last: messages come in runs of one partition.
     last: Option<((usize, i32), Option<usize>)>,
-    /// Events, and records that nobody wants: kept to the end, as handles tell topics apart only while they live.
+    /// Events, and records that nobody wants: kept to the end, as handles tell topics
+    /// apart only while they live.
     passed: Vec<Message>,
 }
 
-/// The client's words for it, which it adds to the reason of an offset that it does not find. The code alone does not tell.
+/// The client's words for it, which it adds to the reason of an offset that it does
+/// not find. The code alone does not tell.
 const TRUNCATED: &str = "Local: Partition log truncation detected";
 
 impl Batch {
@@ -102,8 +104,8 @@ impl Batch {
     }
 }
 
-/// Whether the brokers have lost records that were read. The log may have grown past the offset again, so its bounds do not show
-/// it, and to read on there would skip what was written in their place.
+/// Whether the brokers have lost records that were read. The log may have grown past the offset again, so its
+/// bounds do not show it, and to read on there would skip what was written in their place.
 fn truncated(partition: &TopicPartition, reason: &str) -> Option<Error> {
     let topic = &partition.topic;
     reason.contains(TRUNCATED).then(|| {

@@ -1,10 +1,10 @@
-//! Whether the brokers still have all that was read: an unclean election of a leader takes records back, and others may
-//! stand in their place since.
+//! Whether the brokers still have all that was read: an unclean election of a
+//! leader takes records back, and others may stand in their place since.
 //!
-//! A leader that is asked for the end of an earlier leader's records tells (KIP-320). The client asks when it is sent to an
-//! offset with an epoch, and when it hears of a new leader; not when it is assigned one, and not where it hears of the
-//! leader while it is doing something else. So each partition is sent to its offset once more after it is assigned, and
-//! once more when the first records of another leader come.
+//! A leader that is asked for the end of an earlier leader's records tells (KIP-320). The client asks when it
+//! is sent to an offset with an epoch, and when it hears of a new leader; not when it is assigned one, and
+//! not where it hears of the leader while it is doing something else. So each partition is sent to its offset
+//! once more after it is assigned, and once more when the first records of another leader come.
 
 use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
@@ -15,8 +15,8 @@ use crate::flow::event::Fetch;
 use crate::kafka;
 
 impl Held {
-    /// Whether to take what was fetched. Records of a leader other than the one before are taken only after the brokers were
-    /// asked what that one has left of its predecessors'.
+    /// Whether to take what was fetched. Records of a leader other than the one before are taken only after
+    /// the brokers were asked what that one has left of its predecessors'.
     pub(super) fn take(&mut self, fetch: &Fetch) -> bool {
         if self.unasked {
             return false;
@@ -36,8 +36,9 @@ impl Held {
 }
 
 impl Reader {
-    /// Has the client ask about each partition where that is due. It tells of a loss as of an offset that it cannot read from.
-    /// What cannot be asked yet, as a partition is not being read yet, is asked at the next call.
+    /// Has the client ask about each partition where that is due. It tells of a loss as
+    /// of an offset that it cannot read from. What cannot be asked yet, as a partition
+    /// is not being read yet, is asked at the next call.
     pub(super) fn ask_whether_all_is_there(&mut self) {
         let mut list = TopicPartitionList::new();
         for (partition, held) in self.held.iter().filter(|(_, held)| held.unasked) {
@@ -60,8 +61,8 @@ impl Reader {
     }
 }
 
-/// With an epoch, from where it ends: between there and `offset` lies nothing that a reader sees, and of which epoch that is
-/// nobody has told.
+/// With an epoch, from where it ends: between there and `offset` lies nothing that
+/// a reader sees, and of which epoch that is nobody has told.
 pub(super) fn add_at(
     list: &mut TopicPartitionList,
     partition: &TopicPartition,

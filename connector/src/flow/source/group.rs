@@ -26,8 +26,8 @@ pub struct Ends {
     pub observed: Option<Timestamp>,
     /// The offset that the client fetches next. It goes on over what is never handed out, as aborted records.
     pub position: i64,
-    /// Whether the broker has answered since the partition was taken over. Before, the client tells what it has known for
-    /// how long ever: the log may have grown since.
+    /// Whether the broker has answered since the partition was taken over. Before, the client tells what it
+    /// has known for how long ever: the log may have grown since.
     pub is_fresh: bool,
 }
 
@@ -38,8 +38,8 @@ pub struct Seen {
     pub ends: BTreeMap<TopicPartition, Ends>,
     /// Seconds in which all that the client had was taken.
     pub drained: u64,
-    /// While the replica is not a member of the group with all its partitions taken over: the client's words for where it
-    /// stands, and since when.
+    /// While the replica is not a member of the group with all its partitions taken
+    /// over: the client's words for where it stands, and since when.
     pub joining: Option<(String, Instant)>,
     /// The last error that the client told, and when.
     pub error: Option<(String, Instant)>,
@@ -57,7 +57,8 @@ enum Answer {
 }
 
 impl Seen {
-    /// The partition is read from a place of its own choice: nothing is known of its ends until the broker answers.
+    /// The partition is read from a place of its own choice: nothing is known of its
+    /// ends until the broker answers.
     pub(super) fn taken_over(&mut self, partition: TopicPartition) {
         self.ends.remove(&partition);
         self.held.insert(partition, Answer::None);
@@ -218,8 +219,8 @@ pub(super) fn grant(consumer: &GroupConsumer, assign: bool, list: &TopicPartitio
     }
 }
 
-/// Those of the list that were taken over: the client refuses to give up any other, such as those of a topic that is left out,
-/// and then gives up none.
+/// Those of the list that were taken over: the client refuses to give up any other, such as those of a topic
+/// that is left out, and then gives up none.
 fn held(consumer: &GroupConsumer, list: &TopicPartitionList) -> TopicPartitionList {
     let Ok(assigned) = consumer.assignment() else { return list.clone() };
     let mut held = TopicPartitionList::new();

@@ -1,7 +1,8 @@
 //! The end of a consumer: out of its group first, so that others take over at once.
 //!
-//! Up to 2.14.1, librdkafka crashes when it is closed while the answer to a SyncGroup is on its way (its pull request 5327), and
-//! closed before it is told of its partitions it stays in the group. So its subscription ends first, which waits for both.
+//! Up to 2.14.1, librdkafka crashes when it is closed while the answer to a SyncGroup is
+//! on its way (its pull request 5327), and closed before it is told of its partitions it
+//! stays in the group. So its subscription ends first, which waits for both.
 
 use std::iter;
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use crate::kafka;
 /// Between looks whether the group is left.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Gives the partitions back, leaves the group, and ends the client as soon as the messages that it has lent are gone.
-/// `asked` is a wish of the group's that has not been granted.
+/// Gives the partitions back, leaves the group, and ends the client as soon as the messages that it has lent
+/// are gone. `asked` is a wish of the group's that has not been granted.
 ///
-/// It takes as long as the coordinator lets a member wait that is joining: until the others have joined as well.
+/// It takes as long as the coordinator lets a member wait that is joining: until
+/// the others have joined as well.
 pub(super) fn leave(consumer: Arc<GroupConsumer>, asked: Option<Rebalance>) {
     let group = consumer.context();
     group.set_leaving();
@@ -42,7 +44,8 @@ pub(super) fn leave(consumer: Arc<GroupConsumer>, asked: Option<Rebalance>) {
     }
 }
 
-/// Waits until the group knows that it is left. The client itself can't end while messages are lent, but the process soon may.
+/// Waits until the group knows that it is left. The client itself can't end while
+/// messages are lent, but the process soon may.
 fn close(consumer: &GroupConsumer) {
     if let Err(error) = consumer.close_queue() {
         tracing::debug!(%error, "leaving the group");

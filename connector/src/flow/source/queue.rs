@@ -1,8 +1,8 @@
 //! Messages out of librdkafka.
 //!
-//! Records of all partitions are routed to one queue of their own, apart from the group's events, so back-pressure
-//! is simply not reading it: nothing is purged and fetched again, as `pause` would do. An end-of-partition event
-//! comes through the same queue and, unlike rust-rdkafka's, still carries its offset.
+//! Records of all partitions are routed to one queue of their own, apart from the group's events, so
+//! back-pressure is simply not reading it: nothing is purged and fetched again, as `pause` would do. An
+//! end-of-partition event comes through the same queue and, unlike rust-rdkafka's, still carries its offset.
 
 use std::ffi::CString;
 use std::time::Duration;
@@ -31,7 +31,8 @@ impl Queue {
         Self { client, queue }
     }
 
-    /// Routes a partition here. Starting or stopping a fetch takes the route away, so it is set again after each.
+    /// Routes a partition here. Starting or stopping a fetch takes the route away, so
+    /// it is set again after each.
     pub(super) fn route(&self, topic: &str, partition: i32) {
         let Ok(topic) = CString::new(topic) else { return };
         // SAFETY: both queues are alive during the call, and the partition's handle is given back.
@@ -44,8 +45,9 @@ impl Queue {
         }
     }
 
-    /// Takes up to `most` messages, waiting at most `wait` for the first. One by one: librdkafka's own batch call counts
-    /// the end of a partition as a record read, and after the pause that comes with a rebalance goes on behind the next one.
+    /// Takes up to `most` messages, waiting at most `wait` for the first. One by one:
+    /// librdkafka's own batch call counts the end of a partition as a record read, and
+    /// after the pause that comes with a rebalance goes on behind the next one.
     pub(super) fn read(&mut self, most: usize, wait: Duration) -> impl Iterator<Item = Message> {
         let mut wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         std::iter::from_fn(move || {

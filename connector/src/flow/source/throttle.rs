@@ -1,4 +1,5 @@
-//! The byte rate limit over keys, values and headers: exact over seconds, with bursts of at most a tenth of one.
+//! The byte rate limit over keys, values and headers: exact over seconds, with
+//! bursts of at most a tenth of one.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -24,7 +25,8 @@ impl Throttle {
         Self { limiter, clock: DefaultClock::default() }
     }
 
-    /// Pays as much of `owed` bytes as may pass now. Returns how long to wait for the next part, if any is left.
+    /// Pays as much of `owed` bytes as may pass now. Returns how long to wait for the
+    /// next part, if any is left.
     pub(super) fn pay(&self, owed: &mut usize) -> Option<Duration> {
         let Some((limiter, burst)) = &self.limiter else {
             *owed = 0;

@@ -1,12 +1,13 @@
-//! The memory between an encoder and its upload. The encoder writes without waiting, the upload takes whole chunks
-//! while it does; nothing is copied a second time.
+//! The memory between an encoder and its upload. The encoder writes without waiting, the upload takes whole
+//! chunks while it does; nothing is copied a second time.
 
 use std::collections::VecDeque;
 use std::io;
 
 use bytes::Bytes;
 
-/// Bytes handed to an upload at once: large enough that a store's request or a disk's write is worth its cost.
+/// Bytes handed to an upload at once: large enough that a store's request or a
+/// disk's write is worth its cost.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Default)]

@@ -1,8 +1,9 @@
 //! Which columns a Parquet dictionary does not pay for, told by a table's first rows.
 //!
-//! The encoder gives a dictionary up that outgrows its page, but looks each value up in it until then, anew in each row
-//! group; so a nearly unique column costs its hashes for nothing. How many different values there are follows from how
-//! many come again in a sample: of `n` values out of `d` equally likely ones that is about `n² / 2d`.
+//! The encoder gives a dictionary up that outgrows its page, but looks each value up in
+//! it until then, anew in each row group; so a nearly unique column costs its hashes
+//! for nothing. How many different values there are follows from how many come again in
+//! a sample: of `n` values out of `d` equally likely ones that is about `n² / 2d`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -12,7 +13,8 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::errors::ParquetError;
 use parquet::schema::types::ColumnPath;
 
-/// Values of a column that are looked at. Where a dictionary of 8-byte values just fits, 16 of them come again.
+/// Values of a column that are looked at. Where a dictionary of 8-byte values just
+/// fits, 16 of them come again.
 const SAMPLE: usize = 2_048;
 /// Fewer values say nothing.
 pub(super) const MIN_SAMPLE: usize = 512;

@@ -1,5 +1,5 @@
-//! One staged file: encoded in memory, sent on in chunks while it grows, and left open at its end until the commit's
-//! spans are known, because they stand in its footer.
+//! One staged file: encoded in memory, sent on in chunks while it grows, and left open at its end until the
+//! commit's spans are known, because they stand in its footer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use super::chunks::Chunks;
 use super::footer::{self, FileSpan};
 use super::{Attempt, Error};
 
-/// Bytes that an open row group takes for each column beside what its writer counts: the compressor's tables, and
-/// buffers that have room for more than they hold.
+/// Bytes that an open row group takes for each column beside what its writer counts: the compressor's tables,
+/// and buffers that have room for more than they hold.
 const COLUMN_BYTES: usize = 64 << 10;
 /// Bytes that a file takes even between row groups: buffers, and the metadata of its row groups.
 const FILE_BYTES: usize = 16 << 10;
@@ -45,8 +45,8 @@ pub(super) struct OpenFile {
     rows: BTreeMap<TopicPartition, u64>,
     /// Columns, nested ones too.
     columns: usize,
-    /// Bytes that the open row group would have if it ended here, by the encoder's estimate, which takes what waits
-    /// for the compressor as it is. Counting over all columns is too slow to do it at each question.
+    /// Bytes that the open row group would have if it ended here, by the encoder's estimate, which takes what
+    /// waits for the compressor as it is. Counting over all columns is too slow to do it at each question.
     open_bytes: usize,
     /// Bytes, without what the upload holds; counted as seldom.
     memory: usize,
@@ -181,8 +181,8 @@ impl OpenFile {
         self.memory + self.held()
     }
 
-    /// Bytes of memory that ending the row group and sending everything gives back. An upload keeps what is not
-    /// enough for it to send.
+    /// Bytes of memory that ending the row group and sending everything gives back. An
+    /// upload keeps what is not enough for it to send.
     pub(super) fn reclaimable(&self) -> usize {
         self.memory - FILE_BYTES
     }

@@ -1,4 +1,5 @@
-//! What a data file says of itself: the job, the commit, and the spans its rows come from, as key-value metadata.
+//! What a data file says of itself: the job, the commit, and the spans its rows
+//! come from, as key-value metadata.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ const SPANS: &str = "tidegate.spans";
 /// Bytes of a file's end that are read at first: footers of some dozen columns and row groups fit.
 const FIRST_READ_BYTES: u64 = 64 << 10;
 
-/// The offsets `[from, to)` of a partition that the file's commit covers, and how many rows of them the file has.
+/// The offsets `[from, to)` of a partition that the file's commit covers, and how
+/// many rows of them the file has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSpan {
     pub topic: Arc<str>,

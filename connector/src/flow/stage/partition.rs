@@ -1,8 +1,8 @@
 //! Splits a batch into the folders of `partition_by`, `day=2026-01-31/country=DE`, keeping the rows' order.
 //!
-//! By default the columns stay in the files: a file is complete in itself wherever it is moved, and a value that a
-//! folder's name cannot tell apart (null and the empty string) is not lost. What no folder can be named by is a reject,
-//! found while the row can still be taken back.
+//! By default the columns stay in the files: a file is complete in itself wherever it is moved, and a value
+//! that a folder's name cannot tell apart (null and the empty string) is not lost. What no folder can be
+//! named by is a reject, found while the row can still be taken back.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -64,7 +64,8 @@ struct Folders {
 impl Partitioner {
     /// `room`: the bytes that the folders' names and the slashes between them may take.
     ///
-    /// Errors: a column that does not exist, a transform that its type does not have, names that collide or are too long.
+    /// Errors: a column that does not exist, a transform that its type does not have,
+    /// names that collide or are too long.
     pub fn new(
         fields: &[PartitionField],
         columns: PartitionColumns,
@@ -96,7 +97,8 @@ impl Partitioner {
         self.levels.iter().any(|level| level.value != ValueRule::Any)
     }
 
-    /// Whether folders can be named by the row, so that [`Partitioner::split`] takes it. What is wrong never holds a value.
+    /// Whether folders can be named by the row, so that [`Partitioner::split`] takes
+    /// it. What is wrong never holds a value.
     pub fn judge(&self, row: &Row<'_>) -> Result<(), Reject> {
         let mut text_bytes = 0;
         for level in &self.levels {
@@ -349,8 +351,8 @@ fn time(period: i64, transform: Transform) -> String {
     text
 }
 
-/// Year, month and day of a day since 1970, in the proleptic Gregorian calendar; years begin in March inside, so
-/// that the leap day is the last.
+/// Year, month and day of a day since 1970, in the proleptic Gregorian calendar;
+/// years begin in March inside, so that the leap day is the last.
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));

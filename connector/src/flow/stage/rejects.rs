@@ -85,7 +85,8 @@ impl Rejects {
     }
 }
 
-/// The error as people read it, with the column first where one is to blame and the place in the record does not name it.
+/// The error as people read it, with the column first where one is to blame and the
+/// place in the record does not name it.
 pub(crate) fn describe(reject: &Reject) -> String {
     let names = |column: &str| {
         let rest = reject.error.strip_prefix(column);

@@ -20,7 +20,8 @@ const BATCH_ROWS: usize = 8_192;
 pub(super) struct Pending {
     runs: Runs,
     rows: usize,
-    /// Of keys and payloads, and of what else is kept: what a row costs in memory, before anybody has measured it.
+    /// Of keys and payloads, and of what else is kept: what a row costs in memory,
+    /// before anybody has measured it.
     bytes: usize,
 }
 

@@ -1,7 +1,7 @@
 //! The open files of one attempt, within a bound of memory and of number.
 //!
-//! An open row group costs tens of MiB, a file between row groups next to nothing. So when memory is short the largest
-//! row groups end, and the files go on: many folders cost smaller row groups, not more files.
+//! An open row group costs tens of MiB, a file between row groups next to nothing. So when memory is short
+//! the largest row groups end, and the files go on: many folders cost smaller row groups, not more files.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -20,8 +20,8 @@ use super::file::{OpenFile, Place};
 use super::{Attempt, Error, dictionary};
 use crate::config::{Compression, File};
 
-/// Files open for rows at once: a folder each. Past it, rows of a folder not used for long start another file, which
-/// costs less than a thousand more handles and buffers.
+/// Files open for rows at once: a folder each. Past it, rows of a folder not used for long start another
+/// file, which costs less than a thousand more handles and buffers.
 const OPEN_FILES: usize = 1_000;
 /// A file that has reached this part of its target is full. One whose row group came out smaller than
 /// estimated goes on with another.
@@ -146,13 +146,14 @@ impl Writers {
         Ok(())
     }
 
-    /// Whether `memory`, which they hold, is more than may be. After a write: of what only the end of the files gives back.
+    /// Whether `memory`, which they hold, is more than may be. After a write: of what
+    /// only the end of the files gives back.
     pub(super) fn is_crowded(&self, memory: usize) -> bool {
         memory > self.memory_limit
     }
 
-    /// Finishes all files, with the spans of `delta` in their footers. After a failure it begins no other, and waits for those
-    /// that are under way: none appears when the attempt's folder has been removed.
+    /// Finishes all files, with the spans of `delta` in their footers. After a failure it begins no other,
+    /// and waits for those that are under way: none appears when the attempt's folder has been removed.
     pub(super) async fn finish(&mut self, delta: &Delta) -> Result<Vec<StagedFile>, Error> {
         self.without_dictionary.clear();
         let mut files = std::mem::take(&mut self.ended);

@@ -1,9 +1,11 @@
-//! What a table's files have in common is pinned in the chain with the table's first start, and held against the job file at
-//! each later one: a change that would make the table unreadable is refused, whoever starts the job, and however often. Pure.
+//! What a table's files have in common is pinned in the chain with the table's first
+//! start, and held against the job file at each later one: a change that would make
+//! the table unreadable is refused, whoever starts the job, and however often. Pure.
 //!
-//! Pinned is `{"tables": {"<table>": {"format": "json", "written": {"<column>": "<type>"}, "partition_by": ["day(ts)"]}},
-//! "topics": {"<topic>": {"table": "<table>"}}}`, with what others pin beside it. A column that is added is pinned with the others;
-//! one that is left out stays, so that it cannot come back as something else.
+//! Pinned is `{"tables": {"<table>": {"format": "json", "written": {"<column>":
+//! "<type>"}, "partition_by": ["day(ts)"]}}, "topics": {"<topic>": {"table":
+//! "<table>"}}}`, with what others pin beside it. A column that is added is pinned with
+//! the others; one that is left out stays, so that it cannot come back as something else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,8 +43,8 @@ impl Compared {
     }
 }
 
-/// Holds the tables of `topics` against what is `pinned`. `columns` are those of the table that a topic's records go to; none, where
-/// they are not known yet.
+/// Holds the tables of `topics` against what is `pinned`. `columns` are those of the table that a topic's
+/// records go to; none, where they are not known yet.
 ///
 /// Errors: columns that make no schema.
 pub(crate) fn compare<'t>(
@@ -146,7 +148,8 @@ fn of_table(
     Ok(())
 }
 
-/// The types of columns that were inferred, by name: files were written by them before anything else was pinned.
+/// The types of columns that were inferred, by name: files were written by them
+/// before anything else was pinned.
 fn inferred(pinned: &Value, table: &str) -> BTreeMap<String, String> {
     let lists = [&pinned["tables"][table]["columns"], &pinned["columns"]];
     let list = lists.into_iter().find_map(|list| Vec::<Column>::deserialize(list).ok());
@@ -171,7 +174,8 @@ pub(crate) fn topics_of<'s>(config: &'s Config, state: &'s Checkpoint) -> BTreeS
     topics
 }
 
-/// What a new chain takes over from that of a savepoint: not what its files had in common, as it has none of them.
+/// What a new chain takes over from that of a savepoint: not what its files had in
+/// common, as it has none of them.
 pub(crate) fn without_files(pinned: &Value) -> Value {
     let mut pinned = pinned.clone();
     let each = |pinned: &mut Value, key: &str, drop: &[&str]| {

@@ -1,5 +1,5 @@
-//! Columns of tables that have none yet: a sample of each of the table's partitions, what it says, and a pin, so that all
-//! replicas go by the same.
+//! Columns of tables that have none yet: a sample of each of the table's
+//! partitions, what it says, and a pin, so that all replicas go by the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -206,8 +206,8 @@ impl Resolver {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks for the columns of all tables that have records and no columns. While none has any, the job waits: it is told,
-    /// unless it is a bounded run, which ends.
+    /// Looks for the columns of all tables that have records and no columns. While none has any, the job
+    /// waits: it is told, unless it is a bounded run, which ends.
     pub async fn begin(&self, until_end: bool) -> Result<(), RunError> {
         for list in self.known().lists() {
             let twins =

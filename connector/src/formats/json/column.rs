@@ -1,5 +1,5 @@
-//! A column while it is built: plain vectors that a value is read into straight from the text, and that are cut back
-//! to the last whole row when a record turns out to be none.
+//! A column while it is built: plain vectors that a value is read into straight from the text, and that are
+//! cut back to the last whole row when a record turns out to be none.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! What is wrong with a record, and where. Built only when something is, so it may allocate; it never holds a value.
+//! What is wrong with a record, and where. Built only when something is, so it may
+//! allocate; it never holds a value.
 
 use std::fmt::Write;
 

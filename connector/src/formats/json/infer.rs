@@ -1,7 +1,7 @@
-//! Columns out of a sample of JSON records, when the job lists none. The same sample gives the same columns, in the
-//! order in which their keys first come, and every record of the sample is a row of them: where two records differ
-//! in a way that no type holds without loss, the column is `json`, which keeps both as they are. So it is where the
-//! sample holds nothing but nulls, because anything may come.
+//! Columns out of a sample of JSON records, when the job lists none. The same sample gives the same columns,
+//! in the order in which their keys first come, and every record of the sample is a row of them: where two
+//! records differ in a way that no type holds without loss, the column is `json`, which keeps both as they
+//! are. So it is where the sample holds nothing but nulls, because anything may come.
 
 mod shape;
 
@@ -20,11 +20,12 @@ const MAX_DEPTH: usize = 16;
 /// Keys that a note names.
 const NAMED: usize = 5;
 
-/// The columns of the sample's records, beside those of `metadata`. Records that could not be decoded whatever the
-/// columns are left out.
+/// The columns of the sample's records, beside those of `metadata`. Records that
+/// could not be decoded whatever the columns are left out.
 ///
-/// A column is called as its key, unless the name is taken: by Kafka's metadata, or by a key that differs only in letter
-/// case, which many readers take for the same column. More members than a table may have columns are one column.
+/// A column is called as its key, unless the name is taken: by Kafka's metadata, or
+/// by a key that differs only in letter case, which many readers take for the same
+/// column. More members than a table may have columns are one column.
 pub(super) fn infer(sample: &[&[u8]], metadata: &[Metadata]) -> Result<Inferred, InferError> {
     let mut whole = Shape::Null;
     for shape in sample.iter().filter_map(|payload| record(payload)) {

@@ -1,7 +1,9 @@
-//! The names of an object's known members, found by guessing: producers keep the order of their keys, so a key is
-//! compared in place with the one that stood there in the record before, and looked up only when that fails.
+//! The names of an object's known members, found by guessing: producers keep the
+//! order of their keys, so a key is compared in place with the one that stood there
+//! in the record before, and looked up only when that fails.
 //!
-//! Some of the names that nobody asks for are kept as well, behind those that are: to be told, and to be guessed.
+//! Some of the names that nobody asks for are kept as well, behind those that are:
+//! to be told, and to be guessed.
 
 use std::collections::HashMap;
 
@@ -62,8 +64,8 @@ impl Names {
         self.watch = watch;
     }
 
-    /// Consumes the key of the member at the place `ordinal`, up to its value: which member it is. One that nobody asks for
-    /// has an index beyond all others, or none.
+    /// Consumes the key of the member at the place `ordinal`, up to its value: which member it is. One that
+    /// nobody asks for has an index beyond all others, or none.
     #[inline]
     pub(super) fn find(&mut self, ordinal: usize, json: &mut Scanner<'_>) -> Result<Option<usize>, Flaw> {
         if let Some(&guess) = self.guesses.get(ordinal)
@@ -105,7 +107,8 @@ impl Names {
         Some(index)
     }
 
-    /// Passes over the value of a member of the object at `place` that nobody asks for; `found` is what [`Self::find`] gave.
+    /// Passes over the value of a member of the object at `place` that nobody asks for;
+    /// `found` is what [`Self::find`] gave.
     #[inline]
     pub(super) fn pass(&self, found: Option<usize>, place: &str, json: &mut Scanner<'_>) -> Result<(), Flaw> {
         match self.watch {
@@ -171,7 +174,8 @@ impl Quoted {
         self.text.len()
     }
 
-    /// Whether `bytes` start with it. One comparison of a machine word, where a call would cost more than the rest.
+    /// Whether `bytes` start with it. One comparison of a machine word, where a call
+    /// would cost more than the rest.
     #[inline]
     pub(super) fn starts(&self, bytes: &[u8]) -> bool {
         match bytes.first_chunk() {

@@ -1,4 +1,5 @@
-//! Numbers as digits, never by way of a float: an integer or a decimal is the number that was written, or an error.
+//! Numbers as digits, never by way of a float: an integer or a decimal is the
+//! number that was written, or an error.
 
 use super::flaw::Flaw;
 
@@ -45,7 +46,8 @@ impl<'a> Number<'a> {
         Some((Self { text: &text[start..at], negative, digits, fraction, simple }, at))
     }
 
-    /// A whole text as a number, with a `+` and leading zeros that JSON does not allow, but other writers put.
+    /// A whole text as a number, with a `+` and leading zeros that JSON does not allow,
+    /// but other writers put.
     #[inline]
     pub(super) fn parse(text: &'a str) -> Result<Self, Flaw> {
         match Self::scan(text) {
@@ -104,8 +106,8 @@ impl<'a> Number<'a> {
         Ok(if self.negative { -magnitude } else { magnitude })
     }
 
-    /// The nearest double. A number too big for one, or so small that nothing is left of it, is an error, and so is an
-    /// integer of which digits would be lost.
+    /// The nearest double. A number too big for one, or so small that nothing is left of it, is an error, and
+    /// so is an integer of which digits would be lost.
     #[inline]
     pub(super) fn double(&self) -> Result<f64, Inexact> {
         const EXACT_POWERS: [f64; 23] = [
@@ -149,8 +151,8 @@ impl<'a> Number<'a> {
         !self.text.contains(['.', 'e', 'E'])
     }
 
-    /// Whether a float is just this integer; or has it as the shortest text that says which float it is, as JavaScript
-    /// writes floats beyond 2^53 without an exponent.
+    /// Whether a float is just this integer; or has it as the shortest text that says which float it is, as
+    /// JavaScript writes floats beyond 2^53 without an exponent.
     fn is_said_by(&self, float: &impl std::fmt::Display) -> bool {
         let digits = self.text.trim_start_matches('0');
         format!("{float:.0}") == digits || float.to_string() == digits

@@ -48,8 +48,8 @@ struct Member {
 }
 
 impl Paths {
-    /// Where the columns lie, and how each of them watches the members of its values: where another column takes some of
-    /// them, it cannot tell.
+    /// Where the columns lie, and how each of them watches the members of its values:
+    /// where another column takes some of them, it cannot tell.
     pub(super) fn new(columns: &[columns::Column], watch: Watch) -> Result<(Self, Vec<Watch>), ColumnError> {
         let mut root = Object::new(String::new());
         let (mut sources, mut whole) = (Vec::new(), Vec::new());
@@ -87,8 +87,8 @@ impl Paths {
         }
     }
 
-    /// Reads an object into the columns: those it has a value for grow by one. Whether these are all of them; if not, no
-    /// column need have grown.
+    /// Reads an object into the columns: those it has a value for grow by one. Whether
+    /// these are all of them; if not, no column need have grown.
     #[inline]
     pub(super) fn read(&mut self, json: &mut Scanner<'_>, columns: &mut [Column]) -> Result<bool, Flaw> {
         self.record += 1;

@@ -34,7 +34,8 @@ pub(super) fn values(field: &Field, reading: &Reading) -> Box<dyn KeyValues> {
         DataType::Int8 => integers::<Int8Type>(data_type, name, lenient),
         DataType::Int16 => integers::<Int16Type>(data_type, name, lenient),
         DataType::Int32 => integers::<Int32Type>(data_type, name, lenient),
-        // In a string in any case: Protobuf's JSON has them so, as JavaScript's numbers do not hold all of them.
+        // In a string in any case: Protobuf's JSON has them so, as JavaScript's numbers do
+        // not hold all of them.
         DataType::Int64 => integers::<Int64Type>(data_type, name, true),
         DataType::UInt8 => integers::<UInt8Type>(data_type, name, lenient),
         DataType::UInt16 => integers::<UInt16Type>(data_type, name, lenient),

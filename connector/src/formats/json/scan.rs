@@ -1,10 +1,10 @@
-//! A JSON text, read once from left to right, exactly as RFC 8259 has it. What is skipped is checked like what is
-//! read, but for what only text cannot be (half of a surrogate pair), and depth is bounded everywhere, so that no record
-//! can exhaust the stack.
+//! A JSON text, read once from left to right, exactly as RFC 8259 has it. What is skipped is checked like
+//! what is read, but for what only text cannot be (half of a surrogate pair), and depth is bounded
+//! everywhere, so that no record can exhaust the stack.
 //!
-//! Written here and not taken from a library, because columns ask for what a visitor of values hides: the digits of a
-//! number as they stand, the raw text of a value, equal keys, and errors that hold nothing of the record. The caller
-//! has checked the text's UTF-8 (a `&str`).
+//! Written here and not taken from a library, because columns ask for what a visitor of values hides: the
+//! digits of a number as they stand, the raw text of a value, equal keys, and errors that hold nothing of the
+//! record. The caller has checked the text's UTF-8 (a `&str`).
 
 use std::borrow::Cow;
 
@@ -82,7 +82,8 @@ impl<'a> Scanner<'a> {
         Flaw::syntax(expected, self.at)
     }
 
-    /// Where there should be a value. What others write for numbers that JSON has none for is told by its name.
+    /// Where there should be a value. What others write for numbers that JSON has none
+    /// for is told by its name.
     #[cold]
     fn no_value(&self, expected: &'static str) -> Flaw {
         let rest = &self.text[self.at..];
@@ -251,8 +252,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// The key of a member, up to its value; `None` for one that is no text, with half of a surrogate pair in it, as no
-    /// column has such a name.
+    /// The key of a member, up to its value; `None` for one that is no text, with half
+    /// of a surrogate pair in it, as no column has such a name.
     pub(super) fn key(&mut self) -> Result<Option<Cow<'a, str>>, Flaw> {
         self.open_string()?;
         let key = self.text_or_skip()?;
@@ -332,8 +333,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// No text is made of it, so that half of a surrogate pair does no harm: RFC 8259 has it, and JavaScript writes it where
-    /// it cuts a text.
+    /// No text is made of it, so that half of a surrogate pair does no harm: RFC 8259
+    /// has it, and JavaScript writes it where it cuts a text.
     fn skip_string(&mut self) -> Result<(), Flaw> {
         let bytes = self.text.as_bytes();
         self.at += 1;

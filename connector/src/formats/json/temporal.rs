@@ -1,5 +1,5 @@
-//! Columns of dates and times. However a value is written, it is held to one range: the years 1 to 9999, which all readers
-//! hold, also on the clock of the column's time zone, by which some show it.
+//! Columns of dates and times. However a value is written, it is held to one range: the years 1 to 9999,
+//! which all readers hold, also on the clock of the column's time zone, by which some show it.
 
 use arrow::array::ArrowPrimitiveType;
 use arrow::datatypes::*;

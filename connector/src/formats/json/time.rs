@@ -1,5 +1,6 @@
-//! Dates and times as RFC 3339 writes them, without losing a digit of a fraction; other spellings are [`super::iso`]'s.
-//! However it is written, a date lies from 0001-01-01 to 9999-12-31, which is what every reader holds.
+//! Dates and times as RFC 3339 writes them, without losing a digit of a fraction;
+//! other spellings are [`super::iso`]'s. However it is written, a date lies from
+//! 0001-01-01 to 9999-12-31, which is what every reader holds.
 
 use arrow::datatypes::TimeUnit;
 use jiff::SignedDuration;

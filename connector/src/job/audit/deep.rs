@@ -1,9 +1,9 @@
-//! Reads files in full: their bytes are those that were committed, every row decodes, lies within its commit's
-//! spans, and is there once.
+//! Reads files in full: their bytes are those that were committed, every row
+//! decodes, lies within its commit's spans, and is there once.
 //!
-//! Spans of different commits do not overlap (that is judged elsewhere), so rows need to be compared only within a
-//! commit, and memory is bounded by one commit's offsets. A replay's rows lie where the rejects lay that it has taken, and
-//! nobody else takes those (judged elsewhere, too); so they are compared with them.
+//! Spans of different commits do not overlap (that is judged elsewhere), so rows need to be compared only
+//! within a commit, and memory is bounded by one commit's offsets. A replay's rows lie where the rejects lay
+//! that it has taken, and nobody else takes those (judged elsewhere, too); so they are compared with them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -183,7 +183,8 @@ fn add(
     from: &[Arc<str>],
     batch: &RecordBatch,
 ) -> Result<Option<Offsets>, ReadError> {
-    // Rejects have these columns always, and without the underscore: there are no columns of the job's beside them.
+    // Rejects have these columns always, and without the underscore: there are no
+    // columns of the job's beside them.
     let column = |name: &str, data_type: DataType| {
         let plain = name.trim_start_matches('_');
         let column = batch.column_by_name(if kind == FileKind::Rejects { plain } else { name });

@@ -1,5 +1,5 @@
-//! The part of the judgement that is about files which no commit in force names: whose they are by their footers and
-//! names, and whether readers see rows by them that were not committed so.
+//! The part of the judgement that is about files which no commit in force names: whose they are by their
+//! footers and names, and whether readers see rows by them that were not committed so.
 
 use std::collections::BTreeSet;
 
@@ -81,8 +81,9 @@ fn is_folded(checkpoint: &Checkpoint, id: &CommitId) -> bool {
     checkpoint.base.as_ref().is_some_and(|base| *id <= base.last)
 }
 
-/// Whether a file is what a forgotten commit left: all its spans lie in the base, and no rollback has cut them off. Under
-/// another name it may be a user's own, as a compaction may keep the footer of what it was made of.
+/// Whether a file is what a forgotten commit left: all its spans lie in the base,
+/// and no rollback has cut them off. Under another name it may be a user's own, as
+/// a compaction may keep the footer of what it was made of.
 fn is_forgotten(checkpoint: &Checkpoint, id: &CommitId, name: Option<&FinalName>, footer: &Footer) -> bool {
     let (Some(base), Some(spans)) = (&checkpoint.base, &footer.spans) else { return false };
     let incarnation = match name {

@@ -1,5 +1,5 @@
-//! The part of the judgement that is about replayed rejects: each commit's are taken at most once, whole, and what they
-//! have become adds up.
+//! The part of the judgement that is about replayed rejects: each commit's are
+//! taken at most once, whole, and what they have become adds up.
 
 use std::collections::BTreeMap;
 

@@ -190,7 +190,8 @@ fn spoil(found: &mut Found, harm: Harm, at: Index) {
             found.visible.insert(format!("t/1-{:032x}-000.parquet", 0xffff), rewritten);
         }
         Harm::CopyFile => {
-            // Under its own name elsewhere, under another, under a hidden one: readers see its rows once more.
+            // Under its own name elsewhere, under another, under a hidden one: readers see its
+            // rows once more.
             let seen = found.visible[&path].clone();
             let elsewhere = path.replace("t/", "t/old/");
             let copies = ["t/day=2/copy.parquet", "t/.old/x.parquet", "t/copy", &elsewhere];

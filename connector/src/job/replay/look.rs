@@ -128,7 +128,8 @@ pub(super) fn look(
 
 fn with_partitioner(opened: Opened, settings: &StageSettings) -> Result<OfTopic, RunError> {
     match opened {
-        // A folder is named with nothing but levels, so which table it is in makes no difference that matters here.
+        // A folder is named with nothing but levels, so which table it is in makes no
+        // difference that matters here.
         Opened::Table(decoder) => {
             let partitioner = settings.partitioner("", decoder.schema()).map_err(super::staging_error)?;
             Ok((decoder, Some(partitioner)))

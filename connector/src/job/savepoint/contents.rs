@@ -73,8 +73,8 @@ impl Savepoint {
     }
 }
 
-/// Whether the commits are those in force as of the checkpoint: their spans tile each partition, their rows add up,
-/// their files lie in tables. Takes both to spare a copy, and gives them back.
+/// Whether the commits are those in force as of the checkpoint: their spans tile each partition, their rows
+/// add up, their files lie in tables. Takes both to spare a copy, and gives them back.
 pub(super) fn adds_up(
     checkpoint: Checkpoint,
     commits: Vec<Commit>,

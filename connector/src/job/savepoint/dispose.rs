@@ -1,5 +1,5 @@
-//! Removing a savepoint: the hash of its manifest first, so that what is left at any moment is refused as incomplete,
-//! and what it is known by last, so that a disposal that was cut short can be done again.
+//! Removing a savepoint: the hash of its manifest first, so that what is left at any moment is refused as
+//! incomplete, and what it is known by last, so that a disposal that was cut short can be done again.
 
 use tidegate_sinks::store::Retries;
 

@@ -1,4 +1,5 @@
-//! The folder of one savepoint: its files' names, their bounds, and how a person is told what is wrong with one.
+//! The folder of one savepoint: its files' names, their bounds, and how a person is
+//! told what is wrong with one.
 
 use std::fmt::Display;
 use std::io;

@@ -25,8 +25,8 @@ pub struct Listed {
     pub problem: Option<String>,
 }
 
-/// The savepoints in the folder `to`, in order of their names. Folders with nothing of a savepoint in them are left
-/// out, and only manifests are looked at.
+/// The savepoints in the folder `to`, in order of their names. Folders with nothing of a savepoint in them
+/// are left out, and only manifests are looked at.
 pub async fn list(to: &str, options: &StoreOptions, retries: Retries) -> Result<Vec<Listed>, RunError> {
     let to = to.trim_end_matches('/');
     let store = store::open(to, options, retries)?;

@@ -1,8 +1,9 @@
-//! Savepoints by the clock, made by whichever replica is first, and the only ones that are ever removed by themselves.
+//! Savepoints by the clock, made by whichever replica is first, and the only ones
+//! that are ever removed by themselves.
 //!
-//! Time is cut into slots of `savepoints.every`, the same for all replicas. The id of a periodic savepoint is
-//! `savepoint-periodic-<job>-<slot>`, so each slot has at most one, and no other job's, nor a person's, is mistaken
-//! for one.
+//! Time is cut into slots of `savepoints.every`, the same for all replicas. The id
+//! of a periodic savepoint is `savepoint-periodic-<job>-<slot>`, so each slot has
+//! at most one, and no other job's, nor a person's, is mistaken for one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +26,8 @@ const SLOT: &str = "%Y%m%dT%H%M%SZ";
 /// Replicas look at a slot at different times within this, so that mostly one of them finds work.
 const STAGGER_MAX: Duration = Duration::from_secs(10);
 
-/// Makes periodic savepoints until it is dropped. One that is cut short by that is refused by every reader, and
-/// removed with the ones that are past `savepoints.retained`.
+/// Makes periodic savepoints until it is dropped. One that is cut short by that is refused by every reader,
+/// and removed with the ones that are past `savepoints.retained`.
 #[derive(Debug)]
 pub struct Periodic(JoinHandle<()>);
 

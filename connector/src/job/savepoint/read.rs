@@ -12,8 +12,8 @@ use crate::error::RunError;
 
 /// Reads the savepoint at a URL.
 ///
-/// Errors: `Refused`, naming the file and the remedy, when it is incomplete, damaged, of a newer format, or does not
-/// fit together; otherwise as the store's.
+/// Errors: `Refused`, naming the file and the remedy, when it is incomplete, damaged, of a newer format, or
+/// does not fit together; otherwise as the store's.
 pub async fn read(uri: &str, options: &StoreOptions, retries: Retries) -> Result<Savepoint, RunError> {
     Folder::open(uri, options, retries)?.read().await
 }

@@ -1,8 +1,8 @@
 //! Writing a savepoint: file by file, each created only if absent, the manifest's hash last.
 //!
-//! Whatever a file of that name holds already is kept and counts: so a creation that was cut short is finished by the
-//! next one with the same id, and several at the same time make one savepoint together. What decides it is
-//! `checkpoint.json`; everything else follows from it.
+//! Whatever a file of that name holds already is kept and counts: so a creation that was cut short is
+//! finished by the next one with the same id, and several at the same time make one savepoint together. What
+//! decides it is `checkpoint.json`; everything else follows from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ const LOADS: u32 = 3;
 /// How often a file is created that is said to be there, and is not.
 const CREATIONS: u32 = 2;
 
-/// Copies the newest state that the sink accepts, whoever runs the job meanwhile, to `<to>/<id>`. With the id of a
-/// savepoint that is complete already it does nothing; one that was cut short it finishes.
+/// Copies the newest state that the sink accepts, whoever runs the job meanwhile, to `<to>/<id>`. With the id
+/// of a savepoint that is complete already it does nothing; one that was cut short it finishes.
 ///
-/// Returns the savepoint's URL. Errors: `Failed`, when nothing has been written yet, or a store does not answer;
-/// `Refused`, when what lies there cannot be finished.
+/// Returns the savepoint's URL. Errors: `Failed`, when nothing has been written yet, or a store does not
+/// answer; `Refused`, when what lies there cannot be finished.
 pub async fn create(sink: &Chain, config: &Config, to: &str, id: &str) -> Result<String, RunError> {
     check_id(id)?;
     let to = check_to(to)?;

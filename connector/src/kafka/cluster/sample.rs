@@ -1,5 +1,5 @@
-//! Reads a few records of each partition. All partitions of a client share one queue, in which one of them may stand with
-//! thousands of records before the next; so each has a queue of its own here, and its quota.
+//! Reads a few records of each partition. All partitions of a client share one queue, in which one of them
+//! may stand with thousands of records before the next; so each has a queue of its own here, and its quota.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

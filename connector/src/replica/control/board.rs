@@ -12,10 +12,11 @@ use tidegate_sinks::{Chain, Error, Folder, Kind, SharedObjects, versioned};
 use super::{Change, Control, FORMAT, Replica};
 use crate::config::Config;
 
-/// Control objects that are kept below the newest. A slot this far below the newest may have been cleaned, so who
-/// fills it asks again.
+/// Control objects that are kept below the newest. A slot this far below the newest
+/// may have been cleaned, so who fills it asks again.
 const KEPT: u64 = 8;
-/// How often a reader or a writer starts over before it gives up: each time says that somebody else has written.
+/// How often a reader or a writer starts over before it gives up: each time says
+/// that somebody else has written.
 const TRIES: u32 = 100;
 /// A replica's object that is older than so many polls is one of a replica that has died.
 const STALE_POLLS: u32 = 30;
@@ -47,8 +48,8 @@ impl Board {
         self.poll
     }
 
-    /// The newest control object that reads, or none where nothing was ever asked. A damaged one is reported in the
-    /// log and passed over.
+    /// The newest control object that reads, or none where nothing was ever asked. A
+    /// damaged one is reported in the log and passed over.
     ///
     /// Errors: `Config` when one has a newer format.
     pub async fn newest(&self) -> Result<Option<Control>, Error> {

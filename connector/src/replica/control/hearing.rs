@@ -28,7 +28,8 @@ impl Hearing {
     }
 }
 
-/// Whether a replica has made the checkpoint that control object `n` asks for, or has nothing to put into one.
+/// Whether a replica has made the checkpoint that control object `n` asks for, or
+/// has nothing to put into one.
 pub(super) fn acknowledged(replica: &Replica, n: u64) -> bool {
     use ReplicaState::{Holding, Starting, Stopped};
     replica.control >= n || matches!(replica.state, Starting | Stopped | Holding)

@@ -1,4 +1,5 @@
-//! Where a savepoint lies: its id, its folder, its address. Whoever asks for one and whoever makes it go by this.
+//! Where a savepoint lies: its id, its folder, its address. Whoever asks for one
+//! and whoever makes it go by this.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,8 @@ use crate::limits::SAVEPOINT_ID_MAX_CHARS;
 /// Options of a store, as under `sink.store` of a job file.
 pub type StoreOptions = BTreeMap<String, String>;
 
-/// Where a job's savepoints lie when nothing else is said: `savepoints.to`, else `<checkpoint.state>/savepoints`.
+/// Where a job's savepoints lie when nothing else is said: `savepoints.to`, else
+/// `<checkpoint.state>/savepoints`.
 pub fn default_to(config: &Config) -> String {
     config.savepoints.to.clone()
 }
@@ -26,8 +28,8 @@ pub fn new_id() -> String {
     format!("savepoint-{}", CommitId::new())
 }
 
-/// The job's store options for a URL of the same kind as its sink's; for another kind none, so that credentials come
-/// from the environment.
+/// The job's store options for a URL of the same kind as its sink's; for another
+/// kind none, so that credentials come from the environment.
 pub fn store_options(config: &Config, url: &str) -> StoreOptions {
     let scheme = |url: &str| url.split_once("://").map(|(scheme, _)| scheme.to_owned());
     if scheme(url) == scheme(&config.sink.url) { config.sink.store.clone() } else { StoreOptions::new() }

@@ -1,8 +1,9 @@
-//! Savepoints on request. Every live replica checkpoints, or stops; then one of them copies the newest state. Each
-//! replica waits on its own, and who first sees that all are done claims the copy, once and for all: so no replica is
-//! needed for another's savepoint, and never do two write the same folder.
+//! Savepoints on request. Every live replica checkpoints, or stops; then one of them copies the newest state.
+//! Each replica waits on its own, and who first sees that all are done claims the copy, once and for all: so
+//! no replica is needed for another's savepoint, and never do two write the same folder.
 //!
-//! `savepoint-requests/<id>.json` says how it stands, so that any replica can answer; `<id>.claim` who copies.
+//! `savepoint-requests/<id>.json` says how it stands, so that any replica can
+//! answer; `<id>.claim` who copies.
 
 use std::fmt;
 use std::sync::Arc;
@@ -300,7 +301,8 @@ enum Judged {
     Fail(String),
 }
 
-/// What is to be done now about a savepoint, with these replicas alive. `late`: they were waited for long enough.
+/// What is to be done now about a savepoint, with these replicas alive. `late`:
+/// they were waited for long enough.
 fn judge(control: &Control, request: &SavepointRequest, live: &[Replica], late: bool) -> Judged {
     if request.stop && !control.stopped {
         return Judged::Fail("the job was resumed before all replicas had stopped".to_owned());

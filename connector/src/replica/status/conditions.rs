@@ -1,5 +1,6 @@
-//! What keeps a replica from doing all of its work, and since when. Whoever notices it says so here; `/readyz`, the status
-//! page's verdict, the metric `tidegate_unready`, the alert on it and the log all tell it from here.
+//! What keeps a replica from doing all of its work, and since when. Whoever notices
+//! it says so here; `/readyz`, the status page's verdict, the metric
+//! `tidegate_unready`, the alert on it and the log all tell it from here.
 
 use std::collections::BTreeMap;
 
@@ -160,8 +161,8 @@ fn condition((key, value): (&(Cause, String), &(String, Timestamp))) -> Conditio
 }
 
 impl Status {
-    /// From now on these hold of `cause`, and no others: texts by the topic or partition that they are about (empty: the
-    /// whole replica). What held before keeps its time. What comes and goes is logged.
+    /// From now on these hold of `cause`, and no others: texts by the topic or partition that they are about
+    /// (empty: the whole replica). What held before keeps its time. What comes and goes is logged.
     pub fn set_conditions(&self, cause: Cause, found: BTreeMap<String, String>, now: Timestamp) {
         let (new, gone) = write(&self.conditions).replace(cause, found, now);
         for Condition { text, .. } in new {

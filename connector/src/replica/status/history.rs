@@ -1,5 +1,5 @@
-//! The last hour and the last checkpoints, as the status page draws them. Memory is bounded by [`SAMPLES`] and
-//! [`CHECKPOINTS`]; nothing of it outlives the process.
+//! The last hour and the last checkpoints, as the status page draws them. Memory is bounded by [`SAMPLES`]
+//! and [`CHECKPOINTS`]; nothing of it outlives the process.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,7 +28,8 @@ pub struct Reading {
     pub lag_hw: Option<u64>,
     /// This replica's share of the byte limit in bytes/s; `None` without a limit.
     pub limit_bytes_per_second: Option<u64>,
-    /// Of the records that became visible since the sample before; `None` when there were none, or it is not measured.
+    /// Of the records that became visible since the sample before; `None` when there
+    /// were none, or it is not measured.
     pub latency: Option<Latency>,
 }
 
@@ -87,7 +88,8 @@ pub struct History {
 }
 
 impl History {
-    /// Takes a sample if [`EVERY`] has passed since the one before. The first reading only sets the base of the rates.
+    /// Takes a sample if [`EVERY`] has passed since the one before. The first reading
+    /// only sets the base of the rates.
     pub fn read(&mut self, now: Timestamp, reading: Reading) {
         let Some((before, base)) = self.last else {
             self.last = Some((now, reading));

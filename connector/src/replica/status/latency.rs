@@ -1,4 +1,5 @@
-//! A histogram of bounded size whose counts come many at a time, which the metrics facade would record one by one.
+//! A histogram of bounded size whose counts come many at a time, which the metrics
+//! facade would record one by one.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ pub const BOUNDS: [f64; 24] = [
     300.0, 900.0, 3600.0, 14400.0, 86400.0,
 ];
 
-/// Records by how long it took from their timestamps until they were visible; the last bucket is beyond every bound.
+/// Records by how long it took from their timestamps until they were visible; the
+/// last bucket is beyond every bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LatencyCounts {
     pub buckets: [u64; BOUNDS.len() + 1],

@@ -1,5 +1,5 @@
-//! All that the status page shows, in one piece: put together from what the replica knows of itself, without asking
-//! anybody.
+//! All that the status page shows, in one piece: put together from what the replica
+//! knows of itself, without asking anybody.
 
 mod assemble;
 

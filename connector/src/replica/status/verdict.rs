@@ -1,5 +1,5 @@
-//! Whether all is well with the job, as far as this replica can tell, and what to do if not. Pure: the same facts give
-//! the same verdict.
+//! Whether all is well with the job, as far as this replica can tell, and what to
+//! do if not. Pure: the same facts give the same verdict.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ const REJECTS: f64 = 0.8;
 const MEND: &str = "Look at them: mend their source or the columns, or raise error_limit, before one too many stops the job.";
 /// How long erasing may take beyond the grace of copies.
 const ERASING: Duration = Duration::from_secs(120);
-/// How long rejects may take to their topic, beyond what a healthy job takes: an attempt is open for one interval, and
-/// another replica's rejects are sent after two.
+/// How long rejects may take to their topic, beyond what a healthy job takes: an attempt is open for one
+/// interval, and another replica's rejects are sent after two.
 const SENDING: Duration = Duration::from_secs(300);
 /// Commits in force whose files nobody sees yet, at which publishing does not keep up.
 const UNPUBLISHED: usize = 10;

@@ -1,7 +1,7 @@
 //! What any who reach the port may take of it: a time for each request, and a number of connections.
 //!
-//! Health and metrics are open to everybody, so nobody may take all of it: each address has a part only, and a platform's
-//! probe comes from an address of its own.
+//! Health and metrics are open to everybody, so nobody may take all of it: each address has a part only, and
+//! a platform's probe comes from an address of its own.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, IoSlice};

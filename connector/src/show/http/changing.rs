@@ -1,5 +1,5 @@
-//! What the API asks of the job's replicas: of all of them, through the store, so any replica may be asked. They
-//! follow within one `control.poll`, and say in `GET /replicas` what they have carried out.
+//! What the API asks of the job's replicas: of all of them, through the store, so any replica may be asked.
+//! They follow within one `control.poll`, and say in `GET /replicas` what they have carried out.
 
 use axum::Json;
 use axum::extract::State;
@@ -69,7 +69,8 @@ struct NewSpeed {
     bytes_per_second: Option<u64>,
 }
 
-/// To JSON, 5.0 is as whole a number as 5. The field must be there: left out by mistake it would lift a limit.
+/// To JSON, 5.0 is as whole a number as 5. The field must be there: left out by
+/// mistake it would lift a limit.
 fn bytes_per_second<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
     let whole = |number: f64| (number >= 0.0 && number.fract() == 0.0).then_some(number as u64);

@@ -31,7 +31,8 @@ pub(super) fn routes(shown: &Shown) -> OpenApiRouter<Shown> {
     OpenApiRouter::new().routes(routes!(overview)).routes(routes!(history)).layer(Extension(page))
 }
 
-/// What the replicas said, as of the last look. It is looked at in the background, and only while somebody asks.
+/// What the replicas said, as of the last look. It is looked at in the background,
+/// and only while somebody asks.
 #[derive(Clone, Debug)]
 struct Page {
     process: Timestamp,

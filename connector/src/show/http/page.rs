@@ -1,4 +1,5 @@
-//! The status page: files that are part of the program, so that nothing has to be installed or fetched beside it.
+//! The status page: files that are part of the program, so that nothing has to be
+//! installed or fetched beside it.
 
 use std::sync::LazyLock;
 

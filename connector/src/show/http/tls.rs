@@ -84,8 +84,8 @@ fn parse(tls: &Tls, files: &Files) -> Result<Arc<ServerConfig>, RunError> {
     Ok(Arc::new(config))
 }
 
-/// Reads the files again whenever they have changed, until `stop` is true or dropped. While they do not fit, as in the
-/// middle of a change, the certificate stays what it was.
+/// Reads the files again whenever they have changed, until `stop` is true or dropped. While they do not fit,
+/// as in the middle of a change, the certificate stays what it was.
 pub(super) async fn follow(tls: Tls, serving: RustlsConfig, mut stop: watch::Receiver<bool>) {
     let mut seen = read(&tls).ok();
     let mut said = None;

@@ -1,5 +1,5 @@
-//! Metrics that come and go with partitions, so that a scrape reads them off the status. A series that is not true any
-//! more is not there.
+//! Metrics that come and go with partitions, so that a scrape reads them off the
+//! status. A series that is not true any more is not there.
 
 use std::fmt::Write;
 use std::sync::Once;

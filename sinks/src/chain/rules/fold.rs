@@ -9,10 +9,11 @@ use crate::model::checkpoint::{Base, Checkpoint, Forgotten};
 use crate::model::commit::{Commit, CommitId};
 use crate::model::position::TopicPartition;
 
-/// Adds to the base of `state` those of `stored` that are in force and visible, were made before `before`, and follow
-/// without a gap. A commit that anybody still needs stops it: one whose files are not all visible, or whose rejects
-/// are not sent; or a replay of rejects, before their own commit is forgotten: nothing else tells that they were replayed.
-/// Returns the base and the ids it has taken in now; `None` when there is nothing to take.
+/// Adds to the base of `state` those of `stored` that are in force and visible, were made
+/// before `before`, and follow without a gap. A commit that anybody still needs stops it: one
+/// whose files are not all visible, or whose rejects are not sent; or a replay of rejects,
+/// before their own commit is forgotten: nothing else tells that they were replayed. Returns
+/// the base and the ids it has taken in now; `None` when there is nothing to take.
 pub(crate) fn fold(
     state: &Checkpoint,
     stored: &[Commit],

@@ -1,5 +1,6 @@
-//! What the connector pins in the chain: a tree of JSON objects whose leaves, once there, stay as they are. So of two
-//! replicas that pin the same thing differently the first one wins, and the other one goes on by what it finds.
+//! What the connector pins in the chain: a tree of JSON objects whose leaves, once
+//! there, stay as they are. So of two replicas that pin the same thing differently
+//! the first one wins, and the other one goes on by what it finds.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,8 @@ use super::housekeeping_on;
 use crate::model::checkpoint::{Checkpoint, Retracted};
 use crate::model::commit::CommitId;
 
-/// `pinned` with what `additions` has and it lacks. Objects are merged member by member; whatever else is there stays.
+/// `pinned` with what `additions` has and it lacks. Objects are merged member by
+/// member; whatever else is there stays.
 pub fn merged(pinned: &Value, additions: &Value) -> Value {
     match (pinned, additions) {
         (Value::Null, additions) => additions.clone(),

@@ -11,8 +11,8 @@ use crate::model::error::{Error, Kind};
 use crate::model::position::{Position, Span, TopicPartition};
 use crate::model::restore::Restore;
 
-/// Refuses a kept state that does not lie on the lineage in force: the chain has never stood there, or somebody has
-/// taken it back since.
+/// Refuses a kept state that does not lie on the lineage in force: the chain has
+/// never stood there, or somebody has taken it back since.
 ///
 /// Errors: `Refused`.
 pub fn check_target(state: &Checkpoint, target: &Checkpoint) -> Result<(), Error> {
@@ -59,8 +59,8 @@ pub fn check_target(state: &Checkpoint, target: &Checkpoint) -> Result<(), Error
     Ok(())
 }
 
-/// Where each partition stands after a rollback. One that `target` does not know goes back to its start and stays
-/// known, so that offsets which the log has lost since are missed, not skipped.
+/// Where each partition stands after a rollback. One that `target` does not know goes back to its start and
+/// stays known, so that offsets which the log has lost since are missed, not skipped.
 pub fn goal(state: &Checkpoint, target: &Checkpoint) -> BTreeMap<TopicPartition, PartitionState> {
     let place = |(partition, now): (&TopicPartition, &PartitionState)| {
         let start = PartitionState { start: now.start, next: now.start, rows: 0 };
@@ -71,7 +71,8 @@ pub fn goal(state: &Checkpoint, target: &Checkpoint) -> BTreeMap<TopicPartition,
 
 /// The commits that a rollback takes back, of all that are in force in `state`.
 ///
-/// Errors: `Refused`, when they are not exactly what lies between `target` and `state`, or some are forgotten.
+/// Errors: `Refused`, when they are not exactly what lies between `target` and
+/// `state`, or some are forgotten.
 pub fn taken_back<'a>(
     state: &Checkpoint,
     target: &Checkpoint,
@@ -89,7 +90,8 @@ pub fn taken_back<'a>(
     Ok(taken)
 }
 
-/// Between two states of one chain lie whole commits: end to end, with the rows and rejects of the difference.
+/// Between two states of one chain lie whole commits: end to end, with the rows and
+/// rejects of the difference.
 fn check_taken(
     state: &Checkpoint,
     target: &Checkpoint,
@@ -130,8 +132,8 @@ fn check_taken(
     Ok(())
 }
 
-/// Whether `restore` is done in `state`. `since` is the incarnation that was in force when it was first asked for: with
-/// `again`, only an incarnation ended since at the target's position counts.
+/// Whether `restore` is done in `state`. `since` is the incarnation that was in force when it was first asked
+/// for: with `again`, only an incarnation ended since at the target's position counts.
 pub(crate) fn is_restored(state: &Checkpoint, restore: &Restore, since: u32) -> bool {
     let is_said = state.restored.as_ref() == Some(&restore.restored);
     let target = restore.target.position();
@@ -140,8 +142,8 @@ pub(crate) fn is_restored(state: &Checkpoint, restore: &Restore, since: u32) -> 
     is_said && (!restore.again || restore.restored.choice != RestoreChoice::Rollback || ended())
 }
 
-/// The body after `state` that restores, and takes `taken` back where that is a rollback. They were found after
-/// `state` was loaded.
+/// The body after `state` that restores, and takes `taken` back where that is a
+/// rollback. They were found after `state` was loaded.
 pub fn restored_on(
     state: &Checkpoint,
     published: &BTreeSet<CommitId>,

@@ -18,7 +18,8 @@ const PARTITIONS: i32 = 3;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// An attempt that began `back` checkpoints ago on the partitions of a mask; `lost`: its request never arrives.
+    /// An attempt that began `back` checkpoints ago on the partitions of a mask;
+    /// `lost`: its request never arrives.
     Commit {
         back: usize,
         mask: u8,
@@ -190,7 +191,8 @@ impl Chain {
             }
             Step::Forget { back } => {
                 let before = made_at(self.sent.len()) - jiff::SignedDuration::from_secs(back);
-                // Whatever lies in `commits/`: what a rollback took back, and what was forgotten, may come back.
+                // Whatever lies in `commits/`: what a rollback took back, and what was forgotten,
+                // may come back.
                 let stored = self.sent.iter().filter(|sent| sent.landed.is_some());
                 let stored: Vec<_> = stored.map(|sent| sent.commit.clone()).collect();
                 if let Some((base, ids)) = fold(&self.published(), &stored, before, Timestamp::UNIX_EPOCH) {
@@ -286,7 +288,8 @@ impl Chain {
         }
     }
 
-    /// No reject is replayed twice, or after it was taken back; and what waits is found, with what is forgotten left out.
+    /// No reject is replayed twice, or after it was taken back; and what waits is
+    /// found, with what is forgotten left out.
     fn check_replays(&self) {
         let mut taken = BTreeSet::new();
         let in_force: BTreeSet<_> = self.in_force.iter().map(|index| &self.sent[*index].commit.id).collect();

@@ -1,5 +1,5 @@
-//! A table as a database is one: one lock for a transaction, and a ledger of the commits that it has seen. It shows that the
-//! chain asks nothing of a table but its six methods.
+//! A table as a database is one: one lock for a transaction, and a ledger of the commits that it has seen. It
+//! shows that the chain asks nothing of a table but its six methods.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -98,7 +98,8 @@ fn without_a_window_a_checkpoint_keeps_no_counts() {
 }
 
 proptest! {
-    /// Against a list of everything: what a checkpoint keeps is the window's, short of at most one part of it.
+    /// Against a list of everything: what a checkpoint keeps is the window's, short of
+    /// at most one part of it.
     #[test]
     fn the_kept_counts_are_those_of_the_window(
         window in 1_u64..2_000,

@@ -1,7 +1,7 @@
 //! Folders, and the syncs of them by which names in them survive a loss of power.
 //!
-//! A name that this process has given is synced as it is given. One that it finds may be another process', which has not
-//! synced it yet, or has died before: it is synced before it is believed.
+//! A name that this process has given is synced as it is given. One that it finds may be another process',
+//! which has not synced it yet, or has died before: it is synced before it is believed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,8 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// How often a step is tried again when somebody removes its empty folder at the same moment.
 const FOLDER_RACES: usize = 100;
 
-/// Folders that this process has synced into the one above them, with their inodes: one that was removed and made again
-/// is another.
+/// Folders that this process has synced into the one above them, with their inodes:
+/// one that was removed and made again is another.
 static SYNCED: Mutex<BTreeMap<PathBuf, u64>> = Mutex::new(BTreeMap::new());
 
 /// Attempts' folders come and go, so now and then all are forgotten, and synced once more.
@@ -41,9 +41,9 @@ pub(super) fn in_made_folder<T>(
     }
 }
 
-/// Makes a folder and those above it, each synced into the one above before the next, so that a file in it can be
-/// found after a loss of power. One that is there already is synced, too, the first time that this process meets it:
-/// whoever made it may not have synced it yet, and perhaps has died before.
+/// Makes a folder and those above it, each synced into the one above before the next, so that a file in it
+/// can be found after a loss of power. One that is there already is synced, too, the first time that this
+/// process meets it: whoever made it may not have synced it yet, and perhaps has died before.
 fn make_folder(folder: &Path) -> io::Result<()> {
     let Some(above) = folder.parent() else { return Ok(()) };
     let is_there = inode(folder);
@@ -95,9 +95,10 @@ pub(super) fn sync_found(target: &Path, reads_only: bool) -> io::Result<()> {
     unless_unsyncable(sync_folder(parent(target)?), reads_only)
 }
 
-/// A file system that knows no sync of folders refuses it as invalid. One that was mounted to be read only has nothing to
-/// sync, and says so; but one that has become so by an error refuses with the same word as some that are mounted so, and
-/// what it shows may never have reached the disk. So only who writes nothing, and promises nothing, believes it.
+/// A file system that knows no sync of folders refuses it as invalid. One that was mounted
+/// to be read only has nothing to sync, and says so; but one that has become so by an error
+/// refuses with the same word as some that are mounted so, and what it shows may never have
+/// reached the disk. So only who writes nothing, and promises nothing, believes it.
 fn unless_unsyncable(synced: io::Result<()>, reads_only: bool) -> io::Result<()> {
     match synced {
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),

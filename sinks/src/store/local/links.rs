@@ -1,5 +1,5 @@
-//! Links below a store's root. Whoever may write there could make one that leads anywhere, or nowhere, or in a circle, so
-//! none is followed: a link is an object of others, which is listed, and removed as itself.
+//! Links below a store's root. Whoever may write there could make one that leads anywhere, or nowhere, or in
+//! a circle, so none is followed: a link is an object of others, which is listed, and removed as itself.
 
 use std::fmt;
 use std::fs;
@@ -25,8 +25,8 @@ impl fmt::Display for Link {
 
 impl std::error::Error for Link {}
 
-/// Where a path lies below the root, if no folder on the way there is a link. The root itself may be one, and so may what
-/// is above it.
+/// Where a path lies below the root, if no folder on the way there is a link. The
+/// root itself may be one, and so may what is above it.
 ///
 /// Errors: [`Link`], as one of kind `NotADirectory`.
 pub(super) fn inside(root: &Path, path: &str) -> io::Result<PathBuf> {

@@ -1,5 +1,5 @@
-//! Proof, before a commit is in force, that its files can be moved to where they are to be seen: afterwards it would be
-//! too late to refuse.
+//! Proof, before a commit is in force, that its files can be moved to where they
+//! are to be seen: afterwards it would be too late to refuse.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -9,8 +9,8 @@ use super::folders::{found, in_folder, parent};
 use super::links::folder_inside;
 use super::steps::Hidden;
 
-/// Moves an empty hidden file from below `from` into each folder, or into the nearest one above it that is there, and
-/// removes it.
+/// Moves an empty hidden file from below `from` into each folder, or into the
+/// nearest one above it that is there, and removes it.
 ///
 /// Errors: with the folder into which it could not be moved.
 pub(super) fn prove(root: &Path, from: &str, folders: &[String]) -> Result<(), (PathBuf, io::Error)> {

@@ -34,8 +34,9 @@ impl Drop for Hidden {
 
 const HIDDEN: &str = ".tidegate-tmp-";
 
-/// Bytes, sync, link, sync of the folder. A link fails where the name exists, which a rename would not; it gives the
-/// name to bytes that are on disk already; and its folder is synced before the caller believes in it.
+/// Bytes, sync, link, sync of the folder. A link fails where the name exists, which
+/// a rename would not; it gives the name to bytes that are on disk already; and its
+/// folder is synced before the caller believes in it.
 pub(super) fn create(root: &Path, path: &str, bytes: &[u8]) -> io::Result<Created> {
     let target = inside(root, path)?;
     in_folder(&target, |folder| {
@@ -95,8 +96,8 @@ pub(super) fn get(root: &Path, path: &str, reads_only: bool) -> io::Result<Optio
     Ok(Some(bytes.into()))
 }
 
-/// Opens a file that is to be read; none where there is a link, which is nothing of ours. Whoever may write to a folder
-/// could put a pipe there, which has nothing to read for ever, or a device, which never ends.
+/// Opens a file that is to be read; none where there is a link, which is nothing of ours. Whoever may write
+/// to a folder could put a pipe there, which has nothing to read for ever, or a device, which never ends.
 fn open_regular(path: &Path) -> io::Result<Option<File>> {
     // Without the first, opening a pipe waits for a writer.
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
@@ -171,11 +172,12 @@ pub(super) fn list_folders(root: &Path, folder: &str) -> io::Result<Vec<String>>
     Ok(names)
 }
 
-/// Unlink, sync of the folder: what was erased must not come back after the chain has forgotten that it was to go.
+/// Unlink, sync of the folder: what was erased must not come back after the chain
+/// has forgotten that it was to go.
 pub(super) fn delete(root: &Path, path: &str) -> io::Result<()> {
     let target = match inside(root, path) {
-        // Earlier versions listed what is behind a link, so that it may stand in a chain as what is to be erased. It is not
-        // in the warehouse.
+        // Earlier versions listed what is behind a link, so that it may stand in a chain
+        // as what is to be erased. It is not in the warehouse.
         Err(error) if is_link(&error) => return Ok(()),
         target => target?,
     };
@@ -186,8 +188,8 @@ pub(super) fn delete(root: &Path, path: &str) -> io::Result<()> {
     sync_nearest(parent(&target)?)
 }
 
-/// Folder, rename, sync of the new folder, sync of the old one: in that order the file has a durable name at every
-/// moment, and no trace of the old one once the call is done.
+/// Folder, rename, sync of the new folder, sync of the old one: in that order the file has a durable name at
+/// every moment, and no trace of the old one once the call is done.
 pub(super) fn rename(root: &Path, from: &str, to: &str) -> io::Result<Moved> {
     let (source, target) = (inside(root, from)?, inside(root, to)?);
     if !source.try_exists()? {
@@ -238,7 +240,8 @@ pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Names in a folder, and whether each is a folder itself, which a link is not. None where there is no such folder.
+/// Names in a folder, and whether each is a folder itself, which a link is not.
+/// None where there is no such folder.
 fn children(folder: &Path, names: Names) -> io::Result<Vec<(String, bool)>> {
     let mut children = Vec::new();
     let Some(entries) = found(fs::read_dir(folder))? else { return Ok(children) };

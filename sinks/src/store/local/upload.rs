@@ -84,8 +84,8 @@ impl Upload for LocalUpload {
     }
 }
 
-/// Sync, rename, sync of the folder: the staged name appears only with all its bytes on disk, and a commit that
-/// names it is never written before it is durable.
+/// Sync, rename, sync of the folder: the staged name appears only with all its bytes on disk, and a commit
+/// that names it is never written before it is durable.
 fn finish(path: &str, target: &Path, open: Open) -> io::Result<Uploaded> {
     open.file.sync_all()?;
     fire(path, "finish", "synced")?;

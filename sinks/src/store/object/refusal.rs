@@ -1,5 +1,5 @@
-//! What a store's refusal is about: a certificate that is not trusted, or a right that is missing. object_store tells either in
-//! its text only, or not at all.
+//! What a store's refusal is about: a certificate that is not trusted, or a right that is missing.
+//! object_store tells either in its text only, or not at all.
 
 type StdError = dyn std::error::Error + 'static;
 

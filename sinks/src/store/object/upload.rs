@@ -1,5 +1,5 @@
-//! An object that is being written: one put when it is small, else parts of which several are under way. It appears
-//! when all parts have been put together, so a reader never sees a part.
+//! An object that is being written: one put when it is small, else parts of which several are under way. It
+//! appears when all parts have been put together, so a reader never sees a part.
 
 use std::fmt;
 
@@ -15,7 +15,8 @@ use crate::model::error::{Error, Kind};
 use crate::sink::{Upload, Uploaded};
 use crate::store::hex;
 
-/// Size of all parts but the last, which some stores want alike. The least that S3 takes: each open upload holds as much.
+/// Size of all parts but the last, which some stores want alike. The least that S3
+/// takes: each open upload holds as much.
 pub(super) const PART_BYTES: usize = 5 << 20;
 
 pub(super) struct ObjectUpload {
@@ -50,8 +51,9 @@ impl ObjectUpload {
         self.store.error("upload", &self.path, source)
     }
 
-    /// Of what belongs to a multipart upload that was begun. What is missing then is the upload, not the bucket: it was
-    /// completed by a request whose answer was lost, or the bucket's rule has aborted it. A new attempt writes it anew.
+    /// Of what belongs to a multipart upload that was begun. What is missing then is
+    /// the upload, not the bucket: it was completed by a request whose answer was lost,
+    /// or the bucket's rule has aborted it. A new attempt writes it anew.
     fn error_of_begun(&self, source: object_store::Error) -> Error {
         let is_gone = matches!(source, object_store::Error::NotFound { .. });
         let error = self.error(source);

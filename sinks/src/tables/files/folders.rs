@@ -1,7 +1,8 @@
 //! Which folders are tables.
 
-/// Whether a folder of the URL may be the table of a topic, whose name stands between these two. What is none is not to
-/// be looked into: it may be nobody's to read, as `lost+found` of a mounted volume, or hold keys that no listing takes.
+/// Whether a folder of the URL may be the table of a topic, whose name stands
+/// between these two. What is none is not to be looked into: it may be nobody's to
+/// read, as `lost+found` of a mounted volume, or hold keys that no listing takes.
 pub(super) fn is_table(folder: &str, prefix: &str, suffix: &str) -> bool {
     let of_a_topic = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let topic = folder.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));

@@ -20,7 +20,8 @@ use crate::workload::{Kind, Shape, trickle};
 const RECORDS_PER_SECOND: u64 = 2_000;
 
 const SECONDS: u64 = 150;
-/// Before that, not counted: a broker that has just started takes a thousand requests a second, and records wait for it.
+/// Before that, not counted: a broker that has just started takes a thousand
+/// requests a second, and records wait for it.
 const WARM_SECONDS: u64 = 25;
 
 /// All at the same time: together they leave the machine idle.

@@ -1,4 +1,5 @@
-//! More replicas and more records: what they cost, and for how long a rebalance keeps records from being seen.
+//! More replicas and more records: what they cost, and for how long a rebalance
+//! keeps records from being seen.
 
 use std::time::{Duration, Instant};
 
@@ -73,7 +74,8 @@ async fn together(bench: &mut Bench, topic: &Topic, replicas: usize) -> Result<C
     Ok(all)
 }
 
-/// A replica joins, leaves, joins and is killed, while records come at a steady rate; a checkpoint every second.
+/// A replica joins, leaves, joins and is killed, while records come at a steady
+/// rate; a checkpoint every second.
 async fn rebalances(bench: &mut Bench) -> Result<Vec<Line>> {
     let name = bench.name("rebalance");
     let shape = Shape { kind: Kind::Small, topic: name.clone(), partitions: PARTITIONS, ..Shape::events(0) };
@@ -130,8 +132,8 @@ async fn all_seen(watcher: Watcher, first: &Replica, records: u64) -> Result<Res
     }))
 }
 
-/// Latencies of the records from a moment to the next. What was made just before a moment is not seen yet when it comes,
-/// and so belongs to it.
+/// Latencies of the records from a moment to the next. What was made just before a
+/// moment is not seen yet when it comes, and so belongs to it.
 fn during<'a>(
     seen: &'a [Seen],
     moments: &[(&str, Timestamp)],

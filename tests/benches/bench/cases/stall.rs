@@ -1,5 +1,5 @@
-//! For how long reading stands still when a checkpoint is made: seen from outside, by asking the replica all the time
-//! how many records it has read.
+//! For how long reading stands still when a checkpoint is made: seen from outside,
+//! by asking the replica all the time how many records it has read.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! From the start of the process to its first record and to its first new file: for the first time, after a clean stop,
-//! and after a kill.
+//! From the start of the process to its first record and to its first new file: for
+//! the first time, after a clean stop, and after a kill.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

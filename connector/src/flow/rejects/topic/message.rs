@@ -1,5 +1,5 @@
-//! A reject as a record of the topic for rejects: its own bytes, key and headers, and behind them what went wrong, in
-//! headers named as Kafka Connect names them, so that tools which read its dead letters read these.
+//! A reject as a record of the topic for rejects: its own bytes, key and headers, and behind them what went
+//! wrong, in headers named as Kafka Connect names them, so that tools which read its dead letters read these.
 
 use rdkafka::message::{Header, OwnedHeaders};
 use tidegate_sinks::CommitId;
@@ -8,8 +8,8 @@ use crate::flow::rejects::Rejected;
 
 /// The commit that rejected the record; a sender looks for it.
 pub(super) const COMMIT_HEADER: &str = "tidegate.commit";
-/// The rejected record's own time, milliseconds since 1970. The time of the new record is when it was sent, or a topic
-/// that keeps records for a week would drop an old one at once.
+/// The rejected record's own time, milliseconds since 1970. The time of the new record is when it was sent,
+/// or a topic that keeps records for a week would drop an old one at once.
 const TIMESTAMP_HEADER: &str = "tidegate.timestamp";
 
 /// What was left out because the topic does not take it. The rejects' files have it.

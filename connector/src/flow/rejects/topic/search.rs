@@ -19,7 +19,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Outbox {
-    /// Whether a committed record of the topic carries the commit's id. Reads all that was sent since the commit.
+    /// Whether a committed record of the topic carries the commit's id. Reads all that
+    /// was sent since the commit.
     pub(super) fn is_in_topic(&self, commit: &Commit, topic: &str) -> Result<bool, SendError> {
         let queries = Queries::connect(&self.properties)?;
         let partitions = queries.partitions(&Topics::List(vec![topic.to_owned()]))?;
@@ -60,7 +61,8 @@ impl Outbox {
     }
 }
 
-/// Waits until all that the topic holds now is decided: behind an open transaction, what is looked for would not be seen.
+/// Waits until all that the topic holds now is decided: behind an open transaction,
+/// what is looked for would not be seen.
 fn wait_until_stable(queries: &Queries, partitions: &[TopicPartition]) -> Result<(), SendError> {
     let ends = queries.high_watermarks(partitions)?;
     let start = Instant::now();

@@ -100,8 +100,8 @@ impl<'a> Transaction<'a> {
         Ok(marked)
     }
 
-    /// Sends every reject of the commit and the group's offset, or nothing. Returns how many. Of a reject of more than
-    /// `most` bytes it sends where it lies, and why it is one.
+    /// Sends every reject of the commit and the group's offset, or nothing. Returns how many. Of a reject of
+    /// more than `most` bytes it sends where it lies, and why it is one.
     pub(super) fn send(
         self,
         runtime: &Handle,

@@ -1,5 +1,5 @@
-//! Whatever records hold, of whatever types, cut by whatever levels: each is a row or a reject, and no path comes out
-//! that a store does not take.
+//! Whatever records hold, of whatever types, cut by whatever levels: each is a row
+//! or a reject, and no path comes out that a store does not take.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

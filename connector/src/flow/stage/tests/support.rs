@@ -27,7 +27,8 @@ pub(super) struct Uploads {
     finished: Arc<Mutex<BTreeMap<(CommitId, String), Bytes>>>,
     /// An upload holds what it gets, until it is finished.
     holds: bool,
-    /// The first file does not finish; the others do so in their own time, whether they are waited for or not.
+    /// The first file does not finish; the others do so in their own time, whether they
+    /// are waited for or not.
     fails: bool,
 }
 
@@ -175,8 +176,8 @@ impl Sink for Uploads {
 /// Between two rows of one record.
 pub(super) const NEXT: char = '\u{1e}';
 
-/// Rows of `id|country|milliseconds`, with [`NEXT`] between those of one record. One that begins with `?` can only be decoded
-/// once it was prepared for, which `?!` never is.
+/// Rows of `id|country|milliseconds`, with [`NEXT`] between those of one record. One that begins with `?` can
+/// only be decoded once it was prepared for, which `?!` never is.
 #[derive(Debug, Default)]
 struct Lines {
     rows: Vec<(i64, String, i64, Option<String>)>,

@@ -1,4 +1,5 @@
-//! What the values of a column have been like so far, and the narrowest type that holds them all without loss.
+//! What the values of a column have been like so far, and the narrowest type that
+//! holds them all without loss.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +7,8 @@ use crate::columns;
 use crate::formats::json::number::Number;
 use crate::formats::json::time::Moment;
 
-/// An object with more members is taken for a map of whatever keys there are, which no list of names can hold.
+/// An object with more members is taken for a map of whatever keys there are, which
+/// no list of names can hold.
 const MAX_MEMBERS: usize = 64;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +92,8 @@ impl Shape {
             Self::Double => "double".to_owned(),
             Self::Moment { digits: 0..=3 } => "timestamp(ms, UTC)".to_owned(),
             Self::Moment { digits: 4..=6 } => "timestamp(us, UTC)".to_owned(),
-            // Nanoseconds are only written where they are asked for, as many readers refuse them; text loses nothing.
+            // Nanoseconds are only written where they are asked for, as many readers refuse
+            // them; text loses nothing.
             Self::Moment { .. } | Self::Text => "string".to_owned(),
             Self::List(elements) => format!("list<{}>", elements.type_name()),
             Self::Object(members) if (1..=MAX_MEMBERS).contains(&members.len()) && !has_twins(members) => {

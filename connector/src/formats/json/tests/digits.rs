@@ -1,5 +1,5 @@
-//! Numbers and times at random, to the last digit: against their digits moved by hand, and against `jiff`. The other types
-//! are held against other readers of JSON by the tests of whole documents.
+//! Numbers and times at random, to the last digit: against their digits moved by hand, and against `jiff`.
+//! The other types are held against other readers of JSON by the tests of whole documents.
 
 use proptest::prelude::*;
 

@@ -132,7 +132,8 @@ async fn files_are_looked_for_in_the_sink() {
     assert_eq!(other.exit_code(), 3);
 }
 
-/// A pipe has nothing to read for ever, a device never ends; both say that they have no bytes. Neither is a link followed.
+/// A pipe has nothing to read for ever, a device never ends; both say that they
+/// have no bytes. Neither is a link followed.
 #[tokio::test]
 async fn only_regular_files_are_read() {
     let scene = Scene::with_commits(1).await;

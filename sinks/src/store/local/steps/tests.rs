@@ -1,4 +1,5 @@
-//! Whatever one process believes of what another has done is synced first, and what it knows to be synced is not again.
+//! Whatever one process believes of what another has done is synced first, and what
+//! it knows to be synced is not again.
 
 use super::super::folders::SYNCS;
 use super::*;
@@ -31,7 +32,8 @@ fn a_folder_that_another_process_has_made_is_synced_once() {
     fs::create_dir(table).unwrap();
     assert_eq!(syncs(|| put(root, "t/one", b"x")), [root, table]);
     assert_eq!(syncs(|| put(root, "t/two", b"x")), [table]);
-    // Removed, and made again by somebody else. The other one keeps the first one's inode from being used again.
+    // Removed, and made again by somebody else. The other one keeps the first one's
+    // inode from being used again.
     fs::rename(table, root.join("old")).unwrap();
     fs::create_dir(table).unwrap();
     assert_eq!(syncs(|| put(root, "t/one", b"x")), [root, table]);
