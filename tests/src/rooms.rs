@@ -127,7 +127,7 @@ fn arrows_up(src: &Path, rooms: &[&str], doors: &[&str]) -> Vec<String> {
         for path in named(&code) {
             match room(rooms, &path) {
                 Some(other) if other > own => {
-                    wrong.push(format!("{module} imports {path}, which lies above it"))
+                    wrong.push(format!("{module} imports {path}, which comes later in the list"))
                 }
                 _ => {}
             }
