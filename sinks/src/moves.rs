@@ -14,7 +14,6 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::failpoints::pass;
-use crate::model::commit::CommitId;
 use crate::model::error::{Error, Kind};
 use crate::store::{Moved, Store};
 
@@ -33,9 +32,8 @@ pub(crate) struct Move {
     pub(crate) is_fresh: bool,
 }
 
-/// The files of a commit that was taken back.
+/// Files of a commit that was taken back: those of one table, or its rejects.
 pub(crate) struct Taken {
-    pub(crate) commit: CommitId,
     pub(crate) staged: Vec<String>,
     pub(crate) finals: Vec<String>,
 }
@@ -50,8 +48,9 @@ pub(crate) struct Moves {
     slots: Semaphore,
     /// Folders into which staged files were proven to move.
     proven: Mutex<BTreeSet<String>>,
-    /// When the last staged file of a commit that was taken back was found gone: no copy has begun since.
-    unstaged: Mutex<BTreeMap<CommitId, Instant>>,
+    /// By the first staged file of what was taken back, when all its staged files were found gone: no copy of
+    /// these has begun since. Not by the commit, whose tables are taken back one by one.
+    unstaged: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Moves {
@@ -133,20 +132,30 @@ impl Moves {
         }
         pass("erase", "finals", "before")?;
         finals.extend(unstaged.into_iter().flat_map(|(finals, _)| finals));
-        delete_all(&*self.store, finals).await?;
+        self.delete(finals).await?;
         pass("erase", "finals", "after")
     }
 
     /// Removes the staged files. Returns the finals, and since when no copy of them has begun.
     async fn unstage(&self, taken: Taken) -> Result<(Vec<String>, Option<Instant>), Error> {
-        let Taken { commit, staged, finals } = taken;
-        delete_all(&*self.store, staged).await?;
+        let Taken { staged, finals } = taken;
+        let Some(first) = staged.first().cloned() else { return Ok((finals, None)) };
+        self.delete(staged).await?;
         let mut unstaged = lock(&self.unstaged);
         if unstaged.len() >= REMEMBERED_MAX {
             unstaged.clear();
         }
-        let since = *unstaged.entry(commit).or_insert_with(Instant::now);
+        let since = *unstaged.entry(first).or_insert_with(Instant::now);
         Ok((finals, Some(since)))
+    }
+
+    /// However many tables are taken back at once, no more than so many files are.
+    async fn delete(&self, paths: Vec<String>) -> Result<(), Error> {
+        let deleted = stream::iter(paths).map(async |path: String| {
+            let _slot = self.slots.acquire().await;
+            self.store.delete(&path).await
+        });
+        deleted.buffer_unordered(AT_ONCE).try_collect::<()>().await
     }
 
     /// Those of the files at `paths` that are there, with their sizes.
@@ -172,5 +181,35 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl fmt::Debug for Moves {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Moves({})", self.store)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::store::Object;
+
+    const GRACE: Duration = Duration::from_secs(600);
+
+    fn part(table: &str) -> Taken {
+        let staged = vec![format!("staging/commit/{table}.staged")];
+        Taken { staged, finals: vec![format!("{table}/file.parquet")] }
+    }
+
+    /// A publisher may begin to copy a file for as long as that file is staged.
+    #[tokio::test(start_paused = true)]
+    async fn each_table_is_waited_for_since_its_own_staged_files_are_gone() {
+        let store = Arc::new(Object::new(Arc::new(InMemory::new()), "memory://", "w"));
+        let moves = Moves::new(store, "staging".to_owned(), GRACE);
+        for table in ["a", "b"] {
+            let began = Instant::now();
+            moves.take_back(vec![part(table)], Vec::new()).await.unwrap();
+            assert!(began.elapsed() >= GRACE, "{table}: {:?}", began.elapsed());
+        }
+        let began = Instant::now();
+        moves.take_back(vec![part("a")], Vec::new()).await.unwrap();
+        assert!(began.elapsed() < GRACE, "what was waited for already: {:?}", began.elapsed());
     }
 }

@@ -5,8 +5,8 @@
 //! - a record is one line, with or without a line break at its end, and has a field for each column;
 //! - a field in quotes may hold commas, line breaks and doubled quotes; a quote in any other is an error;
 //! - an empty field is null, an empty one in quotes is an empty text; nothing is trimmed;
-//! - the text of a field is read as JSON's decoder reads a string for a column that is `lenient`; for a column of JSON it is
-//!   JSON.
+//! - the text of a field is read as JSON's decoder reads a string, and for a number or a bool as for a column that
+//!   is `lenient`; for a column of JSON it is JSON.
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field};
@@ -50,6 +50,9 @@ fn check(columns: &[Column]) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Memory that is kept for the next field; one that was larger gives back the rest with its batch.
+const KEPT_BYTES: usize = 64 * 1024;
+
 #[derive(Debug)]
 struct Csv {
     columns: Vec<CsvColumn>,
@@ -68,8 +71,14 @@ struct CsvColumn {
 
 impl CsvColumn {
     fn new(field: &Field, column: &Column) -> Self {
-        // Text is text as it is; everything else is taken out of it.
-        let reading = Reading { lenient: *field.data_type() != DataType::Utf8, ..column.reading.clone() };
+        // Text is text as it is; numbers and bools are taken out of it. Digits are a date or a time only where
+        // the job says so: `080000` may be eight o'clock, or so many seconds.
+        let lenient = match field.data_type() {
+            DataType::Utf8 => false,
+            of if of.is_temporal() => column.reading.lenient,
+            _ => true,
+        };
+        let reading = Reading { lenient, ..column.reading.clone() };
         let values = Values::new(field, &reading, Watch::Off);
         Self { name: column.name.clone(), is_json: columns::is_json(field), values }
     }
@@ -196,6 +205,10 @@ impl Payload for Csv {
     }
 
     fn finish(&mut self) -> Vec<ArrayRef> {
+        for kept in [&mut self.field, &mut self.json] {
+            kept.clear();
+            kept.shrink_to(KEPT_BYTES);
+        }
         self.columns.iter_mut().map(|column| column.values.finish()).collect()
     }
 }

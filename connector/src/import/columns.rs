@@ -91,7 +91,7 @@ pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report:
     let (read, path) = (source.columns.filter(|read| !read.is_empty()), source.path);
     let written = written.filter(|written| !written.is_empty());
     let columns: Vec<(Field, Option<String>)> = match (read, written) {
-        (Some(read), Some(written)) => match pairs(&read, &written) {
+        (Some(read), Some(written)) => match pairs(&read, &written, report) {
             Some(pairs) => pairs,
             None => {
                 report.left(
@@ -101,12 +101,10 @@ pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report:
                 for (format, path) in read.into_iter().filter_map(|field| field.format) {
                     report.left(path, format!("{format}: of which of the writer's columns is not plain"));
                 }
-                written.into_iter().map(|field| (field, None)).collect()
+                values_of(written).map(|field| (field, None)).collect()
             }
         },
-        (Some(fields), None) | (None, Some(fields)) => {
-            fields.into_iter().filter(|field| !field.is_constant).map(|field| (field, None)).collect()
-        }
+        (Some(fields), None) | (None, Some(fields)) => values_of(fields).map(|field| (field, None)).collect(),
         (None, None) => {
             report.left(
                 writer_path,
@@ -155,7 +153,7 @@ pub(super) fn merge(source: Source, sink: Sink, document: &mut Document, report:
 
 /// Columns, each with its name in the record: by their places, of which a constant may have one on the
 /// writer's side or none. `None` where the lists do not go together.
-fn pairs(read: &[Field], written: &[Field]) -> Option<Vec<(Field, Option<String>)>> {
+fn pairs(read: &[Field], written: &[Field], report: &mut Report) -> Option<Vec<(Field, Option<String>)>> {
     let are_all_written = read.len() == written.len();
     let read: Vec<_> = read.iter().filter(|field| are_all_written || !field.is_constant).collect();
     if read.len() != written.len() {
@@ -166,9 +164,22 @@ fn pairs(read: &[Field], written: &[Field]) -> Option<Vec<(Field, Option<String>
         let format = read.format.clone().or(written.format.clone());
         (Field { type_text, format, ..written.clone() }, Some(read.name.clone()))
     };
-    let values =
-        read.into_iter().zip(written).filter(|(read, written)| !read.is_constant && !written.is_constant);
-    Some(values.map(pair).collect())
+    let (values, others): (Vec<_>, Vec<_>) =
+        read.into_iter().zip(written).partition(|(read, written)| !read.is_constant && !written.is_constant);
+    for (read, written) in others {
+        let value = [read, written].into_iter().find(|field| !field.is_constant);
+        if let Some(value) = value {
+            let reason = "stands where the other side has a column of one value, so it is left out with it; add it \
+                          to format.columns if it is wanted";
+            report.left(value.path.as_str(), reason);
+        }
+    }
+    Some(values.into_iter().map(pair).collect())
+}
+
+/// Those that records hold.
+fn values_of(fields: Vec<Field>) -> impl Iterator<Item = Field> {
+    fields.into_iter().filter(|field| !field.is_constant)
 }
 
 /// The pattern as a column of the type has it, if it may.

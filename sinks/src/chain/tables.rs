@@ -11,10 +11,14 @@ use crate::model::checkpoint::Retracted;
 use crate::model::commit::{Commit, CommitId, FileKind, FinalName, StagedFile};
 use crate::model::error::{Error, Kind};
 use crate::moves::{Move, Taken};
+use crate::store::check_room;
 use crate::table::{Applied, Change, Part, Scope, Staged, VisibleFile};
 
 /// Tables that are changed at the same time.
 const AT_ONCE: usize = 8;
+/// How often it is tried again, whether a commit's files can become visible. Nothing is in force yet, so an error
+/// that stays, as of a full disk, is better told than waited for.
+const TRIES: u32 = 5;
 
 /// The files of a commit.
 struct Parts<'a> {
@@ -39,14 +43,14 @@ impl Chain {
     }
 
     /// Proves, before it is in force, that a commit's files can become visible;
-    /// repeated while an error may pass.
+    /// repeated a few times while an error may pass.
     ///
     /// Errors: as those of [`Table::probe`](crate::table::Table::probe).
     pub(super) async fn prove_tables(&self, commit: &Commit) -> Result<(), Error> {
         let mut failures = 0;
         loop {
             match self.try_tables(commit).await {
-                Err(error) if error.kind == Kind::Retry => {
+                Err(error) if error.kind == Kind::Retry && failures < TRIES => {
                     tracing::warn!(%error, "trying out where a commit goes");
                     self.pause(failures).await;
                     failures += 1;
@@ -60,7 +64,9 @@ impl Chain {
         let mut rejects = Vec::new();
         for file in &commit.files {
             let path = self.paths.final_path(file)?;
+            check_room(&self.settings.url, &self.paths.staged(&commit.id, &file.staged)?)?;
             if file.kind == FileKind::Rejects {
+                check_room(&self.settings.url, &path)?;
                 rejects.push(path);
             }
         }
@@ -106,7 +112,6 @@ impl Chain {
             if !rejects.is_empty() {
                 let finals = rejects.iter().map(|staged| self.paths.final_path(staged.file));
                 taken.push(Taken {
-                    commit: commit.id.clone(),
                     finals: finals.collect::<Result<_, _>>()?,
                     staged: rejects.into_iter().map(|staged| staged.path).collect(),
                 });
@@ -120,7 +125,9 @@ impl Chain {
         }
         let changes: Vec<_> =
             changes.into_iter().map(|(table, change)| self.change(table, Change { to, ..change })).collect();
-        let tables = stream::iter(changes).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>();
+        // All at once: each of them waits until no copy can be running, and those pauses must not add up.
+        let at_once = changes.len().max(1);
+        let tables = stream::iter(changes).buffer_unordered(at_once).try_collect::<Vec<_>>();
         try_join(tables, self.rejects.take_back(taken, Vec::new())).await.map(drop)
     }
 

@@ -111,7 +111,6 @@ impl Table for Files {
     async fn apply(&self, _table: &str, _seen: &Seen, change: &Change<'_>) -> Result<Applied, Error> {
         if !change.retract.is_empty() || !change.clear.is_empty() {
             let taken = change.retract.iter().map(|part| Taken {
-                commit: part.commit.clone(),
                 staged: part.files.iter().map(|staged| staged.path.clone()).collect(),
                 finals: finals(part).collect(),
             });

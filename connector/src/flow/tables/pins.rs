@@ -18,6 +18,7 @@ use crate::columns;
 use crate::config::{Column, Config};
 use crate::error::RunError;
 use crate::flow::decode;
+use crate::formats::Columns;
 
 /// What of a job file is another than what the chain has pinned.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -101,6 +102,24 @@ fn of_table(
                 shown(&now)
             )),
             Some(_) => {}
+        }
+    }
+    if matches!(config.format.kind.columns, Columns::Listed) {
+        let mut places = Map::new();
+        for (place, column) in columns.iter().enumerate() {
+            match pinned["places"][place.to_string()].as_str() {
+                None => drop(places.insert(place.to_string(), json!(column.name))),
+                Some(before) if before != column.name => compared.refused.push(format!(
+                    "table {table}: field {} of a record was column {before}, is now {}: older files have other values \
+                     under that name. Add columns at the end. {or_new}",
+                    place + 1,
+                    column.name
+                )),
+                Some(_) => {}
+            }
+        }
+        if !places.is_empty() {
+            additions.insert("places".to_owned(), Value::Object(places));
         }
     }
     let decoder = decode::decoder(&config.format, columns)
@@ -187,7 +206,7 @@ pub(crate) fn without_files(pinned: &Value) -> Value {
     };
     if pinned.is_object() {
         for (key, drop) in
-            [("tables", &["format", "written", "partition_by"][..]), ("topics", &["table"][..])]
+            [("tables", &["format", "written", "partition_by", "places"][..]), ("topics", &["table"][..])]
         {
             if pinned.get(key).is_some() {
                 each(&mut pinned, key, drop);
@@ -263,6 +282,27 @@ mod tests {
         let config = Config::parse(raw, &Origin("job.yaml".into())).unwrap();
         let compared = compare(&config, &begun(), ["t"], |_| Some(Vec::new())).unwrap();
         assert!(compared.refused[0].contains("format.type was json, is now raw"), "{compared:?}");
+    }
+
+    #[test]
+    fn a_field_stays_the_column_it_was_where_columns_are_told_by_their_places() {
+        let config = |columns: &str| {
+            let text = format!(
+                "job: j\nkafka: {{bootstrap_servers: 'h:1', topics: [t]}}\n\
+                 format: {{type: csv, columns: [{columns}]}}\nsink: {{url: 'file:///l', table: t}}\n"
+            );
+            Config::parse(&text, &Origin("job.yaml".into())).unwrap()
+        };
+        let [a, b, c] = ["a", "b", "c"].map(|name| format!("{{name: {name}, type: string}}"));
+        let begun = compared(&config(&format!("{a}, {b}")), &json!({})).additions;
+        assert_eq!(begun["tables"]["t"]["places"], json!({"0": "a", "1": "b"}));
+        for columns in [format!("{b}, {a}"), format!("{a}, {c}, {b}"), b.clone()] {
+            let compared = compared(&config(&columns), &begun);
+            assert!(compared.refused[0].contains("of a record was column"), "{columns}: {compared:?}");
+        }
+        let added = compared(&config(&format!("{a}, {b}, {c}")), &begun);
+        assert!(added.refused.is_empty(), "{added:?}");
+        assert_eq!(added.additions["tables"]["t"]["places"], json!({"2": "c"}));
     }
 
     #[test]

@@ -171,3 +171,20 @@ async fn what_a_crash_has_left_without_a_name_goes_after_a_day() {
     assert!(!old.iter().any(|path| path.exists()) && young.exists());
     assert_eq!(sink.load().await.unwrap().unwrap(), state);
 }
+
+/// Where files are copied, each table is waited for, and all of them together.
+#[tokio::test(start_paused = true)]
+async fn tables_that_are_taken_back_are_waited_for_together() {
+    let sink = sink_with(|settings| settings.copy_grace = Duration::from_secs(600));
+    let state = sink.begin_chain(genesis()).await.unwrap();
+    let mut commit = Arc::unwrap_or_clone(attempt(&sink, &state).await);
+    let first = commit.files[0].clone();
+    for n in 0..20 {
+        let path = first.path.replacen("t/", &format!("t{n}/"), 1);
+        commit.files.push(StagedFile { path, staged: format!("{n:03}.other"), ..first.clone() });
+    }
+    let began = tokio::time::Instant::now();
+    sink.hide(&[commit], &[], 1).await.unwrap();
+    let took = began.elapsed();
+    assert!(took >= sink.settings.copy_grace && took < 2 * sink.settings.copy_grace, "{took:?}");
+}
