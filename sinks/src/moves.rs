@@ -149,8 +149,8 @@ impl Moves {
         Ok((finals, Some(since)))
     }
 
-    /// However many tables are taken back at once, no more than so many files are.
-    async fn delete(&self, paths: Vec<String>) -> Result<(), Error> {
+    /// However many callers there are at once, no more than so many files are deleted at a time.
+    pub(crate) async fn delete(&self, paths: Vec<String>) -> Result<(), Error> {
         let deleted = stream::iter(paths).map(async |path: String| {
             let _slot = self.slots.acquire().await;
             self.store.delete(&path).await
@@ -167,11 +167,6 @@ impl Moves {
         let looked: Vec<_> = looked.buffered(AT_ONCE).try_collect().await?;
         Ok(looked.into_iter().flatten().collect())
     }
-}
-
-pub(crate) async fn delete_all(store: &dyn Store, paths: Vec<String>) -> Result<(), Error> {
-    let deleted = stream::iter(paths).map(async |path: String| store.delete(&path).await);
-    deleted.buffer_unordered(AT_ONCE).try_collect::<()>().await
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -17,7 +17,7 @@ mod partition;
 mod rejects;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writers;
 
 use std::collections::BTreeMap;

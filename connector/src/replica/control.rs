@@ -17,7 +17,7 @@ mod hearing;
 pub mod place;
 pub mod savepoints;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wait;
 
 pub use address::advertised;

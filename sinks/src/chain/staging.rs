@@ -8,7 +8,6 @@ use crate::model::checkpoint::Checkpoint;
 use crate::model::commit::{Begin, Commit, CommitId, FORMAT};
 use crate::model::error::{Error, Kind};
 use crate::model::versioned;
-use crate::moves::delete_all;
 
 impl Chain {
     pub(super) async fn put_begin(&self, begin: &Begin) -> Result<(), Error> {
@@ -70,7 +69,7 @@ impl Chain {
         let entries = self.data.list(&folder).await?;
         let others = entries.into_iter().map(|entry| entry.path);
         let others = others.filter(|path| *path != manifest && *path != begin).collect();
-        delete_all(&*self.data, others).await?;
+        self.rejects.delete(others).await?;
         self.data.delete(&manifest).await?;
         self.data.delete(&begin).await?;
         self.data.remove_folder(&folder).await;

@@ -7,9 +7,10 @@ use tidegate_sinks::{Begin, Commit, CommitId, Delta, Genesis, Outcome, Sink, Spa
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::config::{Column, Compression, File, Format, PartitionColumns, Table};
+use crate::config::{Column, Format, Table};
 use crate::flow::decode;
 use crate::flow::event::Fetch;
+use crate::flow::stage::tests::support::settings;
 use crate::flow::stage::{Attempt, StageSettings, Staged, Stager};
 
 /// Everything that is to come back of a reject.
@@ -19,15 +20,7 @@ type Whole =
 fn stager(sink: &Arc<dyn Sink>) -> Stager {
     let column = Column::new("id", "int64");
     let format = Format::default();
-    let file = File { target_size: 1 << 30, compression: Compression::Zstd(1), row_group_rows: 1_000_000 };
-    let settings = StageSettings {
-        table: Table::Named("t".into()),
-        partition_by: Vec::new(),
-        partition_columns: PartitionColumns::default(),
-        path_bytes: 1_024,
-        file,
-        memory: 256 << 20,
-    };
+    let settings = StageSettings { table: Table::Named("t".into()), ..settings() };
     let columns = [column];
     Stager::new(settings, sink.clone(), move |_: &str| decode::decoder(&format, &columns)).unwrap()
 }

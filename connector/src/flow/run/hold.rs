@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
     use crate::error::RunError;
-    use crate::replica::agent::Settings;
+    use crate::replica::control::tests::settings;
     use crate::replica::control::{Board, Change, ReplicaState};
 
     struct Scene {
@@ -93,14 +93,7 @@ mod tests {
         let store = store::open("memory://hold", &Default::default(), Retries::default()).unwrap();
         let board = Board::new(SharedObjects::new(store), Duration::from_secs(1));
         let status = Arc::new(Status::default());
-        let settings = Settings {
-            board: board.clone(),
-            status: status.clone(),
-            address: None,
-            patience: Duration::from_secs(60),
-            make: Arc::new(|_, _| Box::pin(async { Err(RunError::failed("no savepoint is asked for")) })),
-        };
-        let agent = Agent::start(settings).await.unwrap();
+        let agent = Agent::start(settings(&board, &status)).await.unwrap();
         Scene { board, status, agent, stop: watch::channel(false).0 }
     }
 

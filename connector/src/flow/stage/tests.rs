@@ -2,7 +2,7 @@
 
 mod anything;
 mod folders;
-mod support;
+pub(crate) mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -18,6 +18,17 @@ pub(super) fn board() -> Board {
     Board::new(SharedObjects::new(store), Duration::from_secs(1))
 }
 
+/// Of a replica that is asked for no savepoint.
+pub(crate) fn settings(board: &Board, status: &Arc<Status>) -> Settings {
+    Settings {
+        board: board.clone(),
+        status: status.clone(),
+        address: None,
+        patience: Duration::from_secs(60),
+        make: Arc::new(|_, _| Box::pin(async { Err(RunError::failed("no savepoint is asked for")) })),
+    }
+}
+
 fn now() -> Timestamp {
     Timestamp::now()
 }
@@ -59,14 +70,7 @@ async fn a_replica_reports_at_every_tenth_look_and_when_something_has_changed() 
     let board = board();
     let status = Arc::new(Status::default());
     status.set_started();
-    let settings = Settings {
-        board: board.clone(),
-        status: status.clone(),
-        address: None,
-        patience: Duration::from_secs(60),
-        make: Arc::new(|_, _| Box::pin(async { Err(RunError::failed("no savepoint is asked for")) })),
-    };
-    let agent = Agent::start(settings).await.unwrap();
+    let agent = Agent::start(settings(&board, &status)).await.unwrap();
     let updated = async || board.replicas().await.unwrap()[0].updated;
     let seconds = |seconds: u64| tokio::time::sleep(Duration::from_millis(1_000 * seconds + 500));
     let first = updated().await;
@@ -98,14 +102,7 @@ async fn an_agent_that_has_ended_leaves_no_report() {
     for round in 0..50 {
         let status = Arc::new(Status::default());
         status.set_started();
-        let settings = Settings {
-            board: board.clone(),
-            status,
-            address: None,
-            patience: Duration::from_secs(60),
-            make: Arc::new(|_, _| Box::pin(async { Err(RunError::failed("no savepoint is asked for")) })),
-        };
-        let agent = Agent::start(settings).await.unwrap();
+        let agent = Agent::start(settings(&board, &status)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(round % 7)).await;
         agent.end().await;
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -4,23 +4,21 @@ use tidegate_sinks::memory::Memory;
 use tidegate_sinks::{CommitId, Span, TopicPartition};
 
 use super::*;
-use crate::config::{Column, Compression, File, Format, PartitionColumns, Table};
+use crate::config::{Column, Compression, File, Format, Table};
 use crate::flow::decode;
 use crate::flow::event::Budget;
 use crate::flow::stage::StageSettings;
+use crate::flow::stage::tests::support::settings;
 
 /// Its first file is one too many.
 fn narrow_stager(sink: &Arc<dyn Sink>) -> Stager {
     let column = Column::new("id", "int64");
     let format = Format::default();
-    let file = File { target_size: 1 << 30, compression: Compression::None, row_group_rows: 1_000_000 };
     let settings = StageSettings {
         table: Table::Named("t".into()),
-        partition_by: Vec::new(),
-        partition_columns: PartitionColumns::default(),
-        path_bytes: 1_024,
-        file,
+        file: File { compression: Compression::None, ..settings().file },
         memory: 4 << 10,
+        ..settings()
     };
     Stager::new(settings, sink.clone(), move |_: &str| {
         decode::decoder(&format, std::slice::from_ref(&column))

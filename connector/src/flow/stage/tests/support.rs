@@ -257,7 +257,7 @@ impl Payload for Lines {
     }
 }
 
-pub(super) fn settings() -> StageSettings {
+pub(crate) fn settings() -> StageSettings {
     StageSettings {
         table: Table::Named("orders".into()),
         partition_by: Vec::new(),
